@@ -1,0 +1,1 @@
+"""Visual search on a DeepDetect server: a photo goes in, its category and the most similar reference pictures come out."""

@@ -1,0 +1,198 @@
+"""Every error that ddsim raises.
+
+::
+
+    DDSimError
+    ├── InvalidRequest (also ValueError)   refused before anything was sent
+    │   └── UnsafeCall                     ... because the server could die of it or lose data
+    ├── ConfigError (also ValueError)      a configuration file is wrong
+    ├── ImageError (also ValueError)       a picture cannot be read
+    ├── CapabilityError                    this server was built without what the call needs
+    ├── ServiceConflict                    a service exists with other settings
+    ├── TransportError                     no usable answer
+    │   ├── ServerUnreachable              nothing was sent: safe to repeat any call
+    │   ├── ServerTimeout                  sent, no answer in time
+    │   ├── ConnectionLost                 sent, the connection ended without an answer
+    │   └── InvalidResponse                answered, but not as DeepDetect does
+    └── ApiError                           the server said no: status, dd_code, dd_msg, method, path
+        ├── MalformedRequest               400 without dd_code, or 400/400
+        ├── BadInput                       400/1005
+        ├── BadParameter                   400/1006
+        ├── IndexClosed                    403/1010
+        ├── IndexNotBuilt                  403/1011
+        ├── UnknownLibrary                 404/1000
+        ├── ServiceNotFound                404/1002
+        ├── TrainPredictConflict           409/1008
+        ├── ServiceExists                  409/1014
+        └── ServerFault                    any 5xx
+
+A TransportError is never an ApiError: the first means that nobody knows what the server did, the second that it answered.
+The class of an ApiError follows from HTTP status and ``dd_code`` alone, never from message texts, which vary between
+builds (tests/contract/recordings).
+"""
+
+from __future__ import annotations
+
+_SHOWN = 300
+
+
+class DDSimError(Exception):
+    """Root of all errors that ddsim raises on purpose."""
+
+
+class InvalidRequest(DDSimError, ValueError):
+    """A call that cannot be right was refused before anything was sent."""
+
+
+class UnsafeCall(InvalidRequest):
+    """A call was refused because a DeepDetect server could die of it, or lose or mix up what it has indexed."""
+
+
+class ConfigError(DDSimError, ValueError):
+    """A configuration is wrong; the message names file, key, value and what was expected."""
+
+
+class ImageError(DDSimError, ValueError):
+    """A picture cannot be used.
+
+    Attributes:
+        source: what the caller named: a path, or words such as ``<bytes>``.
+        reason: why it cannot be used.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = source
+        self.reason = reason
+
+
+class CapabilityError(DDSimError):
+    """The server was built without what this call needs."""
+
+
+class ServiceConflict(DDSimError):
+    """A service of that name exists with other settings; nothing was changed.
+
+    Attributes:
+        service: the service's name.
+        differences: setting -> (wanted, found).
+    """
+
+    def __init__(self, service: str, differences: dict[str, tuple[object, object]]) -> None:
+        rows = "; ".join(f"{key}: wanted {want!r}, found {found!r}" for key, (want, found) in differences.items())
+        super().__init__(
+            f"service {service!r} exists with other settings ({rows}). "
+            "Give this configuration another service name, or delete the existing service first."
+        )
+        self.service = service
+        self.differences = differences
+
+
+class TransportError(DDSimError):
+    """No usable answer came back.
+
+    Attributes:
+        method, path: the call.
+    """
+
+    def __init__(self, message: str, *, method: str = "", path: str = "") -> None:
+        super().__init__(message)
+        self.method = method
+        self.path = path
+
+
+class ServerUnreachable(TransportError):
+    """No connection to the server could be made, so nothing was sent."""
+
+
+class ServerTimeout(TransportError):
+    """The call was sent and no answer came in time; the server may still carry it out."""
+
+
+class ConnectionLost(TransportError):
+    """The connection ended without an answer: the server died or was stopped; the call may have taken effect."""
+
+
+class InvalidResponse(TransportError):
+    """Something answered, but not what a DeepDetect server answers."""
+
+
+class ApiError(DDSimError):
+    """The server refused the call or failed at it.
+
+    Attributes:
+        status: HTTP status.
+        dd_code: DeepDetect's own code, None where it sent none.
+        dd_msg: the server's own words, complete.
+        method, path: the call.
+    """
+
+    def __init__(self, status: int, dd_code: int | None, dd_msg: str, *, method: str, path: str, hint: str = "") -> None:
+        code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
+        # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
+        words = dd_msg.splitlines()[0][:_SHOWN] if dd_msg.strip() else "no message"
+        super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
+        self.status = status
+        self.dd_code = dd_code
+        self.dd_msg = dd_msg
+        self.method = method
+        self.path = path
+
+
+class MalformedRequest(ApiError):
+    """400 without dd_code, or 400/400: the body is not what the server can read."""
+
+
+class BadInput(ApiError):
+    """400/1005: a picture of the call could not be read by the server (the whole call failed), or none was given."""
+
+
+class BadParameter(ApiError):
+    """400/1006: repository, model, layer or another parameter is not acceptable."""
+
+
+class IndexClosed(ApiError):
+    """403/1010: the index takes nothing more (Annoy), or no index is loaded (FAISS)."""
+
+
+class IndexNotBuilt(ApiError):
+    """403/1011: searched before it was built (Annoy)."""
+
+
+class UnknownLibrary(ApiError):
+    """404/1000: the ``mllib`` is not compiled into this server."""
+
+
+class ServiceNotFound(ApiError):
+    """404/1002: no such service; services are gone after every restart of the server."""
+
+
+class TrainPredictConflict(ApiError):
+    """409/1008: the service is training or being deleted."""
+
+
+class ServiceExists(ApiError):
+    """409/1014: a service of that name exists already."""
+
+
+class ServerFault(ApiError):
+    """Any 5xx. DeepDetect uses 500/1007 for wrong parameter types too, so it is not always the server's fault."""
+
+
+_BY_CODE: dict[tuple[int, int | None], type[ApiError]] = {
+    (400, None): MalformedRequest,
+    (400, 400): MalformedRequest,
+    (400, 1005): BadInput,
+    (400, 1006): BadParameter,
+    (403, 1010): IndexClosed,
+    (403, 1011): IndexNotBuilt,
+    (404, 1000): UnknownLibrary,
+    (404, 1002): ServiceNotFound,
+    (409, 1008): TrainPredictConflict,
+    (409, 1014): ServiceExists,
+}
+
+
+def api_error_class(status: int, dd_code: int | None) -> type[ApiError]:
+    """The class for an answer with this HTTP status and ``dd_code``."""
+    return _BY_CODE.get((status, dd_code), ServerFault if status >= 500 else ApiError)
