@@ -1,1 +1,98 @@
-"""Visual search on a DeepDetect server: a photo goes in, its category and the most similar reference pictures come out."""
+"""Visual search on a DeepDetect server: a photo goes in, its category and similar reference pictures come out."""
+
+import logging
+
+from ddsim.calls import TimeLimits
+from ddsim.catalogue import Item, scan
+from ddsim.client import Client
+from ddsim.config import load
+from ddsim.connection import connect
+from ddsim.errors import (
+    ApiError,
+    BadInput,
+    BadParameter,
+    CapabilityError,
+    ConfigError,
+    ConnectionLost,
+    DDSimError,
+    ImageError,
+    IndexClosed,
+    IndexNotBuilt,
+    InvalidRequest,
+    InvalidResponse,
+    MalformedRequest,
+    ServerFault,
+    ServerTimeout,
+    ServerUnreachable,
+    ServiceConflict,
+    ServiceExists,
+    ServiceNotFound,
+    TrainPredictConflict,
+    TransportError,
+    UnknownLibrary,
+    UnsafeCall,
+)
+from ddsim.images import Picture, ServerPath, Upload, Url
+from ddsim.indexing import Failure, IndexReport, Progress
+from ddsim.results import Classification, Label, Neighbour, SearchReply
+from ddsim.search import ImageSearch, SearchResult
+from ddsim.settings import Settings
+from ddsim.transport import Reply, Retries, Timeout, Transport
+from ddsim.wire import Capabilities, Info, ServiceInfo, ServiceSpec
+
+__all__ = [
+    "ApiError",
+    "BadInput",
+    "BadParameter",
+    "Capabilities",
+    "CapabilityError",
+    "Classification",
+    "Client",
+    "ConfigError",
+    "ConnectionLost",
+    "DDSimError",
+    "Failure",
+    "ImageError",
+    "ImageSearch",
+    "IndexClosed",
+    "IndexNotBuilt",
+    "IndexReport",
+    "Info",
+    "InvalidRequest",
+    "InvalidResponse",
+    "Item",
+    "Label",
+    "MalformedRequest",
+    "Neighbour",
+    "Picture",
+    "Progress",
+    "Reply",
+    "Retries",
+    "SearchReply",
+    "SearchResult",
+    "ServerFault",
+    "ServerPath",
+    "ServerTimeout",
+    "ServerUnreachable",
+    "ServiceConflict",
+    "ServiceExists",
+    "ServiceInfo",
+    "ServiceNotFound",
+    "ServiceSpec",
+    "Settings",
+    "TimeLimits",
+    "Timeout",
+    "TrainPredictConflict",
+    "Transport",
+    "TransportError",
+    "UnknownLibrary",
+    "UnsafeCall",
+    "Upload",
+    "Url",
+    "connect",
+    "load",
+    "scan",
+]
+
+# Who wants to see the log configures one; a library does not.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

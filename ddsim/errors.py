@@ -26,7 +26,7 @@
         ├── ServiceExists                  409/1014
         └── ServerFault                    any 5xx
 
-A TransportError is never an ApiError: the first means that nobody knows what the server did, the second that it answered.
+A TransportError is never an ApiError: after the first nobody knows what the server did, with the second it answered.
 The class of an ApiError follows from HTTP status and ``dd_code`` alone, never from message texts, which vary between
 builds (tests/contract/recordings).
 """
@@ -127,7 +127,9 @@ class ApiError(DDSimError):
         method, path: the call.
     """
 
-    def __init__(self, status: int, dd_code: int | None, dd_msg: str, *, method: str, path: str, hint: str = "") -> None:
+    def __init__(
+        self, status: int, dd_code: int | None, dd_msg: str, *, method: str, path: str, hint: str = ""
+    ) -> None:
         code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
         # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
         words = dd_msg.splitlines()[0][:_SHOWN] if dd_msg.strip() else "no message"

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import tenacity
+
+from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable
+
+_log = logging.getLogger(__name__)
+_PASSING_FAULTS = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -53,3 +62,49 @@ class Transport(Protocol):
     def close(self) -> None:
         """Release connections; the transport is not used afterwards."""
         ...
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often, and for how long, a call is tried again.
+
+    A call that never reached the server is always safe to repeat. One that did is repeated only where it changes
+    nothing: indexing the same picture twice stores it twice, since the server's index is append-only (recording 21).
+
+    Attributes:
+        tries: calls in all; 1 switches retrying off.
+        seconds: no new try begins later than this after the first.
+        first_wait, longest_wait: seconds; the wait doubles in between, with jitter.
+        sleep: how to wait; tests pass one that does not.
+    """
+
+    tries: int = 3
+    seconds: float = 30.0
+    first_wait: float = 0.2
+    longest_wait: float = 5.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def run(self, call: Callable[[], Reply], *, repeatable: bool) -> Reply:
+        """Make the call, again where that is safe; the last answer or error comes out."""
+
+        def passing(state: tenacity.RetryCallState) -> bool:
+            outcome = state.outcome
+            if outcome is None or not outcome.failed:
+                return repeatable and outcome is not None and outcome.result().status in _PASSING_FAULTS
+            error = outcome.exception()
+            again = isinstance(error, ServerUnreachable)
+            return again or (repeatable and isinstance(error, (ConnectionLost, ServerTimeout)))
+
+        def last(state: tenacity.RetryCallState) -> Any:
+            return state.outcome.result() if state.outcome else None
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.tries) | tenacity.stop_before_delay(self.seconds),
+            wait=tenacity.wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait),
+            retry=passing,
+            retry_error_callback=last,
+            before_sleep=lambda state: _log.warning("try %d failed, trying again", state.attempt_number),
+            sleep=self.sleep,
+        )
+        reply: Reply = retrying(call)
+        return reply

@@ -1,0 +1,45 @@
+"""`ddsim` and `python -m ddsim`: the commands under one name."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ddsim.commands import config, index, search, server
+
+app = typer.Typer(
+    name="ddsim",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Visual search on a DeepDetect server: folders of reference pictures in, similar pictures out.",
+    epilog="Start with `ddsim config init`, then `ddsim index`, then `ddsim search PHOTO`.",
+)
+app.command(epilog=index.EPILOG)(index.index)
+app.command(epilog=search.EPILOG)(search.search)
+app.command(epilog=server.EPILOG)(server.server)
+app.add_typer(config.app, name="config")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ddsim {version('ddsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Visual search on a DeepDetect server: folders of reference pictures in, similar pictures out."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What all commands share: options, where output goes, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest
+
+DONE, SOME_FAILED, WRONG_USE, SERVER_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Results go to standard output; what is said about the work to standard error, so that pipes stay clean.
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="DDSIM_CONFIG", help="Configuration file.", show_default=True)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
+DEFAULT_CONFIG = Path("configs/resnet50.yaml")
+
+
+def log_to_terminal(verbose: bool) -> None:
+    """Show the library's log on standard error."""
+    handler = RichHandler(console=err, show_path=False, show_time=verbose)
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", handlers=[handler])
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn ddsim's errors into one line on standard error and an exit code."""
+    try:
+        yield
+    except (ConfigError, ImageError, InvalidRequest) as error:
+        _say(error)
+        raise typer.Exit(WRONG_USE) from error
+    except DDSimError as error:
+        _say(error)
+        raise typer.Exit(SERVER_TROUBLE) from error
+
+
+def _say(error: DDSimError) -> None:
+    err.print("[bold red]error:[/] ", end="")
+    err.print(str(error), markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object, file names that are not Unicode included."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    typer.echo(text)

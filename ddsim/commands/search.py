@@ -1,0 +1,116 @@
+"""`ddsim search`: the category of a photo and its most similar reference pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from rich.table import Table
+
+from ddsim.commands.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    VerboseOption,
+    log_to_terminal,
+    out,
+    print_json,
+    reported,
+)
+from ddsim.config import load
+from ddsim.errors import ConfigError
+from ddsim.report import contact_sheet
+from ddsim.search import ImageSearch, SearchResult
+
+EPILOG = """
+Examples:
+
+  ddsim search photo.jpg                           ten most similar
+
+  ddsim search photo.jpg --category lamp -k 5      lamps only
+
+  ddsim search photo.jpg --sheet found.png         draw a contact sheet
+
+  ddsim search --json photo.jpg | jq -r '.neighbours[].uri'
+
+A photo whose name begins with a dash goes after two: ddsim search -- -photo.jpg
+
+Exit codes: 0 all well, 2 wrong use or not a picture, 3 trouble with the server.
+"""
+
+
+def search(
+    photo: Annotated[Path, typer.Argument(help="The picture to search for.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    category: Annotated[str | None, typer.Option(help="Search this category only.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the reference pictures most similar to a photo, and what it shows."""
+    log_to_terminal(verbose)
+    with reported():
+        settings = load(config)
+        _check_category(settings.catalogue, category)
+        with ImageSearch(settings) as searcher:
+            result = searcher.query(photo, k, category=category)
+        if sheet is not None:
+            _save(contact_sheet(result, photo, settings.catalogue), sheet)
+    if json:
+        print_json(_as_json(result, sheet))
+    else:
+        _print(result, sheet)
+
+
+def _check_category(catalogue: Path, category: str | None) -> None:
+    if category is None or not catalogue.is_dir():
+        return
+    known = sorted(path.name for path in catalogue.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if category not in known:
+        raise ConfigError(f"--category {category}: the catalogue {catalogue} has {', '.join(known) or 'none'}")
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    try:
+        image.save(path, "PNG")
+    except OSError as error:
+        raise ConfigError(f"--sheet {path}: cannot be written: {error.strerror or error}") from error
+
+
+def _print(result: SearchResult, sheet: Path | None) -> None:
+    shares = list(result.categories.items()) or [(label.name, label.probability) for label in result.labels]
+    if shares:
+        out.print("  ".join(f"{name} {share:.1%}" for name, share in shares[:3]), style="bold", markup=False)
+    if result.neighbours:
+        table = Table("", "picture", "category", "distance", "score", box=None, header_style="dim")
+        for rank, neighbour in enumerate(result.neighbours, 1):
+            name = neighbour.uri.replace("[", r"\[")
+            table.add_row(str(rank), name, neighbour.category, f"{neighbour.distance:.4g}", f"{neighbour.score:.1%}")
+        out.print(table)
+    else:
+        out.print("Nothing found: is the catalogue indexed? (ddsim index)")
+    if sheet is not None:
+        out.print(f"sheet: {sheet}", markup=False)
+
+
+def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
+    return {
+        "query": result.query,
+        "category": result.category,
+        "labels": [{"name": label.name, "probability": label.probability} for label in result.labels[:10]],
+        "categories": result.categories,
+        "neighbours": [
+            {
+                "rank": rank,
+                "uri": neighbour.uri,
+                "category": neighbour.category,
+                "distance": neighbour.distance,
+                "score": neighbour.score,
+            }
+            for rank, neighbour in enumerate(result.neighbours, 1)
+        ],
+        "sheet": None if sheet is None else str(sheet),
+    }

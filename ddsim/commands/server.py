@@ -1,0 +1,62 @@
+"""`ddsim server`: the embedded DeepDetect-compatible server on a port."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddsim.commands.common import WRONG_USE, VerboseOption, err, log_to_terminal, reported
+
+EPILOG = """
+Examples:
+
+  ddsim server                         on 127.0.0.1:8080, files below the current folder
+
+  ddsim server --port 9000 --root /srv/models
+
+  curl http://127.0.0.1:8080/info
+
+Exit codes: 0 stopped by Ctrl-C, 2 wrong use, such as a port that is taken.
+"""
+
+
+def server(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    root: Annotated[
+        Path, typer.Option(help="Models and repositories outside this folder do not exist for the server.")
+    ] = Path(),
+    allow_paths: Annotated[
+        bool, typer.Option("--allow-paths", help="Let requests name pictures on this machine's disk, below --root.")
+    ] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run a DeepDetect-compatible server without Docker: Caffe networks in OpenCV, similarity search in FAISS."""
+    log_to_terminal(verbose)
+    with reported():
+        from ddsim.embedded import EmbeddedServer, Engine
+
+        engine = Engine(root=root, allow_paths=allow_paths)
+        try:
+            door = EmbeddedServer(engine, host, port)
+        except OSError as error:
+            err.print(f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host.")
+            raise typer.Exit(WRONG_USE) from error
+    if not _is_loopback(host):
+        err.print("[yellow]warning:[/] this server has no login: whoever reaches it can use and delete its services")
+    with door:
+        err.print(f"listening on {door.url} (Ctrl-C stops it)", markup=False)
+        try:
+            door.wait()
+        except KeyboardInterrupt:
+            err.print("stopping")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,324 @@
+"""DeepDetect's JSON: strict models of what is sent, lenient readers of what comes back.
+
+Every claim about the server here rests on tests/contract/recordings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
+from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_score
+
+# Loggers share one namespace with services: these two cannot be created (recordings 12b, 12c). `true` and `false` are
+# read as booleans in the query strings of some endpoints.
+_RESERVED_NAMES = frozenset({"api", "torchlib", "true", "false"})
+_NAME = re.compile(r"[a-z0-9_.-]*[a-z][a-z0-9_.-]*")
+# The server finds model files by looking for these words in the full path, so a folder named like one confuses it
+# (recording 04c).
+_CONFUSING_FOLDERS = ("corresp", "deploy.prototxt", ".caffemodel", "mean.binaryproto", ".lmdb")
+
+
+def service_name(name: str) -> str:
+    """The name as the server keeps it: lower-case.
+
+    Raises:
+        InvalidRequest: the name holds characters that do not survive a URL (the server decodes nothing), no letter,
+            or is reserved (recordings 12, 12b).
+    """
+    lowered = name.lower()
+    if not _NAME.fullmatch(lowered) or len(lowered) > 200 or set(lowered) == {"."}:
+        raise InvalidRequest(f"service name {name!r}: use letters, digits, '_', '.' and '-', with at least one letter")
+    if lowered in _RESERVED_NAMES:
+        raise InvalidRequest(f"service name {name!r} is reserved by the server: use another one")
+    return lowered
+
+
+def check_uri(uri: str) -> str:
+    """A name that an index can hold and give back.
+
+    Raises:
+        InvalidRequest: empty, or holding ``^`` or NUL (every later search that hits such a name fails or answers a cut
+            name: recordings 34, 35b, 35c), or not valid Unicode.
+    """
+    if not uri or "^" in uri or "\0" in uri:
+        raise InvalidRequest(f"uri {uri!r}: an index cannot hold an empty name, '^' or NUL; rename the picture")
+    try:
+        uri.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"uri {uri!r} is not valid Unicode; rename the picture") from error
+    return uri
+
+
+class ServiceSpec(BaseModel):
+    """A service as it is to be created.
+
+    Attributes:
+        name: see :func:`service_name`.
+        type: ``unsupervised`` for similarity search on Caffe; Torch has no such type and extracts on ``supervised``.
+        repository: the folder that the service writes into, as the server sees it; one for each similarity service.
+        definition, weights, corresp: files elsewhere, as the server sees them; they win over what the repository holds.
+        nclasses: an int above 0; without one the server refuses the service, whatever its type.
+        mean: subtracted per channel, in B, G, R order for Caffe. Sent as floats only: an official server dies of an
+            array that mixes ints and floats.
+        scale, std: honoured by Torch, ignored by Caffe. ``std`` given at creation is lost on the server.
+
+    Raises:
+        InvalidRequest: a setting is missing, unknown or of the wrong type.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Annotated[str, BeforeValidator(lambda value: service_name(value) if isinstance(value, str) else value)]
+    mllib: str = "caffe"
+    type: Literal["supervised", "unsupervised"] = "supervised"
+    description: str = ""
+    repository: str = Field(min_length=1)
+    create_repository: bool = False
+    definition: str | None = None
+    weights: str | None = None
+    corresp: str | None = None
+    template: str | None = None
+    templates: str | None = None
+    nclasses: int = Field(gt=0)
+    width: int = Field(default=224, gt=0)
+    height: int = Field(default=224, gt=0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    scale: float | None = None
+    rgb: bool = False
+    gpu: bool = False
+    gpuid: int | tuple[int, ...] | None = None
+
+    if not TYPE_CHECKING:  # type checkers keep the signature that the fields give
+
+        def __init__(self, **settings: Any) -> None:
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                raise InvalidRequest(f"service: {wrong}") from error
+
+    def body(self) -> dict[str, Any]:
+        """The JSON of the PUT that creates this service.
+
+        Raises:
+            UnsafeCall: the repository's path holds a word that the server takes for a model file.
+        """
+        folders = self.repository.lower()
+        if word := next((word for word in _CONFUSING_FOLDERS if word in folders), None):
+            raise UnsafeCall(f"repository {self.repository!r}: rename, a server takes {word!r} in it for a model file")
+        network = {"nclasses": self.nclasses, "template": self.template, "gpu": self.gpu or None, "gpuid": self.gpuid}
+        picture = {
+            "connector": "image",
+            "width": self.width,
+            "height": self.height,
+            "mean": _floats(self.mean),
+            "std": _floats(self.std),
+            "scale": None if self.scale is None else float(self.scale),
+            "rgb": self.rgb or None,
+        }
+        model = {
+            "repository": self.repository,
+            "create_repository": self.create_repository or None,
+            "def": self.definition,
+            "weights": self.weights,
+            "corresp": self.corresp,
+            "templates": self.templates,
+        }
+        return {
+            "mllib": self.mllib,
+            "description": self.description or self.name,
+            "type": self.type,
+            "model": _present(model),
+            "parameters": {"input": _present(picture), "mllib": _present(network), "output": {}},
+        }
+
+
+def _floats(values: Iterable[float]) -> list[float] | None:
+    return [float(value) for value in values] or None
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+class _Received(BaseModel):
+    """Unknown keys are kept: servers of other versions say more."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+_Model = TypeVar("_Model", bound=_Received)
+
+
+class Capabilities(_Received):
+    """What the server was built with, read from ``compile_flags``.
+
+    Attributes:
+        caffe, torch: backends.
+        similarity_search: whether index and search do anything. Builds without it answer 200 and leave the neighbours
+            out (recordings/torch 11).
+        similarity_engine: ``faiss``, ``annoy`` or None.
+    """
+
+    caffe: bool
+    torch: bool
+    similarity_search: bool
+    similarity_engine: str | None
+
+
+class ServiceInfo(_Received):
+    """A service as the server describes it.
+
+    Attributes:
+        type: ``supervised`` or ``unsupervised``.
+        parameters: what it was created with, defaults filled in, as the server words it.
+        labels: the network's labels, in no particular order; only where they were asked for.
+    """
+
+    name: str
+    description: str = ""
+    mllib: str = ""
+    type: str = ""
+    mltype: str = ""
+    repository: str = ""
+    width: int = 0
+    height: int = 0
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+
+
+class Info(_Received):
+    """What ``GET /info`` says."""
+
+    version: str = ""
+    commit: str = ""
+    compile_flags: str = ""
+    services: tuple[ServiceInfo, ...] = ()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server was built with. A flag that is not listed counts as off."""
+        on = {flag.removesuffix("=ON") for flag in self.compile_flags.split() if flag.endswith("=ON")}
+        search = "USE_SIMSEARCH" in on
+        # USE_FAISS is on in builds whose USE_SIMSEARCH is off (recordings/torch 01): alone it tells nothing.
+        engine = "annoy" if "USE_ANNOY" in on else "faiss" if "USE_FAISS" in on else None
+        return Capabilities(
+            caffe="USE_CAFFE" in on,
+            torch="USE_TORCH" in on,
+            similarity_search=search,
+            similarity_engine=engine if search else None,
+        )
+
+
+def decode(body: bytes) -> Any:
+    """Parse an answer.
+
+    orjson is five times faster on feature vectors; it refuses bare NaN and Infinity and bytes that are not UTF-8, all
+    of which a server can send (recordings 10, torch 12c), so those few answers take the standard library.
+
+    Raises:
+        ValueError: not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body.decode("utf-8", "surrogateescape"))
+
+
+def parse_info(payload: Any) -> Info:
+    """Read the answer of ``GET /info``, which has a ``head`` and no ``status``."""
+    return _validated(Info, _member(payload, "head"))
+
+
+def parse_service(payload: Any) -> ServiceInfo:
+    """Read the answer of ``GET /services/{name}``."""
+    return _validated(ServiceInfo, _member(payload, "body"))
+
+
+def parse_predictions(payload: Any, ids: Iterable[str]) -> list[Mapping[str, Any]]:
+    """The raw predictions in the order of ``ids``, joined by ``uri``: servers answer batches in any order.
+
+    Raises:
+        InvalidResponse: the uris answered are not exactly the ids asked.
+    """
+    found = _as_list(_member(payload, "body").get("predictions"))
+    by_uri: dict[str, Mapping[str, Any]] = {}
+    for prediction in found:
+        if not isinstance(prediction, Mapping) or not isinstance(prediction.get("uri"), str):
+            raise InvalidResponse("the server answered a prediction without a uri")
+        by_uri[prediction["uri"]] = prediction
+    wanted = list(ids)
+    if len(found) != len(wanted) or by_uri.keys() != set(wanted):
+        missing = [uri for uri in wanted if uri not in by_uri]
+        raise InvalidResponse(
+            f"the server answered {len(found)} predictions for {len(wanted)} pictures"
+            + (f"; first one missing: {missing[0]!r}" if missing else "; some bear names that were not sent")
+        )
+    return [by_uri[uri] for uri in wanted]
+
+
+def parse_classification(prediction: Mapping[str, Any]) -> Classification:
+    """The labels of one prediction, most probable first."""
+    try:
+        labels = [Label(str(entry["cat"]), float(entry["prob"])) for entry in _as_list(prediction.get("classes"))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidResponse(f"the server answered classes that cannot be read: {error!r}") from error
+    return Classification(tuple(sorted(labels, key=lambda label: -label.probability)))
+
+
+def parse_vectors(predictions: list[Mapping[str, Any]]) -> Vectors:
+    """The feature vectors of predictions, shape (n, d), float32.
+
+    Raises:
+        InvalidResponse: vectors are missing or differ in length.
+    """
+    lists = [prediction.get("vals") for prediction in predictions]
+    if not all(isinstance(vals, list) and vals for vals in lists):
+        raise InvalidResponse("the server answered predictions without features")
+    lengths = {len(vals) for vals in lists if vals is not None}
+    if len(lengths) != 1:
+        raise InvalidResponse(f"the server answered feature vectors of different lengths: {sorted(lengths)}")
+    try:
+        return np.array(lists, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidResponse(f"the server answered features that are not numbers: {error}") from error
+
+
+def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
+    """The neighbours of one prediction, nearest first. An empty index leaves ``nns`` out (recording 22)."""
+    try:
+        found = [(str(entry["uri"]), float(entry["dist"])) for entry in _as_list(prediction.get("nns"))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
+    found.sort(key=lambda entry: entry[1])
+    return SearchReply(vector, tuple(Neighbour(uri, dist, similarity_score(dist, vector)) for uri, dist in found))
+
+
+def _member(payload: Any, key: str) -> Mapping[str, Any]:
+    member = payload.get(key) if isinstance(payload, Mapping) else None
+    if not isinstance(member, Mapping):
+        raise InvalidResponse(f"the answer has no {key!r} object: is this a DeepDetect server?")
+    return member
+
+
+def _as_list(value: Any) -> list[Any]:
+    # Servers before v0.10 sent an object where there was one entry only.
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _validated(model: type[_Model], payload: Mapping[str, Any]) -> _Model:
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidResponse(f"the answer cannot be read at {where}: {first['msg']}") from error
