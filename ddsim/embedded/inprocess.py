@@ -1,0 +1,52 @@
+"""The embedded server without a socket: a transport straight into the engine."""
+
+from __future__ import annotations
+
+import json as stdlib_json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ddsim.embedded.engine import Engine
+from ddsim.errors import ServerUnreachable
+from ddsim.transport import Reply, Timeout
+
+
+class EmbeddedTransport:
+    """Carries exchanges to an engine of the same process; implements :class:`ddsim.transport.Transport`.
+
+    Time limits do not apply: a call takes as long as the engine does.
+    """
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine: Engine | None = engine if engine is not None else Engine()
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        json: Mapping[str, Any] | None,
+        timeout: Timeout,  # noqa: ARG002 - part of the protocol
+    ) -> Reply:
+        """Answer one request; the arguments are those of the protocol.
+
+        Raises:
+            ServerUnreachable: after :meth:`close`.
+        """
+        if self._engine is None:
+            raise ServerUnreachable("the embedded server is closed; make a new one", method=method, path=path)
+        answer = self._engine.handle(method, path, b"" if json is None else _dumped(json))
+        return Reply(answer.status, answer.body, {"content-type": answer.content_type})
+
+    def close(self) -> None:
+        """Let go of the engine: its services are gone, as after the end of a real server."""
+        self._engine = None
+
+
+def _dumped(json: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(json)
+    except orjson.JSONEncodeError:
+        # A name that is not UTF-8: escaped, as clients of the real server send it.
+        return stdlib_json.dumps(json).encode()
