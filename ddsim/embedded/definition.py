@@ -75,15 +75,17 @@ def read_definition(text: str) -> Definition:
         raise PrototxtError(
             "it is in Caffe's old format ('layers {', types in capitals); convert it with upgrade_net_proto_text"
         )
-    layers = [layer for layer in net.messages("layer") if _in_test_phase(layer)]
+    layers = [layer for layer in net.messages("layer") if _in_test_phase(layer) and layer.text("type") != "Silence"]
     _check_names(layers)
     for layer in layers:
         _check_numbers(layer)
     if net.texts("input"):
+        _check_ends(layers)
         return Definition(INPUT_FIELD, "input", *_input_field(net), tuple(layers))
     if not layers:
         raise PrototxtError("it has no layers")
     head, rest = layers[0], layers[1:]
+    _check_ends(rest)
     name, kind = head.text("name"), head.text("type")
     tops = head.texts("top")
     if kind == INPUT_LAYER:
@@ -149,6 +151,14 @@ def _check_names(layers: list[Message]) -> None:
             raise PrototxtError(f"layer {place + 1} has no name")
         if name in names[:place]:
             raise PrototxtError(f"two layers are named {name!r}")
+
+
+def _check_ends(layers: list[Message]) -> None:
+    """Every layer takes something and gives something; one that does not ends OpenCV's process."""
+    for layer in layers:
+        for end in ("bottom", "top"):
+            if not layer.texts(end):
+                raise PrototxtError(f"layer {layer.text('name')!r} has no {end}")
 
 
 def _check_numbers(layer: Message) -> None:

@@ -20,6 +20,9 @@ _OUTPUTS = {
     "InnerProduct": ("inner_product_param", -2),
 }
 
+#: Of two inputs these take their factors from the second one, and have no weights.
+_FACTORS = {"Bias", "Scale"}
+
 
 class WeightsError(ValueError):
     """A layer's weights are missing, or are of another shape than the definition asks for."""
@@ -35,9 +38,11 @@ def check_outputs(layer: Message, blobs: Blobs) -> None:
     Raises:
         WeightsError: there are none under its name, or they are for another number of outputs.
     """
+    kind, name, taken = layer.text("type"), layer.text("name"), len(layer.texts("bottom"))
+    if kind in _EXPECTED and kind not in _FACTORS and taken != 1:
+        raise WeightsError(f"layer {name!r} ({kind}) takes {taken} inputs; the embedded server knows it with one only")
     if not _needs_weights(layer):
         return
-    kind, name = layer.text("type"), layer.text("name")
     if name not in blobs:
         raise WeightsError(
             f"layer {name!r} ({kind}) has no weights under this name; "
@@ -79,7 +84,6 @@ def check_shapes(layer: Message, taken: Shape, blobs: Blobs) -> None:
 
 
 def _needs_weights(layer: Message) -> bool:
-    # Scale and Bias of two inputs take their factors from the second one.
     return layer.text("type") in _EXPECTED and len(layer.texts("bottom")) == 1
 
 
