@@ -149,8 +149,8 @@ class Upload:
 
     Attributes:
         shrink: (width, height) of the network's input in pixels; pictures are brought to exactly that, as the server
-            would do. A shorter side stays, and where nothing is saved the original goes out. None sends every picture
-            at its own size.
+            would do. A shorter side stays. That holds for small files too, or else two files of one picture would get
+            different vectors. None sends every picture at its own size.
         quality: of the JPEGs that are written, 1 to 100. They keep full colour resolution (4:4:4).
         max_pixels: pictures with more are refused before anything of them is decoded.
         max_bytes: files with more are refused before they are read.
@@ -245,20 +245,15 @@ def _encode(image: Image.Image, data: bytes, upload: Upload, source: str) -> Enc
     size = full if upload.shrink is None else (min(full[0], upload.shrink[0]), min(full[1], upload.shrink[1]))
     if max(size) > _LONGEST_SIDE:
         raise ImageError(source, f"{size[0]} x {size[1]} pixels; no side may be longer than {_LONGEST_SIDE}")
-    unchanged = None
-    if data and orientation == pixels.UPRIGHT and pixels.same_at_server(image, data):
-        unchanged = Encoded(data, f"image/{str(image.format).lower()}", full, full)
-    if unchanged and size == full:
-        return unchanged
+    if data and size == full and orientation == pixels.UPRIGHT and pixels.same_at_server(image, data):
+        return Encoded(data, f"image/{str(image.format).lower()}", full, full)
     lossy = size != full or image.format in _LOSSY
     if orientation in pixels.TURNS:
         image = image.transpose(pixels.TURNS[orientation])
     plain = pixels.flatten(image, source)
     if plain.size != size:
         plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    written = Encoded(*_write(plain, upload.quality if lossy else None), size, full)
-    # Shrinking is there to send less.
-    return unchanged if unchanged and len(written.data) >= len(data) else written
+    return Encoded(*_write(plain, upload.quality if lossy else None), size, full)
 
 
 def _write(image: Image.Image, quality: int | None) -> tuple[bytes, str]:
