@@ -60,7 +60,19 @@ def dump(settings: Settings) -> str:
     for part in ("classification", "similarity"):
         if part in raw:
             raw[part] = {"service": raw[part].pop("service"), **raw[part]}
-    return yaml.safe_dump(_escaped(raw), sort_keys=False, allow_unicode=True, width=1000)
+    return yaml.dump(_escaped(raw), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text with line breaks beyond ASCII in it, which YAML would fold into spaces."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    breaks = any(char in text for char in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if breaks else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def shipped() -> dict[str, Path]:
