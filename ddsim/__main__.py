@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -25,7 +25,10 @@ app.add_typer(config.app, name="config")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ddsim {version('ddsim')}")
+        try:
+            typer.echo(f"ddsim {version('ddsim')}")
+        except PackageNotFoundError:
+            typer.echo("ddsim, from a source folder that is not installed")
         raise typer.Exit
 
 

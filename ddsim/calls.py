@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ddsim import wire
 from ddsim.errors import (
     ApiError,
     BadParameter,
+    DDSimError,
     InvalidRequest,
     InvalidResponse,
     ServerFault,
@@ -34,6 +35,9 @@ class TimeLimits:
         create: creating or deleting a service; creating loads the weights.
         predict: classify, extract, search; the first one may load the network again.
         index: adding to an index, and building it.
+
+    Raises:
+        InvalidRequest: a limit is not a number of seconds above 0; there is none that means for ever.
     """
 
     connect: float = 5.0
@@ -41,6 +45,13 @@ class TimeLimits:
     create: float = 300.0
     predict: float = 120.0
     index: float = 600.0
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            seconds = getattr(self, limit.name)
+            # A socket takes no more than some hundred years.
+            if not isinstance(seconds, (int, float)) or not 0 < seconds <= 1e9:
+                raise InvalidRequest(f"time limit {limit.name}={seconds!r}: more than 0 and at most 1e9 seconds")
 
 
 class Calls:
@@ -84,8 +95,6 @@ def limits_of(timeout: float | TimeLimits | None) -> TimeLimits:
         return timeout
     if timeout is None:
         return TimeLimits()
-    if not timeout > 0:
-        raise InvalidRequest(f"timeout={timeout} must be more than 0 seconds")
     limits = TimeLimits(info=timeout, create=timeout, predict=timeout, index=timeout)
     return replace(limits, connect=min(limits.connect, timeout))
 
@@ -101,26 +110,22 @@ def retries_of(again: int | Retries | None) -> Retries:
 
 def checked(reply: Reply, method: str, path: str) -> Any:
     """Return the answer's JSON, or raise the ApiError that its status and dd_code stand for."""
-    call = f"{method} {path}"
     try:
         payload = wire.decode(reply.body)
     except ValueError as error:
-        words = reply.body.decode("utf-8", "replace").strip()
-        if reply.status >= 500:
-            # A proxy in front of the server speaks for itself.
-            raise ServerFault(reply.status, None, words, method=method, path=path) from error
-        raise _not_deepdetect(f"{call}: HTTP {reply.status} without JSON ({words[:80]!r})", method, path) from error
+        raise _not_deepdetect(reply, "JSON", method, path) from error
     status = payload.get("status") if isinstance(payload, Mapping) else None
     if not isinstance(status, Mapping):
-        if reply.status >= 400:
-            raise _not_deepdetect(f"{call}: HTTP {reply.status} without a status object", method, path)
+        if reply.status >= 300:
+            raise _not_deepdetect(reply, "a status object", method, path)
         return payload
     said, dd_code = status.get("code"), status.get("dd_code")
     # With output.network the HTTP status can say 200 and the body 404 (recording 16).
     code = max(said, reply.status) if isinstance(said, int) else reply.status
     if code < 400:
         return payload
-    kind = api_error_class(code, dd_code if isinstance(dd_code, int) else None)
+    dd_code = dd_code if isinstance(dd_code, int) else None
+    kind = api_error_class(code, dd_code)
     if method == "DELETE" and code == 404:
         # The one "service not found" that comes without its code (recording 07).
         kind = ServiceNotFound
@@ -128,5 +133,10 @@ def checked(reply: Reply, method: str, path: str) -> Any:
     raise kind(code, dd_code, words, method=method, path=path, hint=_HINTS.get(kind, ""))
 
 
-def _not_deepdetect(words: str, method: str, path: str) -> InvalidResponse:
-    return InvalidResponse(f"{words}: is this a DeepDetect server?", method=method, path=path)
+def _not_deepdetect(reply: Reply, lacking: str, method: str, path: str) -> DDSimError:
+    words = reply.body.decode("utf-8", "replace").strip()
+    if reply.status >= 500:
+        # A proxy in front of the server speaks for itself.
+        return ServerFault(reply.status, None, words, method=method, path=path)
+    shown = f"{method} {path}: HTTP {reply.status} without {lacking} ({words[:80]!r}): is this a DeepDetect server?"
+    return InvalidResponse(shown, method=method, path=path)

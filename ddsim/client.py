@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
+import posixpath
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,9 +29,10 @@ from ddsim.errors import (
     ServiceExists,
     ServiceNotFound,
     TransportError,
+    UnsafeCall,
 )
 from ddsim.http_transport import HttpTransport
-from ddsim.images import Picture, ServerPath, Upload, Url, encode
+from ddsim.images import Encoded, Picture, ServerPath, Upload, Url, encode
 from ddsim.results import Classification, SearchReply, Vectors
 from ddsim.safety import Guard
 from ddsim.transport import Retries, Transport
@@ -66,14 +69,12 @@ class Client:
         batch_size: int = 32,
         batch_bytes: int = 16 * 1024 * 1024,
     ) -> None:
-        if batch_size < 1 or batch_bytes < 1:
-            raise InvalidRequest(f"batch_size {batch_size} and batch_bytes {batch_bytes} must be 1 or more")
+        self._batch_size = _count("batch_size", batch_size)
+        self._batch_bytes = _count("batch_bytes", batch_bytes)
         self._transport = transport if transport is not None else HttpTransport(url)
         self._limits = limits_of(timeout)
         self._calls = Calls(self._transport, self._limits, retries_of(retries))
         self._upload = upload if upload is not None else Upload()
-        self._batch_size = batch_size
-        self._batch_bytes = batch_bytes
         self._guards: dict[str, Guard] = {}
         self._guards_lock = threading.Lock()
         self._capabilities: wire.Capabilities | None = None
@@ -107,12 +108,17 @@ class Client:
 
         Raises:
             ServiceExists: a service of that name exists, or is being created by another client.
+            UnsafeCall: another similarity service has the same repository (recording 30: each would find the names of
+                the other's pictures).
         """
         guard = self._guard(spec.name)
         path = f"/services/{spec.name}"
+        body = spec.body()
+        if spec.type == "unsupervised":
+            self._check_repository(spec)
         with guard.lock:
             try:
-                self._calls.call("PUT", path, spec.body(), self._limits.create)
+                self._calls.call("PUT", path, body, self._limits.create)
             except ApiError as error:
                 if not self._lost_race(error, spec.name):
                     raise
@@ -121,13 +127,23 @@ class Client:
                 ) from error
             guard.forget()
 
+    def _check_repository(self, spec: wire.ServiceSpec) -> None:
+        wanted = posixpath.normpath(spec.repository)
+        for other in self.info().services:
+            same = other.type == "unsupervised" and posixpath.normpath(other.repository) == wanted
+            if same and other.name != spec.name:
+                raise UnsafeCall(
+                    f"repository {spec.repository!r} is that of the similarity service {other.name!r}: give "
+                    f"{spec.name!r} one of its own, or searches on either find the names of the other's pictures"
+                )
+
     def _lost_race(self, error: ApiError, name: str) -> bool:
         # Of several creations at once all but one fail with 500/1007 or a bare 403 (recording 14).
         if not isinstance(error, ServerFault) and (error.status, error.dd_code) != (403, None):
             return False
         try:
             self.get_service(name)
-        except ApiError:
+        except DDSimError:
             return False
         return True
 
@@ -157,7 +173,7 @@ class Client:
         Args:
             name: the service.
             clear: ``index`` also removes the files of its index. The server does so only where the index is loaded, and
-                says nothing otherwise (recording 07), so a search is sent first if this client has not used it yet.
+                says nothing otherwise (recording 07), so a search is sent first.
             layer: the layer to search by for that; needed where this client has not used the index yet.
             destroy_model_files: the server's words for deleting files of the repository, **weights included** where
                 they lie in it: ``lib`` weights and configuration, ``full`` everything, ``dir`` the folder too.
@@ -172,16 +188,26 @@ class Client:
         guard = self._guard(name)
         word = clear or destroy_model_files
         with guard.lock:
-            if clear == "index" and guard.engine == "unknown":
-                if layer is None:
-                    raise InvalidRequest(
-                        f"delete_service({name!r}, clear='index'): this client has not used the index yet; say by "
-                        "layer= which layer it is made of, as the server removes the files of a loaded index only"
-                    )
-                self.search_index(name, [_DUMMY], layer=layer, k=1)
+            if clear == "index":
+                self._load_index(guard, layer)
             path = f"/services/{guard.name}" + (f"?clear={word}" if word else "")
             self._calls.call("DELETE", path, None, self._limits.create)
-            guard.forget()
+            guard.forget(index_too=word is not None)
+
+    def _load_index(self, guard: Guard, layer: str | None) -> None:
+        """Have the server load a service's index, even where it seems to be: the server may be another one since."""
+        if guard.engine == "broken" or (guard.unbuilt and guard.engine == "loaded"):
+            return
+        if guard.layer is not None:
+            self._refresh(guard)
+            # What the index is made of, whatever the next one is to be made of.
+            layer = guard.layer if guard.is_same_index() else layer
+        if layer is None:
+            raise InvalidRequest(
+                f"delete_service({guard.name!r}, clear='index'): this client has not used the index yet; say by "
+                "layer= which layer it is made of, as the server removes the files of a loaded index only"
+            )
+        self.search_index(guard.name, [_DUMMY], layer=layer, k=1)
 
     # Predictions
 
@@ -206,10 +232,11 @@ class Client:
         Raises:
             InvalidRequest: the service gives features, not labels.
         """
-        if top is not None and top < 1:
-            raise InvalidRequest(f"classify: top={top} must be 1 or more, or None for all labels")
+        if top is not None:
+            top = _count("top", top)
         if not 0.0 <= min_probability <= 1.0:
             raise InvalidRequest(f"classify: min_probability={min_probability} must be from 0 to 1")
+        _check_list(pictures)
         guard = self._known(service)
         if guard.info and guard.info.type == "unsupervised":
             raise InvalidRequest(f"service {guard.name!r} gives features, not labels: use a classification service")
@@ -225,8 +252,8 @@ class Client:
         if top is None:
             return -1
         # A Torch service invents classes above its own count (recordings/torch 06).
-        known = guard.info.parameters.get("mllib", {}).get("nclasses") if guard.info and guard.is_torch else None
-        return min(top, known) if isinstance(known, int) and known > 0 else top
+        known = guard.info.nclasses if guard.info and guard.is_torch else None
+        return min(top, known) if known is not None and known > 0 else top
 
     def extract(
         self, service: str, pictures: Iterable[Picture], *, layer: str, upload: Upload | None = None
@@ -246,12 +273,10 @@ class Client:
             BadParameter: the network has no such layer.
         """
         _check_layer(layer)
+        _check_list(pictures)
         guard = self._known(service)
         guard.check_features()
-        parts = [
-            wire.parse_vectors(self._predict(guard, ids, data, layer=layer))
-            for ids, data in self._batches(pictures, upload)
-        ]
+        parts = [self._features(guard, ids, data, layer) for ids, data in self._batches(pictures, upload)]
         if len({part.shape[1] for part in parts}) > 1:
             raise InvalidResponse(f"service {guard.name!r} answered feature vectors of different lengths")
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
@@ -285,28 +310,35 @@ class Client:
             the features of the pictures, float32, shape (n, d), in the order of ``pictures``.
 
         Raises:
-            UnsafeCall: see :class:`ddsim.safety.Guard`; also for more pictures or bytes than one request may hold.
+            InvalidRequest: more pictures or bytes than one request may hold.
+            UnsafeCall: see :class:`ddsim.safety.Guard`.
             CapabilityError: the server was built without similarity search.
         """
+        if not isinstance(pictures, Mapping) or not pictures:
+            raise InvalidRequest("add_to_index: give the pictures by their uris, at least one: {uri: picture}")
         uris = [wire.check_uri(uri) for uri in pictures]
-        if not uris:
-            raise InvalidRequest("add_to_index: no pictures given")
         _check_layer(layer)
+        wire.check_index_type(index_type)
+        too_many = InvalidRequest(
+            f"add_to_index: {len(uris)} pictures are more than one request may hold ({self._batch_size} pictures, "
+            f"{self._batch_bytes} bytes); call it for each part, with build=True in the last"
+        )
+        if len(uris) > self._batch_size:
+            raise too_many
         guard = self._known(service)
         self._check_similarity()
-        batches = list(self._batches(pictures.values(), upload, uris))
-        if len(batches) > 1:
-            raise InvalidRequest(
-                f"add_to_index: {len(uris)} pictures are more than one request may hold ({self._batch_size} pictures, "
-                f"{self._batch_bytes} bytes); call it for each part, with build=True in the last"
-            )
+        batches = self._batches(pictures.values(), upload, uris)
+        batch = next(batches)
+        if next(batches, None) is not None:
+            raise too_many
         output: dict[str, Any] = {"index": True, "build_index": True} if build else {"index": True}
         with guard.lock:
+            self._refresh(guard)
             guard.check_index(layer)
-            with _unbuilt(guard, build):
-                predictions = self._predict(guard, *batches[0], layer=layer, output=output | _index_type(index_type))
+            with guard.claimed(layer), _unbuilt(guard, build):
+                predictions = self._predict(guard, *batch, layer=layer, output=output | _index_type(index_type))
             vectors = wire.parse_vectors(predictions)
-            guard.used(layer, vectors.shape[1])
+            guard.used(vectors.shape[1])
         return vectors
 
     def search_index(
@@ -333,19 +365,22 @@ class Client:
             UnsafeCall: see :class:`ddsim.safety.Guard`.
             CapabilityError: the server was built without similarity search.
         """
-        if k < 1:
-            raise InvalidRequest(f"search_index: k={k} must be 1 or more")
+        k = _count("k", k)
         _check_layer(layer)
+        _check_list(pictures)
+        wire.check_index_type(index_type)
         guard = self._known(service)
         self._check_similarity()
-        output = {"search": True, "search_nn": int(k)} | _index_type(index_type)
+        output = {"search": True, "search_nn": k} | _index_type(index_type)
         found: list[SearchReply] = []
         for ids, data in self._batches(pictures, upload):
             with guard.lock:
+                self._refresh(guard)
                 guard.check_search(layer)
-                predictions = self._predict(guard, ids, data, layer=layer, output=output)
+                with guard.claimed(layer):
+                    predictions = self._predict(guard, ids, data, layer=layer, output=output)
                 vectors = wire.parse_vectors(predictions)
-                guard.used(layer, vectors.shape[1])
+                guard.used(vectors.shape[1])
             found += [
                 wire.parse_search(prediction, vector) for prediction, vector in zip(predictions, vectors, strict=True)
             ]
@@ -361,15 +396,26 @@ class Client:
     def _known(self, service: str) -> Guard:
         """The service's guard, after asking the server once what the service is."""
         guard = self._guard(service)
-        if guard.info is None:
-            with guard.lock:
-                guard.info = guard.info or self.get_service(guard.name)
+        self._refresh(guard)
         return guard
 
+    def _refresh(self, guard: Guard) -> None:
+        if guard.info is not None and not guard.stale:
+            return
+        with guard.lock:
+            # Before asking: a doubt that comes up meanwhile must not be overwritten.
+            guard.stale = False
+            try:
+                guard.info = self.get_service(guard.name)
+            except DDSimError:
+                guard.stale = True
+                raise
+
     def _check_similarity(self) -> None:
-        if self._capabilities is None:
-            self._capabilities = self.info().capabilities
-        if not self._capabilities.similarity_search:
+        capabilities = self._capabilities  # another thread may forget them
+        if capabilities is None:
+            capabilities = self._capabilities = self.info().capabilities
+        if not capabilities.similarity_search:
             raise CapabilityError(
                 "this server was built without similarity search and would answer without neighbours, silently "
                 "(official images since v0.28 are so): use image v0.25.0, or keep the vectors from extract() yourself"
@@ -379,10 +425,6 @@ class Client:
         self, pictures: Iterable[Picture], upload: Upload | None, names: Sequence[str] | None = None
     ) -> Iterator[tuple[list[str], list[str]]]:
         """(ids, data) of one request after another, within both limits; a picture too big for any goes alone."""
-        if isinstance(pictures, (str, bytes, os.PathLike, Image.Image)) or (
-            isinstance(pictures, np.ndarray) and pictures.ndim < 4
-        ):
-            raise InvalidRequest("give a list of pictures, even for one: [picture]")
         ids: list[str] = []
         data: list[str] = []
         size = 0
@@ -402,6 +444,27 @@ class Client:
             return picture.data
         return encode(picture, upload if upload is not None else self._upload).base64
 
+    def _features(self, guard: Guard, ids: list[str], data: list[str], layer: str) -> Vectors:
+        """The features of one request's pictures, with what they tell about the service."""
+        with guard.lock:
+            vectors = wire.parse_vectors(self._predict(guard, ids, data, layer=layer))
+            if guard.together is not None or not guard.is_torch or len(ids) == 1:
+                return vectors
+            if vectors.shape[1] % len(ids) or (vectors != vectors[0]).any():
+                guard.together = True
+                return vectors
+            # Torch before v0.29 answers for each picture the features of all that went through the network with it, in
+            # a row (known from its source, not recorded). Pictures that are alike look so, too: one by one tells.
+            alone = wire.parse_vectors(self._predict(guard, ids, data, layer=layer, one_by_one=True))
+            guard.together = alone.shape == vectors.shape
+        if not guard.together:
+            _log.warning(
+                "service %s mixes up the features of pictures that go through its network together, as Torch does "
+                "before v0.29: from now on they go one by one",
+                guard.name,
+            )
+        return alone
+
     def _predict(
         self,
         guard: Guard,
@@ -410,21 +473,26 @@ class Client:
         *,
         layer: str | None = None,
         output: Mapping[str, Any] | None = None,
+        one_by_one: bool = False,
     ) -> list[Mapping[str, Any]]:
         """One POST /predict, its predictions in the order of ``ids``."""
-        network: dict[str, Any] = {"net": {"test_batch_size": min(len(data), self._batch_size)}}
+        if layer is not None and guard.is_torch and not guard.together:
+            # While nobody knows whether the service mixes features up, none of them may get into an index.
+            one_by_one = one_by_one or guard.together is False or bool(output)
+        network: dict[str, Any] = {"net": {"test_batch_size": 1 if one_by_one else min(len(data), self._batch_size)}}
         if layer is not None:
             network["extract_layer"] = layer
         parameters: dict[str, Any] = {"mllib": network, "output": dict(output or {})}
-        if guard.is_torch and guard.info and (std := guard.info.parameters.get("input", {}).get("std")):
+        if guard.is_torch and guard.info and guard.info.std:
             # Given at creation it is shown and not used (recordings/torch 13): it must come with every call.
-            parameters["input"] = {"std": [float(value) for value in std]}
+            parameters["input"] = {"std": guard.info.std}
         # ids go with every call: without them the server names pictures by position, and fewer of them than data kill
         # it (recording 28).
         body = {"service": guard.name, "ids": ids, "parameters": parameters, "data": data}
         indexing = bool(output and "index" in output)
         limit = self._limits.index if indexing else self._limits.predict
-        with self._watched(guard, layer, output), guard.lock if not guard.is_torch or layer else nullcontext():
+        # Conclusions are drawn before another thread gets its turn.
+        with guard.lock if not guard.is_torch or layer else nullcontext(), self._watched(guard, layer, output):
             payload = self._calls.call("POST", "/predict", body, limit, repeatable=not indexing)
         return wire.parse_predictions(payload, ids)
 
@@ -437,8 +505,8 @@ class Client:
             guard.forget()
             raise
         except TransportError:
-            # Perhaps the server is being replaced: ask again what it is and has. What may be unbuilt stays so.
-            guard.info, guard.engine, self._capabilities = None, "unknown", None
+            guard.doubt()
+            self._capabilities = None
             raise
         except BadParameter:
             if layer is not None and not guard.is_torch:
@@ -483,16 +551,35 @@ def _unbuilt(guard: Guard, build: bool) -> Iterator[None]:
         raise
     except ApiError as error:
         # A call that fails before the index is reached indexed nothing. Where the build failed, the items may be in
-        # (recording 38).
-        guard.unbuilt = before or (build and error.status >= 500)
+        # (recording 38), and a proxy's 502 to 504 says nothing of what the server did.
+        guard.unbuilt = before or error.status > 500 or (build and error.status == 500)
         raise
     guard.unbuilt = not build
 
 
 def _check_layer(layer: str) -> None:
     # The server takes an empty name for none at all and then answers no predictions (recording 20).
-    if not layer or "\0" in layer:
+    if not isinstance(layer, str) or not layer or not layer.isprintable():
         raise InvalidRequest(f"layer {layer!r}: name a layer of the network")
+
+
+def _check_list(pictures: object) -> None:
+    """Refuse one picture where a list of them belongs: a str would be taken apart into letters, a file into lines."""
+    one = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image, Encoded, ServerPath, Url, Mapping)
+    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    if isinstance(pictures, one) or flat or hasattr(pictures, "read") or not isinstance(pictures, Iterable):
+        raise InvalidRequest("give a list of pictures, even for one: [picture]")
+
+
+def _count(name: str, value: int) -> int:
+    # numpy's integers are fine, and cannot be written as JSON; a float where an int is due is a 500/1007.
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise InvalidRequest(f"{name}={value!r}: a whole number is needed") from error
+    if not 1 <= number < 2**31:
+        raise InvalidRequest(f"{name}={number} must be 1 or more, and fit into 32 bits")
+    return number
 
 
 def _index_type(index_type: str) -> dict[str, str]:

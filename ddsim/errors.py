@@ -9,6 +9,8 @@
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
     ├── ServiceConflict                    a service exists with other settings
+    ├── ManifestBusy                       another run works on this catalogue's index
+    ├── IndexBusy                          the index cannot be searched, or added to, at the moment
     ├── TransportError                     no usable answer
     │   ├── ServerUnreachable              nothing was sent: safe to repeat any call
     │   ├── ServerTimeout                  sent, no answer in time
@@ -33,11 +35,30 @@ builds (tests/contract/recordings).
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any
+
 _SHOWN = 300
 
 
 class DDSimError(Exception):
     """Root of all errors that ddsim raises on purpose."""
+
+    def __str__(self) -> str:
+        # File names and a server's words may hold bytes that are no Unicode; printing them must not raise once more.
+        return super().__str__().encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are rebuilt from their text alone, which the constructors below do not take. Errors must survive
+        # the way out of a worker process.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[DDSimError], args: tuple[Any, ...], facts: Mapping[str, Any]) -> DDSimError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidRequest(DDSimError, ValueError):
@@ -88,6 +109,42 @@ class ServiceConflict(DDSimError):
         self.differences = differences
 
 
+class ManifestBusy(DDSimError):
+    """Another run works on the same manifest; nothing was changed.
+
+    Attributes:
+        folder: where the manifest is.
+        pid, host, since, command: who holds it; None where the holder has not said so (yet). ``since`` is in seconds
+            since 1970.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        pid: int | None = None,
+        host: str | None = None,
+        since: float | None = None,
+        command: str | None = None,
+    ) -> None:
+        facts = [f"process {pid} on {host}"] if pid is not None else ["it has not said which"]
+        facts += [f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"] if since is not None else []
+        facts += [command] if command else []
+        super().__init__(
+            f"another run works on this index ({', '.join(facts)}): wait for its end, or stop it, and try again. "
+            f"Its manifest is in {folder}"
+        )
+        self.folder = folder
+        self.pid = pid
+        self.host = host
+        self.since = since
+        self.command = command
+
+
+class IndexBusy(DDSimError):
+    """The index cannot be searched now, as pictures in it are not built yet, or not added to, as it is searched."""
+
+
 class TransportError(DDSimError):
     """No usable answer came back.
 
@@ -132,7 +189,7 @@ class ApiError(DDSimError):
     ) -> None:
         code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
         # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
-        words = dd_msg.splitlines()[0][:_SHOWN] if dd_msg.strip() else "no message"
+        words = (dd_msg.strip().splitlines() or ["no message"])[0][:_SHOWN]
         super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
         self.status = status
         self.dd_code = dd_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,15 +35,13 @@ class HttpTransport:
     """
 
     def __init__(self, url: str, *, pool: int = 8) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise InvalidRequest(f"server url {url!r}: expected something like http://localhost:8080")
+        host, self._shown = _checked(url)
         self.url = url.rstrip("/")
         self._session = requests.Session()
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        here = _is_loopback(parts.hostname)
+        here = _is_loopback(host)
         # A proxy from the environment would be asked for this machine's own server.
         self._session.trust_env = not here
         # Only the bare word counts for the server (recording 11). Compressing costs more than loopback saves.
@@ -51,9 +50,12 @@ class HttpTransport:
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """See :meth:`ddsim.transport.Transport.exchange`."""
         # GET and DELETE must not carry a body: the server takes it for the start of the next request (recording 11).
-        body = None if json is None else orjson.dumps(json)
+        try:
+            body = None if json is None else orjson.dumps(json)
+        except orjson.JSONEncodeError as error:
+            raise InvalidRequest(f"{method} {path}: the request cannot be written as JSON: {error}") from error
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with _translated(self.url, method, path, timeout):
+        with _translated(self._shown, method, path, timeout):
             answer = self._session.request(
                 method,
                 self.url + path,
@@ -70,6 +72,19 @@ class HttpTransport:
         self._session.close()
 
 
+def _checked(url: str) -> tuple[str, str]:
+    """The host, and the url as error messages may show it: without a password."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or a bracket left open
+        usable = False
+    if not usable or parts.query or parts.fragment or " " in url or not url.isprintable():
+        raise InvalidRequest(f"server url {url!r}: expected something like http://localhost:8080")
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts.hostname or "", shown.rstrip("/")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -83,39 +98,68 @@ def _translated(url: str, method: str, path: str, timeout: Timeout) -> Iterator[
     call = f"{method} {path}"
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+    except _BELOW as error:
         kind, words = _explain(error, url, timeout)
         raise kind(f"{call}: {words}", method=method, path=path) from error
 
 
+_BELOW = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+_UNSENT = (
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.ProxyError,
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.ProxySchemeUnsupported,
+    ssl.SSLCertVerificationError,
+    UnicodeError,
+)
+_CUT = (
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+    http.client.RemoteDisconnected,
+    http.client.IncompleteRead,
+)
+_LOST = "the connection ended without an answer: the server died or was stopped (its log says why)"
+
+
 def _explain(error: BaseException, url: str, timeout: Timeout) -> tuple[type[TransportError], str]:
-    start = f"no server answers at {url}; start one (docker compose up, or ddsim server) or correct the url"
+    """What an error of the libraries below means. Only where nothing can have been sent is it ServerUnreachable."""
     causes = list(_causes(error))
-    if any(isinstance(cause, (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError)) for cause in causes):
-        return ServerUnreachable, f"no connection within {timeout.connect:g} s: {start}"
-    if any(isinstance(cause, (requests.exceptions.SSLError, requests.exceptions.ProxyError)) for cause in causes):
-        return ServerUnreachable, f"no connection to {url}: {error}"
-    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    start = f"no server answers at {url}; start one (docker compose up, or ddsim server) or correct the url"
+    if caused_by(urllib3.exceptions.NewConnectionError):
         return ServerUnreachable, start
-    if any(isinstance(cause, (TimeoutError, urllib3.exceptions.ReadTimeoutError)) for cause in causes):
+    if caused_by(requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+        return ServerUnreachable, f"no connection within {timeout.connect:g} s: {start}"
+    if caused_by(*_UNSENT):
+        return ServerUnreachable, f"no connection to {url}: {error}"
+    if caused_by(ssl.SSLError, requests.exceptions.SSLError):
+        # It may break during the handshake and long after it; nothing tells which.
+        return ConnectionLost, f"the encryption with {url} failed (is it https at all?): {error}"
+    if caused_by(TimeoutError, requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
         return ServerTimeout, f"no answer within {timeout.read:g} s; the server may still be working on it"
-    if any(isinstance(cause, http.client.RemoteDisconnected) for cause in causes):
-        return ConnectionLost, _LOST
-    if any(isinstance(cause, (http.client.BadStatusLine, http.client.LineTooLong)) for cause in causes):
-        return InvalidResponse, f"what answers at {url} does not speak HTTP"
-    if any(isinstance(cause, requests.exceptions.ContentDecodingError) for cause in causes):
+    if caused_by(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
         return InvalidResponse, "the answer's compression is broken"
-    if any(isinstance(cause, _CUT) for cause in causes):
+    if caused_by(http.client.HTTPException) and not caused_by(
+        http.client.RemoteDisconnected, http.client.IncompleteRead
+    ):
+        return InvalidResponse, f"what answers at {url} does not speak HTTP"
+    # A RequestException is an OSError, too.
+    if caused_by(*_CUT) or any(type(cause).__module__ == "builtins" and isinstance(cause, OSError) for cause in causes):
         return ConnectionLost, _LOST
     return InvalidResponse, f"{type(error).__name__}: {error}"
 
 
-_LOST = "the connection ended without an answer: the server died or was stopped (its log says why)"
-_CUT = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError, OSError)
-
-
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps: requests and urllib3 hide the cause in ``args`` and ``reason``."""
+    """The error and all that it wraps: requests and urllib3 hide the cause in ``args`` and ``reason``.
+
+    Not its ``__context__``: that may be an earlier failure which the caller is handling just now.
+    """
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
@@ -124,4 +168,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        waiting += [*current.args, getattr(current, "reason", None), current.__cause__, current.__context__]
+        waiting += [*current.args, getattr(current, "reason", None), current.__cause__]

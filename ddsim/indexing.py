@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,10 +71,14 @@ def index_catalogue(
         progress: called after every batch.
 
     Raises:
+        InvalidRequest: two items have the same uri.
         ImageError: not one of the items can be read.
         ServiceConflict, ApiError, TransportError: the server does not do as it should; what was sent is not searchable.
     """
     begun = time.monotonic()
+    twice = [uri for uri, count in Counter(item.uri for item in items).items() if count > 1]
+    if twice:
+        raise InvalidRequest(f"{twice[0]}: given twice; an index keeps both and tells them apart by nothing")
     dimension = _start_afresh(client, settings.similarity_spec(), settings.similarity.extract_layer)
     run = _Run(client, settings, len(items), progress)
     run.index(items)
@@ -82,13 +87,18 @@ def index_catalogue(
 
 def _start_afresh(client: Client, spec: ServiceSpec, layer: str) -> int:
     """The service as configured with an empty index; returns its vectors' length."""
-    ensure(client, spec, layer=layer)
+    if not ensure(client, spec, layer=layer).created:
+        # Created anew it forgets what somebody indexed and never built, which no search survives (recording 23); and
+        # this client forgets what it believed of an index that others may have used since.
+        client.delete_service(spec.name)
+        ensure(client, spec, layer=layer)
     try:
         client.delete_service(spec.name, "index", layer=layer)
     except ServerFault as error:
-        # Somebody indexed without building: the service answers no search until it is loaded anew, which forgets that.
-        _log.warning("the index of %s cannot be searched (%s); loading it anew", spec.name, error)
-        client.delete_service(spec.name)
+        _log.warning("the index of %s cannot be loaded (%s); removing its files", spec.name, error)
+        # The client knows it broken now and does not search it again; deleting is safe (recording 46c).
+        client.delete_service(spec.name, "index", layer=layer)
+        # That says nothing where nothing was removed, so once more, and this time it must load.
         ensure(client, spec, layer=layer)
         client.delete_service(spec.name, "index", layer=layer)
     return ensure(client, spec, layer=layer).dimension or 0

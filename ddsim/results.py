@@ -53,7 +53,7 @@ class Neighbour:
         return head if slash else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
 class SearchReply:
     """What the index answered for one picture.
 

@@ -6,10 +6,12 @@ The rules come from tests/contract/recordings: the files named below end in a de
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
+from ddsim.errors import BadParameter, InvalidRequest, InvalidResponse, UnsafeCall
 from ddsim.wire import ServiceInfo
 
 
@@ -22,25 +24,46 @@ class Guard:
         lock: held around predictions. A Caffe service works on one call at a time anyway (recording 50); on Torch,
             index and search are not synchronised by the server.
         info: what the server said of the service, None until asked.
-        layer: the layer that this service's index is made of, None until its first use.
+        stale: whether the service may be another one since; it is asked about again before the next use.
+        layer: the layer that the index is made of, None until its first use.
         dimension: the length of its vectors, None until seen.
+        repository: where that index lies; its files outlive the service.
         unbuilt: whether something may be indexed and not built.
         engine: whether the server has loaded the service's index; ``broken`` after a failure at the first use.
+        together: whether pictures may go through a Torch network together when features are asked for; None until seen,
+            and then nothing goes to an index so. Torch before v0.29 mixes their features up.
     """
 
     name: str
     lock: threading.RLock = field(default_factory=threading.RLock)
     info: ServiceInfo | None = None
+    stale: bool = False
     layer: str | None = None
     dimension: int | None = None
+    repository: str | None = None
     unbuilt: bool = False
     engine: Literal["unknown", "loaded", "broken"] = "unknown"
+    together: bool | None = None
 
-    def forget(self) -> None:
-        """Start anew: the service was created, deleted, or lost in a restart."""
-        self.info = self.layer = self.dimension = None
+    def forget(self, *, index_too: bool = False) -> None:
+        """Start anew: the service was created, deleted, or lost in a restart.
+
+        Args:
+            index_too: the files of its index are gone with it; else the next service on that repository loads them.
+        """
+        # info itself stays: another thread may be looking at it.
+        self.stale = True
+        if index_too:
+            self.layer = self.dimension = self.repository = None
         self.unbuilt = False
         self.engine = "unknown"
+        self.together = None
+
+    def doubt(self) -> None:
+        """No answer came: perhaps the server is being replaced. What is unbuilt or broken may still be so."""
+        self.stale = True
+        if self.engine == "loaded":
+            self.engine = "unknown"
 
     @property
     def is_torch(self) -> bool:
@@ -69,7 +92,7 @@ class Guard:
             raise UnsafeCall(
                 f"service {self.name!r} classifies: a server dies of a search there; use a similarity service"
             )
-        if self.layer is not None and layer != self.layer:
+        if self.layer is not None and layer != self.layer and self.is_same_index():
             raise UnsafeCall(
                 f"the index of service {self.name!r} is made of layer {self.layer!r}, not {layer!r}: "
                 "use another service with a repository of its own for another layer"
@@ -93,17 +116,37 @@ class Guard:
                 "add something with build=True before searching"
             )
 
-    def used(self, layer: str, dimension: int) -> None:
+    @contextmanager
+    def claimed(self, layer: str) -> Iterator[None]:
+        """Note which layer the index is made of, around a call to it.
+
+        The first call decides that for good, a search of an empty index as well, and also one whose answer is lost.
+        """
+        before = self.layer, self.dimension, self.repository
+        if not self.is_same_index():
+            self.dimension = None
+        self.layer, self.repository = layer, self.info.repository if self.info else None
+        try:
+            yield
+        except BadParameter:
+            # Refused before the index was reached: there may be no such layer.
+            self.layer, self.dimension, self.repository = before
+            raise
+
+    def used(self, dimension: int) -> None:
         """Note a successful use of the index.
 
         Raises:
             InvalidResponse: the vectors have another length than before.
         """
         self.engine = "loaded"
-        self.layer = layer
         if self.dimension not in (None, dimension):
             raise InvalidResponse(
                 f"service {self.name!r} now gives vectors of {dimension} values, its index holds {self.dimension}: "
                 "it was replaced under the same name; index anew in a repository of its own"
             )
         self.dimension = dimension
+
+    def is_same_index(self) -> bool:
+        """Whether the service still has the index that ``layer`` and ``dimension`` are those of."""
+        return self.info is None or self.info.repository == self.repository

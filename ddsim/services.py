@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
 from PIL import Image
 
 from ddsim.client import Client
-from ddsim.errors import ApiError, DDSimError, ServiceConflict, ServiceExists, ServiceNotFound
+from ddsim.errors import (
+    ApiError,
+    DDSimError,
+    InvalidRequest,
+    InvalidResponse,
+    ServiceConflict,
+    ServiceExists,
+    ServiceNotFound,
+)
 from ddsim.images import Upload
 from ddsim.wire import ServiceInfo, ServiceSpec
 
@@ -29,14 +39,38 @@ class Ensured:
         name: the service.
         created: whether it had to be created.
         dimension: the length of its features; None for a classification service.
+        incarnation: see :class:`Mark`.
     """
 
     name: str
     created: bool
     dimension: int | None
+    incarnation: str | None = None
 
 
-def ensure(client: Client, spec: ServiceSpec, *, layer: str | None = None) -> Ensured:
+@dataclass(frozen=True)
+class Mark:
+    """What ddsim wrote into the description of a service that it created.
+
+    Attributes:
+        owner: for whom; None where it was created for anybody, or not by ddsim.
+        incarnation: a word drawn when it was created for that owner. A service that still carries it has lived ever
+            since, and holds in memory what was added to its index: a server that ends forgets its services.
+    """
+
+    owner: str | None = None
+    incarnation: str | None = None
+
+
+def ensure(
+    client: Client,
+    spec: ServiceSpec,
+    *,
+    layer: str | None = None,
+    owner: str | None = None,
+    incarnation: str | None = None,
+    replace_own: bool = False,
+) -> Ensured:
     """Create a service, or keep the one that is there if it has the same settings.
 
     One prediction proves that it works: a server answers 201 to a service without weights (recording 04). A service
@@ -46,31 +80,44 @@ def ensure(client: Client, spec: ServiceSpec, *, layer: str | None = None) -> En
         client: the server.
         spec: the service wanted.
         layer: whose features to ask for in that prediction; None classifies.
+        owner: for whom it is created, where it is created.
+        incarnation: keep this very service of the owner and no other; a word that none has (``""``) keeps none.
+        replace_own: whether a service of this owner that is not as wanted is deleted and created anew. No file is
+            touched by that (recording 07); what its index holds unbuilt is lost.
 
     Raises:
-        ServiceConflict: it exists with other settings; nothing was changed.
+        ServiceConflict: it exists with other settings, or for another owner; nothing was changed.
         ApiError: it cannot be created, or cannot predict.
+        InvalidRequest: a layer of a service that gives no features.
     """
-    marked = spec.model_copy(update={"description": _describe(spec)})
-    created = False
-    try:
-        found = client.get_service(spec.name)
-    except ServiceNotFound:
-        try:
-            client.create_service(marked)
-            created = True
-        except ServiceExists:
-            _log.info("service %s was created by someone else at the same time", spec.name)
-        found = client.get_service(spec.name)
-    if not created and (differing := differences(spec, found)):
+    marked = spec.model_copy(update={"description": _describe(spec, owner, secrets.token_hex(8))})
+    found, created = _found_or_created(client, marked)
+    differing = {} if created else _all_differences(spec, found, owner, incarnation)
+    if differing and replace_own and owner is not None and mark_of(found).owner == owner:
+        _log.info("service %s is created anew, as it differs in %s", spec.name, ", ".join(differing))
+        with suppress(ServiceNotFound):
+            client.delete_service(spec.name)
+        found, created = _found_or_created(client, marked)
+        differing = {} if created else _all_differences(spec, found, owner, incarnation)
+    if differing:
         raise ServiceConflict(spec.name, differing)
     try:
         dimension = _probe(client, spec, layer)
-    except ApiError:
+    except (ApiError, InvalidRequest, InvalidResponse):
         if created:
             _remove(client, spec.name)
         raise
-    return Ensured(spec.name, created, dimension)
+    return Ensured(spec.name, created, dimension, mark_of(found).incarnation)
+
+
+def mark_of(found: ServiceInfo) -> Mark:
+    """The mark of a service, an empty one where it has none."""
+    known = _undescribe(found.description) or {}
+    owner, incarnation = known.get("owner"), known.get("incarnation")
+    return Mark(
+        owner if isinstance(owner, str) else None,
+        incarnation if isinstance(incarnation, str) else None,
+    )
 
 
 def differences(spec: ServiceSpec, found: ServiceInfo) -> dict[str, tuple[object, object]]:
@@ -104,6 +151,31 @@ def differences(spec: ServiceSpec, found: ServiceInfo) -> dict[str, tuple[object
     return differing
 
 
+def _found_or_created(client: Client, marked: ServiceSpec) -> tuple[ServiceInfo, bool]:
+    try:
+        return client.get_service(marked.name), False
+    except ServiceNotFound:
+        created = True
+        try:
+            client.create_service(marked)
+        except ServiceExists:
+            _log.info("service %s was created by someone else at the same time", marked.name)
+            created = False
+        return client.get_service(marked.name), created
+
+
+def _all_differences(
+    spec: ServiceSpec, found: ServiceInfo, owner: str | None, incarnation: str | None
+) -> dict[str, tuple[object, object]]:
+    differing = differences(spec, found)
+    mark = mark_of(found)
+    if incarnation is not None and mark.owner != owner:
+        differing["owner"] = (owner, mark.owner)
+    elif incarnation is not None and mark.incarnation != incarnation:
+        differing["incarnation"] = (incarnation, mark.incarnation)
+    return differing
+
+
 def _close(wanted: Iterable[float], found: Iterable[object]) -> bool:
     # The server keeps 32-bit floats.
     pairs = list(zip(wanted, found, strict=False))
@@ -111,8 +183,11 @@ def _close(wanted: Iterable[float], found: Iterable[object]) -> bool:
     return same_length and all(isinstance(b, (int, float)) and math.isclose(a, b, rel_tol=1e-5) for a, b in pairs)
 
 
-def _describe(spec: ServiceSpec) -> str:
-    return _MARK + orjson.dumps({key: value for key in _UNSHOWN if (value := getattr(spec, key))}).decode()
+def _describe(spec: ServiceSpec, owner: str | None, incarnation: str) -> str:
+    kept = {key: value for key in _UNSHOWN if (value := getattr(spec, key))}
+    if owner is not None:
+        kept |= {"owner": owner, "incarnation": incarnation}
+    return _MARK + orjson.dumps(kept).decode()
 
 
 def _undescribe(description: str) -> dict[str, object] | None:

@@ -136,6 +136,8 @@ class Index(Part):
 
     backend: Literal["server", "local", "auto"] = "server"
     """``server``: DeepDetect's own index; ``local``: ddsim keeps the vectors; ``auto``: what the server can do."""
+    metric: Literal["l2", "cosine"] = "l2"
+    """What makes two vectors near: ``l2`` their distance, ``cosine`` the angle between them (``local`` only)."""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 32
     """Pictures in one call at most."""
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
@@ -207,6 +209,8 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield from _service_rules("classification", classification, spec)
         if classification.service == similarity.service:
             yield ("similarity", "service"), f"{similarity.service!r} is the classification service's name too"
+    if settings.index.metric != "l2" and settings.index.backend != "local":
+        yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
     if similarity.mllib == "torch":
         yield from _torch_rules(settings)
     else:

@@ -74,7 +74,7 @@ class Retries:
     Attributes:
         tries: calls in all; 1 switches retrying off.
         seconds: no new try begins later than this after the first.
-        first_wait, longest_wait: seconds; the wait doubles in between, with jitter.
+        first_wait, longest_wait: seconds; the wait doubles in between, with up to first_wait of jitter on top.
         sleep: how to wait; tests pass one that does not.
     """
 
@@ -100,11 +100,18 @@ class Retries:
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.tries) | tenacity.stop_before_delay(self.seconds),
-            wait=tenacity.wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait),
+            wait=tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
+            + tenacity.wait_random(0, self.first_wait),
             retry=passing,
             retry_error_callback=last,
-            before_sleep=lambda state: _log.warning("try %d failed, trying again", state.attempt_number),
+            before_sleep=_tell,
             sleep=self.sleep,
         )
         reply: Reply = retrying(call)
         return reply
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    if state.outcome is not None:
+        reason = state.outcome.exception() or f"HTTP {state.outcome.result().status}"
+        _log.warning("try %d failed, another follows in %.1f s: %s", state.attempt_number, state.upcoming_sleep, reason)

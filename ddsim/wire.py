@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
 from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_score
@@ -21,6 +21,8 @@ from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors
 # read as booleans in the query strings of some endpoints.
 _RESERVED_NAMES = frozenset({"api", "torchlib", "true", "false"})
 _NAME = re.compile(r"[a-z0-9_.-]*[a-z][a-z0-9_.-]*")
+# The forms that were seen to work (recordings 21, 45).
+_INDEX_TYPE = re.compile(r"Flat|HNSW(?:[4-9]|[1-9]\d{1,2})|IVF[1-9]\d{0,5},Flat|PCA[1-9]\d{0,3},Flat")
 # The server finds model files by looking for these words in the full path, so a folder named like one confuses it
 # (recording 04c).
 _CONFUSING_FOLDERS = ("corresp", "deploy.prototxt", ".caffemodel", "mean.binaryproto", ".lmdb")
@@ -34,8 +36,10 @@ def service_name(name: str) -> str:
             or is reserved (recordings 12, 12b).
     """
     lowered = name.lower()
-    if not _NAME.fullmatch(lowered) or len(lowered) > 200 or set(lowered) == {"."}:
-        raise InvalidRequest(f"service name {name!r}: use letters, digits, '_', '.' and '-', with at least one letter")
+    if len(lowered) > 200 or not _NAME.fullmatch(lowered):
+        raise InvalidRequest(
+            f"service name {name[:200]!r}: use letters, digits, '_', '.' and '-', with at least one letter, 200 at most"
+        )
     if lowered in _RESERVED_NAMES:
         raise InvalidRequest(f"service name {name!r} is reserved by the server: use another one")
     return lowered
@@ -48,13 +52,49 @@ def check_uri(uri: str) -> str:
         InvalidRequest: empty, or holding ``^`` or NUL (every later search that hits such a name fails or answers a cut
             name: recordings 34, 35b, 35c), or not valid Unicode.
     """
-    if not uri or "^" in uri or "\0" in uri:
-        raise InvalidRequest(f"uri {uri!r}: an index cannot hold an empty name, '^' or NUL; rename the picture")
+    if not isinstance(uri, str) or not uri or "^" in uri or "\0" in uri:
+        raise InvalidRequest(f"uri {uri!r}: an index holds strings, and no empty one, '^' or NUL; rename the picture")
     try:
         uri.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidRequest(f"uri {uri!r} is not valid Unicode; rename the picture") from error
     return uri
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the server would read it up to the NUL in it only")
+    return text
+
+
+def _three(values: tuple[float, ...]) -> tuple[float, ...]:
+    # A Caffe server does not check the length and reads beyond the end of a short list (recording 63).
+    if len(values) not in (0, 3):
+        raise ValueError(f"3 numbers are needed, one a channel; there are {len(values)}")
+    return values
+
+
+_AsTuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+_Text = Annotated[str, AfterValidator(_without_nul)]
+_Count = Annotated[int, Field(gt=0, lt=2**31)]
+# JSON has no NaN and no Infinity; orjson would send null, and null inside an array kills a server (recording torch 15).
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Channels = Annotated[tuple[_Finite, ...], _AsTuple, AfterValidator(_three)]
+
+
+def check_index_type(index_type: str) -> str:
+    """A kind of index that a server is known to make.
+
+    Raises:
+        UnsafeCall: it is not one of them; one that FAISS cannot parse leaves a server that dies of the next call to the
+            index (recordings 46, 46b).
+    """
+    if not isinstance(index_type, str) or not _INDEX_TYPE.fullmatch(index_type):
+        raise UnsafeCall(
+            f"index_type {index_type!r}: use Flat, IVF<lists>,Flat, HNSW<links> (4 to 999) or PCA<dimensions>,Flat; "
+            "a server may die of one that it cannot make"
+        )
+    return index_type
 
 
 class ServiceSpec(BaseModel):
@@ -77,25 +117,25 @@ class ServiceSpec(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     name: Annotated[str, BeforeValidator(lambda value: service_name(value) if isinstance(value, str) else value)]
-    mllib: str = "caffe"
+    mllib: _Text = "caffe"
     type: Literal["supervised", "unsupervised"] = "supervised"
-    description: str = ""
-    repository: str = Field(min_length=1)
+    description: _Text = ""
+    repository: _Text = Field(min_length=1)
     create_repository: bool = False
-    definition: str | None = None
-    weights: str | None = None
-    corresp: str | None = None
-    template: str | None = None
-    templates: str | None = None
-    nclasses: int = Field(gt=0)
-    width: int = Field(default=224, gt=0)
-    height: int = Field(default=224, gt=0)
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    scale: float | None = None
+    definition: _Text | None = None
+    weights: _Text | None = None
+    corresp: _Text | None = None
+    template: _Text | None = None
+    templates: _Text | None = None
+    nclasses: _Count
+    width: _Count = 224
+    height: _Count = 224
+    mean: _Channels = ()
+    std: _Channels = ()
+    scale: _Finite | None = None
     rgb: bool = False
     gpu: bool = False
-    gpuid: int | tuple[int, ...] | None = None
+    gpuid: Annotated[int | tuple[int, ...] | None, _AsTuple] = None
 
     if not TYPE_CHECKING:  # type checkers keep the signature that the fields give
 
@@ -115,7 +155,8 @@ class ServiceSpec(BaseModel):
         folders = self.repository.lower()
         if word := next((word for word in _CONFUSING_FOLDERS if word in folders), None):
             raise UnsafeCall(f"repository {self.repository!r}: rename, a server takes {word!r} in it for a model file")
-        network = {"nclasses": self.nclasses, "template": self.template, "gpu": self.gpu or None, "gpuid": self.gpuid}
+        gpuid = list(self.gpuid) if isinstance(self.gpuid, tuple) else self.gpuid
+        network = {"nclasses": self.nclasses, "template": self.template, "gpu": self.gpu or None, "gpuid": gpuid}
         picture = {
             "connector": "image",
             "width": self.width,
@@ -195,6 +236,23 @@ class ServiceInfo(_Received):
     parameters: dict[str, Any] = Field(default_factory=dict)
     labels: tuple[str, ...] = ()
 
+    @property
+    def std(self) -> list[float]:
+        """What each channel was to be divided by; empty where the server shows nothing of the kind."""
+        values = self._parameter("input", "std")
+        numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
+        return [float(value) for value in values] if numbers else []
+
+    @property
+    def nclasses(self) -> int | None:
+        """How many classes the service was created with."""
+        value = self._parameter("mllib", "nclasses")
+        return value if isinstance(value, int) else None
+
+    def _parameter(self, part: str, key: str) -> Any:
+        shown = self.parameters.get(part)
+        return shown.get(key) if isinstance(shown, Mapping) else None
+
 
 class Info(_Received):
     """What ``GET /info`` says."""
@@ -231,7 +289,10 @@ def decode(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body.decode("utf-8", "surrogateescape"))
+        try:
+            return json.loads(body.decode("utf-8", "surrogateescape"))
+        except RecursionError as error:
+            raise ValueError("it nests too deep") from error
 
 
 def parse_info(payload: Any) -> Info:
@@ -270,7 +331,7 @@ def parse_classification(prediction: Mapping[str, Any]) -> Classification:
     """The labels of one prediction, most probable first."""
     try:
         labels = [Label(str(entry["cat"]), float(entry["prob"])) for entry in _as_list(prediction.get("classes"))]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidResponse(f"the server answered classes that cannot be read: {error!r}") from error
     return Classification(tuple(sorted(labels, key=lambda label: -label.probability)))
 
@@ -288,16 +349,21 @@ def parse_vectors(predictions: list[Mapping[str, Any]]) -> Vectors:
     if len(lengths) != 1:
         raise InvalidResponse(f"the server answered feature vectors of different lengths: {sorted(lengths)}")
     try:
-        return np.array(lists, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        # The type is found out first: asked for floats at once, numpy would take null, words and booleans for some.
+        vectors = np.array(lists)
+    except ValueError as error:
         raise InvalidResponse(f"the server answered features that are not numbers: {error}") from error
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        raise InvalidResponse(f"the server answered features that are not numbers but {vectors.dtype}")
+    with np.errstate(over="ignore"):
+        return vectors.astype(np.float32)
 
 
 def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
     """The neighbours of one prediction, nearest first. An empty index leaves ``nns`` out (recording 22)."""
     try:
         found = [(str(entry["uri"]), float(entry["dist"])) for entry in _as_list(prediction.get("nns"))]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
     found.sort(key=lambda entry: entry[1])
     return SearchReply(vector, tuple(Neighbour(uri, dist, similarity_score(dist, vector)) for uri, dist in found))

@@ -1,0 +1,84 @@
+"""What `import ddsim` gives, and what it does not do."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ddsim
+from ddsim import errors
+
+ROOT = Path(__file__).parents[2]
+# An alias cannot carry a docstring of its own; its text stands below it.
+ALIASES = {"Picture"}
+
+
+def test_all_is_sorted_and_without_doubles() -> None:
+    """The list of public names is in plain order."""
+    assert ddsim.__all__ == sorted(set(ddsim.__all__))
+
+
+@pytest.mark.parametrize("name", ddsim.__all__)
+def test_public_names_are_there_and_documented(name: str) -> None:
+    """Every public name can be had, and says what it is."""
+    value = getattr(ddsim, name)
+    if name not in ALIASES:
+        assert inspect.getdoc(value)
+        # A dataclass without words of its own is given its signature.
+        assert not (inspect.getdoc(value) or "").startswith(f"{name}(")
+
+
+def test_star_import_gives_all() -> None:
+    """`from ddsim import *` works and gives these names."""
+    space: dict[str, object] = {}
+    exec("from ddsim import *", space)  # noqa: S102  a statement of our own
+    assert set(ddsim.__all__) <= set(space)
+
+
+def test_nothing_else_looks_public() -> None:
+    """What is in the package's namespace and not in the list is a module."""
+    others = {name for name in vars(ddsim) if not name.startswith("_")} - set(ddsim.__all__)
+    assert {name for name in others if not inspect.ismodule(getattr(ddsim, name))} == set()
+
+
+def test_every_error_is_public() -> None:
+    """What a user may have to catch can be imported."""
+    kinds = {name for name, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)}
+    assert kinds <= set(ddsim.__all__)
+
+
+def test_public_methods_are_documented() -> None:
+    """Every method of the client says what it does."""
+    methods = [name for name, _ in inspect.getmembers(ddsim.Client, inspect.isfunction) if not name.startswith("_")]
+    assert {name for name in methods if not inspect.getdoc(getattr(ddsim.Client, name))} == set()
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that are loaded after a statement in a fresh interpreter."""
+    code = f"{statement}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True)
+    assert done.stderr == ""
+    return set(json.loads(done.stdout))
+
+
+def test_importing_is_light_and_silent() -> None:
+    """`import ddsim` loads no command, no embedded server and nothing that these need, and prints nothing."""
+    heavy = {"ddsim.embedded", "ddsim.__main__", "ddsim.index", "ddsim.commands"}
+    heavy |= {"cv2", "faiss", "typer", "rich", "uvicorn", "starlette", "docker", "torch"}
+    assert not heavy & loaded_by("import ddsim")
+
+
+def test_a_library_keeps_its_log_to_itself() -> None:
+    """Without a logging configuration nothing is written: there is a handler that does nothing."""
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("ddsim").handlers)
+
+
+def test_the_package_is_typed() -> None:
+    """Type checkers are told that the annotations are meant."""
+    assert (ROOT / "ddsim" / "py.typed").exists()
