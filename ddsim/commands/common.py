@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +21,8 @@ from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest
 DONE, SOME_FAILED, WRONG_USE, SERVER_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Results go to standard output; what is said about the work to standard error, so that pipes stay clean.
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", envvar="DDSIM_CONFIG", help="Configuration file.", show_default=True)
@@ -29,17 +32,28 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more a
 DEFAULT_CONFIG = Path("configs/resnet50.yaml")
 
 
+def prepare_output() -> None:
+    """Let what a terminal or pipe cannot show come out as an escape instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def log_to_terminal(verbose: bool) -> None:
     """Show the library's log on standard error."""
+    prepare_output()
     handler = RichHandler(console=err, show_path=False, show_time=verbose)
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", handlers=[handler])
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn ddsim's errors into one line on standard error and an exit code."""
+    """Turn ddsim's errors, and Ctrl-C, into one line on standard error and an exit code."""
     try:
         yield
+    except KeyboardInterrupt:
+        err.print("Interrupted.")
+        raise typer.Exit(INTERRUPTED) from None
     except (ConfigError, ImageError, InvalidRequest) as error:
         _say(error)
         raise typer.Exit(WRONG_USE) from error
@@ -53,7 +67,16 @@ def _say(error: DDSimError) -> None:
     err.print(str(error), markup=False)
 
 
+def printable(text: str) -> str:
+    """A name on one line, whatever is in it: line breaks and what moves a terminal's cursor as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
 def print_json(value: Any) -> None:
-    """Print one JSON object, file names that are not Unicode included."""
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    """Print one JSON object in UTF-8, whatever the terminal's encoding."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError:
+        # A file name that is not Unicode: the standard library escapes it.
+        text = json.dumps(value, indent=2).encode()
     typer.echo(text)

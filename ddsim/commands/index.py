@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
+    INTERRUPTED,
     SOME_FAILED,
     ConfigOption,
     JsonOption,
@@ -20,6 +21,7 @@ from ddsim.commands.common import (
     log_to_terminal,
     out,
     print_json,
+    printable,
     reported,
 )
 from ddsim.config import load
@@ -67,7 +69,7 @@ def index(
             report = _run(settings, catalogue)
         except KeyboardInterrupt:
             err.print("Interrupted; the index is incomplete. Run the same command again.")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
     if json:
         print_json(_as_json(settings, catalogue, report))
     else:
@@ -108,7 +110,7 @@ def _print(settings: Settings, report: IndexReport) -> None:
     if report.failures:
         out.print(f"[yellow]{len(report.failures)} could not be indexed:[/]")
         for failure in report.failures:
-            out.print(f"  {failure.uri}: {failure.reason}", markup=False)
+            out.print(f"  {printable(failure.uri)}: {printable(failure.reason)}", markup=False)
 
 
 def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[str, object]:

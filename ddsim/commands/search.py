@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from PIL import Image
-from rich.table import Table
+from rich.cells import cell_len
 
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
@@ -17,11 +18,13 @@ from ddsim.commands.common import (
     log_to_terminal,
     out,
     print_json,
+    printable,
     reported,
 )
 from ddsim.config import load
 from ddsim.errors import ConfigError
 from ddsim.report import contact_sheet
+from ddsim.results import Neighbour
 from ddsim.search import ImageSearch, SearchResult
 
 EPILOG = """
@@ -83,17 +86,30 @@ def _save(image: Image.Image, path: Path) -> None:
 def _print(result: SearchResult, sheet: Path | None) -> None:
     shares = list(result.categories.items()) or [(label.name, label.probability) for label in result.labels]
     if shares:
-        out.print("  ".join(f"{name} {share:.1%}" for name, share in shares[:3]), style="bold", markup=False)
+        text = "  ".join(f"{printable(name)} {share:.1%}" for name, share in shares[:3])
+        out.print(text, style="bold", markup=False)
     if result.neighbours:
-        table = Table("", "picture", "category", "distance", "score", box=None, header_style="dim")
-        for rank, neighbour in enumerate(result.neighbours, 1):
-            name = neighbour.uri.replace("[", r"\[")
-            table.add_row(str(rank), name, neighbour.category, f"{neighbour.distance:.4g}", f"{neighbour.score:.1%}")
-        out.print(table)
+        head, *rows = _aligned(result.neighbours)
+        out.print(head, style="dim", markup=False)
+        for row in rows:
+            out.print(row, markup=False)
     else:
         out.print("Nothing found: is the catalogue indexed? (ddsim index)")
     if sheet is not None:
-        out.print(f"sheet: {sheet}", markup=False)
+        out.print(f"sheet: {printable(str(sheet))}", markup=False)
+
+
+def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
+    """A line of headings and one for each neighbour. Rich's own tables would fold long names in a pipe."""
+    rows = [("", "picture", "category", "distance", "score")]
+    for rank, one in enumerate(neighbours, 1):
+        name, category = printable(one.uri), printable(one.category)
+        rows.append((str(rank), name, category, f"{one.distance:.4g}", f"{one.score:.1%}"))
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:

@@ -17,10 +17,22 @@ Examples:
 
   ddsim server --port 9000 --root /srv/models
 
+  ddsim server --profile torch-v0.29   as today's official server: ONNX networks, no similarity search
+
   curl http://127.0.0.1:8080/info
 
 Exit codes: 0 stopped by Ctrl-C, 2 wrong use, such as a port that is taken.
 """
+
+
+# Those of ddsim.embedded.profile, which is imported when the server runs; a test compares the two.
+_PROFILES = ("v0.25.0", "no-simsearch", "torch-v0.29", "torch-v0.28")
+
+
+def _known(profile: str) -> str:
+    if profile not in _PROFILES:
+        raise typer.BadParameter(f"{profile!r} is none of {', '.join(_PROFILES)}")
+    return profile
 
 
 def server(
@@ -32,6 +44,9 @@ def server(
     allow_paths: Annotated[
         bool, typer.Option("--allow-paths", help="Let requests name pictures on this machine's disk, below --root.")
     ] = False,
+    profile: Annotated[
+        str, typer.Option(callback=_known, help=f"Which DeepDetect to stand in for: {', '.join(_PROFILES)}.")
+    ] = _PROFILES[0],
     verbose: VerboseOption = False,
 ) -> None:
     """Run a DeepDetect-compatible server without Docker: Caffe networks in OpenCV, similarity search in FAISS."""
@@ -39,11 +54,12 @@ def server(
     with reported():
         from ddsim.embedded import EmbeddedServer, Engine
 
-        engine = Engine(root=root, allow_paths=allow_paths)
+        engine = Engine(root=root, allow_paths=allow_paths, profile=profile)
         try:
             door = EmbeddedServer(engine, host, port)
         except OSError as error:
-            err.print(f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host.")
+            text = f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host."
+            err.print(text, markup=False)
             raise typer.Exit(WRONG_USE) from error
     if not _is_loopback(host):
         err.print("[yellow]warning:[/] this server has no login: whoever reaches it can use and delete its services")

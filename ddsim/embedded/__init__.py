@@ -1,10 +1,10 @@
 """A DeepDetect-compatible server in Python, for machines without Docker, tests and demonstrations.
 
-It runs Caffe model files through OpenCV and searches with FAISS, and answers as a DeepDetect v0.25.0 does; where that
-one's process would end, it answers 500 with dd_code :data:`WOULD_HAVE_DIED`. What it does otherwise on purpose is
-listed in tests/contract/differences.py; besides, it refuses bodies over 64 MB, which a real server copies several
-times, requests of web pages of other sites, and ``clear=lib`` goes by the names of the files alone, not of the folders
-above them.
+It runs Caffe model files through OpenCV and searches with FAISS, and answers as a DeepDetect v0.25.0 does, or as the
+other builds of :mod:`ddsim.embedded.profile` do, those with Torch on ONNX files; where the real process would end, it
+answers 500 with dd_code :data:`WOULD_HAVE_DIED`. What it does otherwise on purpose is listed in
+tests/contract/differences.py; besides, it refuses bodies over 64 MB, which a real server copies several times, requests
+of web pages of other sites, and ``clear=lib`` goes by the names of the files alone, not of the folders above them.
 
 Importing this package loads neither OpenCV nor FAISS; using one of its names does.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,21 @@ class Place:
 
     repository: str
     unsupervised: bool
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a creation, which differ between libraries; the server takes the name before the last of them.
+
+    Attributes:
+        check_shape: what is looked at in the raw JSON before all else.
+        check_place: library, repository, type and connector.
+        make_service: the service, its network loaded: name, request, place, and whether a path may be touched.
+    """
+
+    check_shape: Callable[[Any], None]
+    check_place: Callable[[Json, Profile, repository.Allowed], Place]
+    make_service: Callable[[str, Json, Place, repository.Allowed], Service]
 
 
 def check_shape(request: Any) -> None:
@@ -137,6 +153,9 @@ def _load(files: repository.ModelFiles) -> Network | None:
     if network.head == "input":
         raise internal("Fatal Caffe error: the deploy file has an input: header in the place of a MemoryData layer")
     return network
+
+
+STEPS = Steps(check_shape, check_place, make_service)
 
 
 def keep_request(service: Service, body: bytes) -> None:

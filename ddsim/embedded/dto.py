@@ -8,7 +8,10 @@ wrong type gives there differs from the plain getters: the texts are those of it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ddsim.embedded.replies import Json
 
@@ -16,9 +19,12 @@ _PREPARSE = "[oatpp::parser::json::Utils::preparseString()]: Error. '\"' - expec
 _MAPPING = "[oatpp::parser::json::mapping::Deserializer::"
 _NOT_A_BOOL = _MAPPING + "readBooleanValue()]: Error. 'true' or 'false' - expected."
 _NOT_A_LIST = _MAPPING + "deserializeCollection()]: Error. '[' - expected"
+_NOT_AN_OBJECT = _MAPPING + "readObject()]: Error. '{' - expected"
 
 #: field -> (type, default); None = shown only where given.
-_INPUT: dict[str, tuple[str, Any]] = {
+_Members = dict[str, tuple[str, Any]]
+
+_INPUT: _Members = {
     "connector": ("str", None),
     "timeout": ("int", -1),
     "width": ("int", None),
@@ -34,7 +40,7 @@ _INPUT: dict[str, tuple[str, Any]] = {
     "interp": ("str", None),
     "continuation": ("bool", False),
 }
-_MLLIB: dict[str, tuple[str, Any]] = {
+_MLLIB: _Members = {
     "nclasses": ("int", 0),
     "ntargets": ("int", 0),
     "segmentation": ("bool", False),
@@ -59,7 +65,7 @@ _MLLIB: dict[str, tuple[str, Any]] = {
     "lightmode": ("bool", True),
     "inputBlob": ("str", "data"),
 }
-_OUTPUT: dict[str, tuple[str, Any]] = {
+_OUTPUT: _Members = {
     "store_config": ("bool", False),
     "bbox": ("bool", False),
     "ctc": ("bool", False),
@@ -86,7 +92,25 @@ _OUTPUT: dict[str, tuple[str, Any]] = {
     "blank_label": ("int", -1),
     "regression": ("bool", False),
 }
-_NET: dict[str, tuple[str, Any]] = {"test_batch_size": ("int", 1)}
+_NET: _Members = {"test_batch_size": ("int", 1)}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The members of the typed objects of one kind of server."""
+
+    input: _Members
+    mllib: _Members
+    output: _Members
+
+
+CAFFE = Fields(_INPUT, _MLLIB, _OUTPUT)
+#: recordings/torch/wire/03-create, 04-create-errors, 23-info-broken-by-parameter.
+TORCH = Fields(
+    _INPUT | {"scale": ("any", None), "test_split": ("float", None), "seed": ("int", None), "scale_min": ("int", None)},
+    _MLLIB | {"from_repository": ("str", None)},
+    _OUTPUT | {"keypoints": ("bool", False), "keypoint_threshold": ("float", 0.05000000074505806)},
+)
 
 
 class WrongField(Exception):
@@ -111,28 +135,53 @@ def check_output(given: Json) -> None:
     _check(_OUTPUT, given)
 
 
-def shown(parameters: Json, *, in_info: bool) -> Json:
+def check(parameters: Json, fields: Fields) -> None:
+    """Check all parameters of a call at once, as Torch does.
+
+    Raises:
+        WrongField: a value has the wrong type.
+    """
+    for name, members in (("input", fields.input), ("mllib", fields.mllib), ("output", fields.output)):
+        given = object_at(parameters, name)
+        _check(members, given)
+        if name == "mllib":
+            _check(_NET, object_at(given, "net"))
+
+
+def object_at(value: Json, key: str) -> Json:
+    """The object under that key; empty where there is nothing.
+
+    Raises:
+        WrongField: there is something else.
+    """
+    found = value.get(key, {})
+    if isinstance(found, dict):
+        return found
+    raise WrongField(_NOT_AN_OBJECT)
+
+
+def shown(parameters: Json, *, in_info: bool, fields: Fields = CAFFE) -> Json:
     """Stored parameters with the defaults of all known fields, as the server shows them; unknown fields are dropped.
 
     Args:
         parameters: the service's ``parameters``.
-        in_info: ``GET /info`` shows two fields otherwise than ``GET /services`` (recordings/wire/01-info,
+        in_info: ``GET /info`` shows some fields otherwise than ``GET /services`` (recordings/wire/01-info,
             02-service-create).
+        fields: of the kind of server.
 
     Raises:
         WrongField: a stored value has the wrong type; then neither call can be answered.
     """
     parts = {}
-    for name, fields in (("input", _INPUT), ("mllib", _MLLIB), ("output", _OUTPUT)):
-        given = parameters.get(name)
-        given = given if isinstance(given, dict) else {}
-        _check(fields, given)
-        parts[name] = _with_defaults(fields, given)
+    for name, members in (("input", fields.input), ("mllib", fields.mllib), ("output", fields.output)):
+        given = section_of(parameters, name)
+        _check(members, given)
+        parts[name] = _with_defaults(members, given)
     net = section_of(parts["mllib"], "net")
     _check(_NET, net)
     parts["mllib"]["net"] = _with_defaults(_NET, net)
     if in_info:
-        parts["output"]["confidence_threshold"] = _as_int_where_whole(parts["output"]["confidence_threshold"])
+        parts = {name: _with_whole_numbers(part) for name, part in parts.items()}
     elif not isinstance(parts["mllib"]["gpuid"], list):
         parts["mllib"]["gpuid"] = [parts["mllib"]["gpuid"]]
     return parts
@@ -144,19 +193,35 @@ def section_of(value: Json, key: str) -> Json:
     return found if isinstance(found, dict) else {}
 
 
-def _as_int_where_whole(value: float) -> float | int:
-    return int(value) if float(value).is_integer() else value
+def _with_whole_numbers(values: Json) -> Json:
+    """Numbers that are whole without a point (recordings/torch/wire/15b-mixed-arrays)."""
+    return {
+        name: [_as_int_where_whole(part) for part in value] if isinstance(value, list) else _as_int_where_whole(value)
+        for name, value in values.items()
+    }
 
 
-def _with_defaults(fields: dict[str, tuple[str, Any]], given: Json) -> Json:
-    values = {name: given.get(name, default) for name, (_, default) in fields.items()}
+def _as_int_where_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _with_defaults(members: _Members, given: Json) -> Json:
+    values = {name: given.get(name, default) for name, (_, default) in members.items()}
+    values |= {
+        name: _as_floats(given[name]) for name, (kind, _) in members.items() if kind == "floats" and name in given
+    }
     return {name: value for name, value in values.items() if value is not None or name == "net"}
 
 
-def _check(fields: dict[str, tuple[str, Any]], given: Json) -> None:
+def _as_floats(numbers: list[float]) -> list[float]:
+    """Kept as 32-bit floats (recordings/torch/wire/16-creation-wrong-types, 20-template-resnet18)."""
+    return [float(np.float32(number)) for number in numbers]
+
+
+def _check(members: _Members, given: Json) -> None:
     for name, value in given.items():
-        if name in fields:
-            problem = _problem(fields[name][0], value)
+        if name in members:
+            problem = _problem(members[name][0], value)
             if problem:
                 raise WrongField(problem)
 

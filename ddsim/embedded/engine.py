@@ -8,8 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ddsim.embedded import dto, endpoints, predict, repository, routes
-from ddsim.embedded.creation import check_place, check_shape, keep_request, make_service
+from ddsim.embedded import creation, dto, endpoints, predict, repository, routes, torch_predict, torch_service
 from ddsim.embedded.payload import container, parse, section
 from ddsim.embedded.profile import Profile, profile_named
 from ddsim.embedded.replies import (
@@ -57,6 +56,7 @@ class Engine:
         self._root = root.resolve() if root is not None else None
         self._allow_paths = allow_paths
         self._profile = profile_named(profile)
+        self._creation = torch_service.STEPS if self._profile.torch else creation.STEPS
         self._lock = threading.Lock()
         self._services: dict[str, Service] = {}
         self._being_made: set[str] = set()
@@ -114,7 +114,7 @@ class Engine:
             "method": "/info",
             "build-type": "release",
             "version": self._profile.version,
-            "branch": "HEAD",
+            "branch": self._profile.branch,
             "commit": self._profile.commit,
             "compile_flags": self._profile.compile_flags,
             "deps_version": self._profile.deps_version,
@@ -133,16 +133,16 @@ class Engine:
         if self._find(route.name) is not None:
             raise Refusal(409, "Conflict", 1014, "Service already exists")
         raw = parse(body)
-        check_shape(raw)
+        self._creation.check_shape(raw)
         request = container(raw)
-        place = check_place(request, self._profile, self._is_allowed)
+        place = self._creation.check_place(request, self._profile, self._is_allowed)
         self._reserve(route.name)
         try:
-            service = make_service(route.name, request, place, self._is_allowed)
-            keep_request(service, body)
+            service = self._creation.make_service(route.name, request, place, self._is_allowed)
+            creation.keep_request(service, body)
             with self._lock:
                 self._services[route.name] = service
-                self._loaded_once |= service.network is not None
+                self._loaded_once |= service.weights is not None
         finally:
             with self._lock:
                 self._being_made.discard(route.name)
@@ -179,7 +179,7 @@ class Engine:
             if clear in ("index", "lib") and (service.index is not None or service.index_broken):
                 remove_files(place)
             if clear == "lib":
-                repository.clear_library(place)
+                repository.clear_library(place, service.library_files)
             if clear in ("full", "dir"):
                 repository.clear_all(place)
             if clear == "dir":
@@ -189,6 +189,8 @@ class Engine:
 
     def _predict(self, body: bytes) -> Answer:
         request = parse(body)
+        if self._profile.torch:
+            torch_predict.check_shape(request)
         if not isinstance(request, dict) or not isinstance(request.get("service"), str):
             raise malformed()
         service = self._find(routes.lowered(request["service"]))
@@ -197,7 +199,7 @@ class Engine:
         return self._answered(service, container(request))
 
     def _answered(self, service: Service, request: Json) -> Answer:
-        result = predict.predict(service, request, self._is_readable, self._profile.simsearch)
+        result = predict.predict(service, request, self._is_readable, self._profile)
         if section(request, "parameters", "output").get("network"):
             # This server makes no calls, so the result cannot be forwarded (recordings/wire/16-template-network).
             failed = {"code": 404, "msg": "Not Found", "dd_code": 1009, "dd_msg": "Output Connector Network Error"}
@@ -209,7 +211,7 @@ class Engine:
         service = self._find(name)
         if service is None:
             raise internal(f"Service {name} does not exist")
-        result: dict[str, Any] = predict.predict(service, call, self._is_readable, self._profile.simsearch)
+        result: dict[str, Any] = predict.predict(service, call, self._is_readable, self._profile)
         head = {"method": "/chain", "time": result["head"]["time"]}
         return Answer(200, encode({"status": _OK, "head": head, "body": result["body"]}))
 

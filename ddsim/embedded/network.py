@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from ddsim.embedded.blobs import BlobError, Shape, read_shapes
 from ddsim.embedded.definition import Definition, read_definition
+from ddsim.embedded.opencv import LARGEST_PASS, reason
 from ddsim.embedded.prototxt import PrototxtError
 from ddsim.embedded.weights import WeightsError, check_outputs, check_shapes
-
-#: Larger passes are no faster, and from 32 pictures on slower, as their blobs no longer fit the processor's cache.
-_LARGEST_PASS = 8
 
 #: Layers whose first blob the real server counts (recordings/wire/02-service-create); biases are not counted.
 _COUNTED = {"Convolution", "Deconvolution", "InnerProduct"}
@@ -66,7 +64,7 @@ class Network:
         try:
             self._net, self._widths = _load(self._definition, data, blobs)
         except (PrototxtError, WeightsError, cv2.error) as problem:
-            raise NetworkError(f"{definition} with {weights}: {_reason(problem)}") from problem
+            raise NetworkError(f"{definition} with {weights}: {reason(problem)}") from problem
         self.parameters = sum(
             math.prod(blobs[layer.text("name")][0])
             for layer in self._definition.layers
@@ -126,7 +124,7 @@ class Network:
         if name == self._definition.input_layer:
             return inputs.reshape(len(inputs), -1)
         outputs = np.empty((len(inputs), self._widths[name]), np.float32)
-        step = min(batch, _LARGEST_PASS)
+        step = min(batch, LARGEST_PASS)
         try:
             with self._lock:
                 for start in range(0, len(inputs), step):
@@ -134,7 +132,7 @@ class Network:
                     self._net.setInput(part)
                     outputs[start : start + step] = self._net.forward(name).reshape(len(part), -1)
         except (cv2.error, ValueError) as problem:
-            raise NetworkError(f"layer {name!r} cannot be run: {_reason(problem)}") from problem
+            raise NetworkError(f"layer {name!r} cannot be run: {reason(problem)}") from problem
         return outputs
 
 
@@ -143,11 +141,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise NetworkError(f"{path}: cannot be read: {problem.strerror}") from problem
-
-
-def _reason(problem: Exception) -> str:
-    """The message without OpenCV's place in its own source, and in one line."""
-    return " ".join(str(getattr(problem, "err", "") or problem).split())
 
 
 def _load(

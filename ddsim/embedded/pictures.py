@@ -38,7 +38,7 @@ class Preprocessing:
         mean: subtracted, for each channel in the order of the result a number or a plane of (height, width). Channels
             without one are left alone, surplus ones are ignored.
         rgb: swap the channels to R, G, B, before anything is subtracted.
-        bw: one grey channel; together with ``rgb`` three equal ones.
+        bw: one grey channel, decoded so (see :func:`decode`); together with ``rgb`` three equal ones.
         interp: nearest, linear, area, lanczos4; any other word means cubic.
         scale, std: factor before, divisor after the mean; Caffe ignores both, Torch does not.
         equalize: spread the brightness over its whole range (``histogram_equalization``).
@@ -55,7 +55,7 @@ class Preprocessing:
     equalize: bool = False
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def decode(data: bytes, grey: bool = False) -> NDArray[np.uint8]:
     """Decode a picture.
 
     Grey becomes three equal channels, alpha is dropped, 16 bits become 8. The EXIF orientation is applied, as OpenCV
@@ -65,9 +65,11 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
     Args:
         data: the bytes of a file.
+        grey: have the decoder make it grey, as the real server does for ``bw``; its rounding differs from that of a
+            conversion afterwards by up to a grey level (recordings/torch/wire/13-input-parameters).
 
     Returns:
-        (height, width, 3), channels B, G, R.
+        (height, width, 3), channels B, G, R; (height, width) where grey.
 
     Raises:
         UndecodablePicture: it is empty, damaged or of an unknown format; or a GIF, which newer OpenCV reads and that of
@@ -81,7 +83,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         # Of a cut-off file newer OpenCV gives nothing, or what another picture left in memory; not if it ends properly.
         data += _END_OF_JPEG
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     except cv2.error as problem:
         raise UndecodablePicture(f"OpenCV cannot read it: {problem.err}") from problem
     if picture is None:
@@ -95,7 +97,7 @@ def prepare(
     """Bring a picture into the form of a network's input.
 
     Args:
-        picture: (height, width, 3) of B, G, R.
+        picture: as :func:`decode` gives it.
         preprocessing: how.
         honour_scale: apply ``scale`` and ``std``, as Torch does.
 
@@ -105,7 +107,7 @@ def prepare(
     Raises:
         UndecodablePicture: width or height is not positive, or too large.
     """
-    if preprocessing.bw:
+    if preprocessing.bw and picture.ndim == 3:
         picture = _bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
     interpolation = _INTERPOLATION.get(preprocessing.interp, cv2.INTER_CUBIC)
     try:

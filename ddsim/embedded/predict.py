@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ddsim.embedded import dto, indexing
+from ddsim.embedded import dto, indexing, torch_predict
+from ddsim.embedded.call import Call, first_of_equal_uris, in_answer_order, milliseconds_since, refuse_other_outputs
 from ddsim.embedded.network import Network, NetworkError, UnknownLayer
 from ddsim.embedded.payload import a_number, a_string, an_int, section, strings
-from ddsim.embedded.reading import Item, read_data, read_items
-from ddsim.embedded.replies import Json, bad_parameter, internal, not_embedded, service_not_found, wrong_type
+from ddsim.embedded.profile import Profile
+from ddsim.embedded.reading import Item
+from ddsim.embedded.replies import Json, bad_parameter, internal, service_not_found, wrong_type
 from ddsim.embedded.repository import Allowed
 from ddsim.embedded.service import Service
+from ddsim.embedded.torch_service import TorchService
 
 Vectors = npt.NDArray[np.float32]
 
@@ -23,28 +25,14 @@ _ALL_CLASSES = -1
 _SIMILARITY = ("index", "build_index", "search")
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A predict call on the locked service."""
-
-    service: Service
-    request: Json
-    allowed: Allowed
-    simsearch: bool
-
-    def section(self, name: str) -> Json:
-        return section(self.request, "parameters", name)
-
-
-def predict(service: Service, request: Json, allowed: Allowed, simsearch: bool) -> Json:
+def predict(service: Service, request: Json, allowed: Allowed, profile: Profile) -> Json:
     """Answer one predict call; calls on one service wait for each other.
 
     Args:
         service: found by the request's ``service``.
         request: the body as the typed container holds it.
         allowed: tells whether this server may read a path.
-        simsearch: whether index, build_index and search mean anything; if not they are ignored without a word, as in
-            builds without similarity search.
+        profile: which DeepDetect answers.
 
     Returns:
         the answer's ``head`` and ``body``.
@@ -60,67 +48,38 @@ def predict(service: Service, request: Json, allowed: Allowed, simsearch: bool) 
         begun = time.perf_counter()
         service.statistics.calls += 1
         try:
-            predictions = _predictions(_Call(service, request, allowed, simsearch))
+            predictions = _predictions(Call(service, request, allowed, profile))
         except Exception:
             service.statistics.failed += 1
             raise
         finally:
-            service.statistics.predict_ms += _milliseconds_since(begun)
+            service.statistics.predict_ms += milliseconds_since(begun)
         service.statistics.succeeded += 1
-    head = {"method": "/predict", "service": service.name, "time": float(round(_milliseconds_since(started)))}
+    head = {"method": "/predict", "service": service.name, "time": float(round(milliseconds_since(started)))}
     return {"head": head, "body": {"predictions": predictions}}
 
 
-def _milliseconds_since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
-
-
-def _predictions(call: _Call) -> list[Json]:
+def _predictions(call: Call) -> list[Json]:
+    if isinstance(call.service, TorchService):
+        return torch_predict.predictions(call, call.service)
     network = call.service.usable_network()
     threshold = a_number(call.section("output"), "confidence_threshold", 0.0)
-    items = _in_answer_order(_read(call))
+    inputs = call.service.inputs.changed_by(call.section("input"))
+    items = in_answer_order(call.read(inputs))
+    call.service.statistics.pictures += len(items)
     if call.service.poisoned:
         call.service.poisoned = False
         raise internal("src/caffe/layers/memory_data_layer.cpp:106 / Check failed (custom): !has_new_data_")
     layer = a_string(call.section("mllib"), "extract_layer", "")
     batch = an_int(section(call.section("mllib"), "net"), "test_batch_size", len(items))
     _check_fit(network, items)
-    items = _first_of_equal_uris(items) if batch > 0 else []
+    items = first_of_equal_uris(items) if batch > 0 else []
     vectors = _forward(call, network, items, layer, batch)
     if call.service.unsupervised:
         return _extracted(call, items, vectors, bool(layer))
     if layer:
         raise wrong_type()
     return _classified(call, items, vectors, threshold)
-
-
-def _read(call: _Call) -> list[Item]:
-    service = call.service
-    begun = time.perf_counter()
-    data, names = read_data(call.request)
-    inputs = service.inputs.changed_by(call.section("input"))
-    items = read_items(data, names, inputs.preprocessing(service.mean), call.allowed)
-    service.statistics.pictures += len(items)
-    service.statistics.transform_ms += _milliseconds_since(begun)
-    return items
-
-
-def _in_answer_order(items: list[Item]) -> list[Item]:
-    """The second half first: one of the two orders that a real server on two cores gives.
-
-    Never the order of the request where it can be told apart, so that no client comes to rely on it
-    (recordings/wire/09-classify-batch).
-    """
-    half = (len(items) + 1) // 2
-    return items[half:] + items[:half]
-
-
-def _first_of_equal_uris(items: list[Item]) -> list[Item]:
-    """Results are kept by uri: of equal ones the first to be read stays (recordings/wire/09-classify-batch)."""
-    first: dict[str, Item] = {}
-    for item in items:
-        first.setdefault(item.uri, item)
-    return list(first.values())
 
 
 def _check_fit(network: Network, items: list[Item]) -> None:
@@ -139,7 +98,7 @@ def _check_fit(network: Network, items: list[Item]) -> None:
             raise internal(f"src/caffe/data_transformer.cpp:{line} / Check failed (custom): {text}")
 
 
-def _forward(call: _Call, network: Network, items: list[Item], layer: str, batch: int) -> Vectors:
+def _forward(call: Call, network: Network, items: list[Item], layer: str, batch: int) -> Vectors:
     if not items or (call.service.unsupervised and not layer):
         return np.zeros((0, 0), np.float32)
     try:
@@ -152,21 +111,20 @@ def _forward(call: _Call, network: Network, items: list[Item], layer: str, batch
         raise internal(str(problem)) from problem
 
 
-def _checked_output(call: _Call) -> Json:
+def _checked_output(call: Call) -> Json:
     output = call.section("output")
     try:
         dto.check_output(output)
     except dto.WrongField as problem:
         raise internal(str(problem)) from None
-    for name in ("bool_binarized", "string_binarized", "rois", "template"):
-        if output.get(name):
-            raise not_embedded(f"output.{name}")
-    if not call.simsearch:
+    refuse_other_outputs(output)
+    if not call.profile.simsearch:
+        # Ignored without a word, as in builds without similarity search (recordings/torch/wire/11-simsearch-off).
         output = {key: value for key, value in output.items() if key not in _SIMILARITY}
     return output
 
 
-def _extracted(call: _Call, items: list[Item], vectors: Vectors, has_layer: bool) -> list[Json]:
+def _extracted(call: Call, items: list[Item], vectors: Vectors, has_layer: bool) -> list[Json]:
     output = _checked_output(call)
     if not has_layer:
         items = []
@@ -187,7 +145,7 @@ def _indexed(output: Json, item: Item) -> Json:
     return {"indexed": True} if output.get("index") and item.stored == item.uri else {}
 
 
-def _classified(call: _Call, items: list[Item], vectors: Vectors, threshold: float) -> list[Json]:
+def _classified(call: Call, items: list[Item], vectors: Vectors, threshold: float) -> list[Json]:
     output = _checked_output(call)
     best = output.get("best", 1)
     classes = [_best_classes(call.service, vector, best, threshold) for vector in vectors]

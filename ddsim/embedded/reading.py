@@ -68,19 +68,43 @@ def read_data(request: Json) -> tuple[list[str], Names]:
     return data, names
 
 
-def read_items(data: list[str], names: Names, preprocessing: pictures.Preprocessing, allowed: Allowed) -> list[Item]:
+@dataclass(frozen=True)
+class Reader:
+    """What becomes of pictures, and which of them may be read.
+
+    Attributes:
+        preprocessing: what to make of them.
+        allowed: tells whether this server may read a path.
+        honour_scale: whether ``scale`` and ``std`` count, as with Torch.
+    """
+
+    preprocessing: pictures.Preprocessing
+    allowed: Allowed
+    honour_scale: bool = False
+
+    def pixels(self, data: bytes) -> npt.NDArray[np.float32]:
+        """A picture's pixels, prepared.
+
+        Raises:
+            UndecodablePicture: it cannot be read.
+        """
+        # A std of 0 gives infinities, which the real server sends on (recordings/torch/wire/12c-not-finite).
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return pictures.prepare(pictures.decode(data, self.preprocessing.bw), self.preprocessing, self.honour_scale)
+
+
+def read_items(data: list[str], names: Names, reader: Reader) -> list[Item]:
     """Read and prepare all pictures, in the order of the request.
 
     Args:
         data: paths or base64.
         names: what to call them.
-        preprocessing: what to make of them.
-        allowed: tells whether this server may read a path.
+        reader: what to make of them.
 
     Raises:
         Refusal: 400/1005 where any of them cannot be read: then none counts.
     """
-    found = [picture for i, text in enumerate(data) for picture in _read_one(i, text, preprocessing, allowed)]
+    found = [picture for i, text in enumerate(data) for picture in _read_one(i, text, reader)]
     if not found:
         raise bad_input("no image could be found")
     for key in ("ids", "index_uris", "meta_uris"):
@@ -99,20 +123,20 @@ def read_items(data: list[str], names: Names, preprocessing: pictures.Preprocess
     return items
 
 
-def _read_one(position: int, text: str, preprocessing: pictures.Preprocessing, allowed: Allowed) -> Iterator[_Found]:
+def _read_one(position: int, text: str, reader: Reader) -> Iterator[_Found]:
     if text.startswith(("http://", "https://")):
         raise _unreadable(text, " (the embedded server fetches no URLs: send the picture itself)")
-    path = Path(text) if _is_path(text, allowed) else None
+    path = Path(text) if _is_path(text, reader.allowed) else None
     if path is not None and ".lmdb" in text:
         raise bad_input("LMDB databases are not in the embedded server")
     if path is not None and path.is_dir():
-        yield from _read_directory(path, preprocessing)
+        yield from _read_directory(path, reader)
         return
     raw = path.read_bytes() if path is not None else _raw_bytes(text)
     if not raw:
         raise bad_input("Could not read image(s): the picture is empty")
     try:
-        pixels = pictures.prepare(pictures.decode(raw), preprocessing)
+        pixels = reader.pixels(raw)
     except pictures.UndecodablePicture:
         raise _unreadable(text) from None
     yield _Found(text if path is not None else str(position), pixels)
@@ -137,7 +161,7 @@ def _raw_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _read_directory(path: Path, preprocessing: pictures.Preprocessing) -> Iterator[_Found]:
+def _read_directory(path: Path, reader: Reader) -> Iterator[_Found]:
     """Every readable file; with subdirectories, their files.
 
     The real server's uris shift where a file cannot be read; here each stays with its picture.
@@ -150,7 +174,7 @@ def _read_directory(path: Path, preprocessing: pictures.Preprocessing) -> Iterat
     readable = []
     for file in files:
         try:
-            pixels = pictures.prepare(pictures.decode(Path(file).read_bytes()), preprocessing)
+            pixels = reader.pixels(Path(file).read_bytes())
         except (pictures.UndecodablePicture, OSError):
             continue
         readable.append(_Found(file, pixels))

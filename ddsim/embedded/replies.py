@@ -128,7 +128,7 @@ def would_have_died(signal: str, why: str) -> Refusal:
         signal: what ends the real process, e.g. ``SIGSEGV``.
         why: what the call did, and what to do instead.
     """
-    text = f"a real DeepDetect v0.25.0 would have ended here with {signal}, and every service with it: {why}"
+    text = f"a real DeepDetect would have ended here with {signal}, and every service with it: {why}"
     return Refusal(500, "InternalError", WOULD_HAVE_DIED, text)
 
 

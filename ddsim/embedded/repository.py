@@ -16,7 +16,6 @@ from pathlib import Path
 from ddsim.embedded.payload import a_bool, a_string
 from ddsim.embedded.replies import Json, bad_parameter, internal
 
-_LIBRARY_FILES = (".solverstate", ".caffemodel", ".json", ".dat")
 _LEADING_INT = re.compile(r"\s*[+-]?\d+")
 
 Allowed = Callable[[Path], bool]
@@ -121,14 +120,14 @@ def read_labels(path: Path | None) -> dict[int, str]:
     return labels
 
 
-def clear_library(repository: Path) -> None:
-    """``clear=lib``: remove weights, solver states, JSON and .dat files directly in the repository.
+def clear_library(repository: Path, words: tuple[str, ...]) -> None:
+    """``clear=lib``: remove the files directly in the repository that have one of these words in their names.
 
     The real server looks for these words in the full path, so that everything goes where a directory above is called
     ``x.data``; here only the file's own name counts.
     """
     for entry in os.scandir(repository):
-        if any(word in entry.name for word in _LIBRARY_FILES) and not entry.is_dir(follow_symlinks=False):
+        if any(word in entry.name for word in words) and not entry.is_dir(follow_symlinks=False):
             os.unlink(entry.path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,9 @@ class InputSettings:
 
     Attributes:
         width, height: size the picture is brought to, in pixels.
-        mean: subtracted per channel; empty = none.
+        scale: factor; Caffe ignores it.
+        mean: subtracted per channel after that; empty = none.
+        std: divisor per channel after that; empty = none; Caffe ignores it. Lost where given at creation.
         rgb, bw: channel order, grey.
         interp: interpolation's name.
         histogram_equalization: of the brightness; lost where given at creation.
@@ -36,7 +39,9 @@ class InputSettings:
 
     width: int = _DEFAULT_SIDE
     height: int = _DEFAULT_SIDE
+    scale: float = 1.0
     mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     rgb: bool = False
     bw: bool = False
     interp: str = "cubic"
@@ -54,10 +59,10 @@ class InputSettings:
             dto.check_input(given)
         except dto.WrongField as problem:
             raise internal(str(problem)) from None
-        names = ("width", "height", "rgb", "bw", "interp", "histogram_equalization")
-        new = replace(self, **{name: given[name] for name in names if name in given})
-        if "mean" in given:
-            new = replace(new, mean=tuple(float(value) for value in given["mean"]))
+        names = ("width", "height", "scale", "rgb", "bw", "interp", "histogram_equalization")
+        changes: dict[str, Any] = {name: given[name] for name in names if name in given}
+        changes |= {name: tuple(map(float, given[name])) for name in ("mean", "std") if name in given}
+        new = replace(self, **changes)
         for side in ("width", "height"):
             crop = given.get(f"crop_{side}")
             if crop is not None and crop > getattr(new, side):
@@ -70,7 +75,15 @@ class InputSettings:
         """The same as the picture room wants it; a mean.binaryproto in the repository comes before ``mean``."""
         mean = self.mean if mean_file is None else mean_file
         return Preprocessing(
-            self.width, self.height, mean, self.rgb, self.bw, self.interp, equalize=self.histogram_equalization
+            self.width,
+            self.height,
+            mean,
+            self.rgb,
+            self.bw,
+            self.interp,
+            self.scale,
+            self.std,
+            self.histogram_equalization,
         )
 
 
@@ -125,6 +138,10 @@ class Service:
         index_broken: making the index failed; the next use would kill a real server.
     """
 
+    fields: ClassVar[dto.Fields] = dto.CAFFE
+    #: Words in the names of files that ``clear=lib`` removes.
+    library_files: ClassVar[tuple[str, ...]] = (".solverstate", ".caffemodel", ".json", ".dat")
+
     name: str
     description: str
     mllib: str
@@ -142,6 +159,11 @@ class Service:
     poisoned: bool = False
     index: SimilarityIndex | None = None
     index_broken: bool = False
+
+    @property
+    def weights(self) -> int | None:
+        """How many weights its network has, None where none is loaded."""
+        return None if self.network is None else self.network.parameters
 
     def usable_network(self) -> Network:
         """The network.
@@ -167,13 +189,13 @@ class Service:
         Raises:
             WrongField: a parameter stored at creation has the wrong type (recordings/wire/13-info-broken-by-parameter).
         """
-        counts = self._counts()
+        counts = {"params": self.weights} if self.weights else {}
         body: Json = {
             "name": self.name,
             "description": self.description,
             "mllib": self.mllib,
-            "mltype": "classification" if self.network is not None else "",
-            "parameters": dto.shown(self.parameters, in_info=in_info),
+            "mltype": "" if self.weights is None else "classification",
+            "parameters": dto.shown(self.parameters, in_info=in_info, fields=self.fields),
             "type": "unsupervised" if self.unsupervised else "supervised",
             "predict": True,
             "training": False,
@@ -187,6 +209,3 @@ class Service:
             body["labels"] = [self.labels[index] for index in sorted(self.labels, reverse=True)]
         sides = {"width": self.inputs.width, "height": self.inputs.height}
         return body | {"repository": self.repository} | sides | {"service_stats": self.statistics.shown()}
-
-    def _counts(self) -> Json:
-        return {} if self.network is None else {"params": self.network.parameters}

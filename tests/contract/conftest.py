@@ -38,8 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(params=["in-process", "socket"])
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """The embedded server by one of its doors."""
-    running = Running(request.param)
+    """The embedded server by one of its doors; a test file may name another profile in ``PROFILE``."""
+    running = Running(request.param, getattr(request.module, "PROFILE", "v0.25.0"))
     yield running
     running.stop()
 

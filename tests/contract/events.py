@@ -44,7 +44,7 @@ def check(event: dict[str, Any], caller: Caller) -> list[str]:
     return [] if name.startswith((*WITHOUT_CHECK, "files", "check")) else [f"nothing is known of the event {name!r}"]
 
 
-def _parallel(count: int, one: Callable[[Caller], Any], caller: Caller) -> list[Any]:
+def parallel(count: int, one: Callable[[Caller], Any], caller: Caller) -> list[Any]:
     """Run something at the same time, each with a way of its own to the server."""
     callers = [caller.another() for _ in range(count)]
     try:
@@ -68,7 +68,7 @@ def _race(event: dict[str, Any], caller: Caller) -> list[str]:
         },
         "model": {"repository": "/opt/models/squeezenet_v1.1"},
     }
-    answers = _parallel(_SIMULTANEOUS, lambda one: one.call("PUT", "/services/race", creation), caller)
+    answers = parallel(_SIMULTANEOUS, lambda one: one.call("PUT", "/services/race", creation), caller)
     counts = Counter((status, answer["status"].get("dd_code")) for status, answer in answers)
     if counts[201, None] != 1 or counts.keys() - {(201, None), (500, 1007), (409, 1014)}:
         return [f"answers {counts} instead of {event['answers']}"]
@@ -95,7 +95,7 @@ def _extractions(event: dict[str, Any], caller: Caller) -> list[str]:
     def all_of_them(one: Caller) -> list[bool]:
         return [one.extract("sim", [name], ["x"], None)["x"] == alone[name] for name in names]
 
-    same = [ok for oks in _parallel(8, all_of_them, caller) for ok in oks]
+    same = [ok for oks in parallel(8, all_of_them, caller) for ok in oks]
     return [] if all(same) and len(same) == event["calls"] else [f"{same.count(True)} of {len(same)} as alone"]
 
 

@@ -1,4 +1,7 @@
-"""The recordings: exchanges with a real DeepDetect v0.25.0 (recordings/README.md, recordings/CHECKED.md)."""
+"""The recordings: exchanges with a real DeepDetect v0.25.0 (recordings/README.md, recordings/CHECKED.md).
+
+Those below torch/ are with a real one of today, v0.29.0 with Torch (recordings/torch/CHECKED-TORCH.md).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from typing import Any
 RECORDINGS = Path(__file__).parent / "recordings"
 IMAGES = RECORDINGS / "images"
 WIRE = RECORDINGS / "wire"
+TORCH_WIRE = RECORDINGS / "torch" / "wire"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One file of recordings/wire.
+    """One file of recordings/wire or recordings/torch/wire.
 
     Attributes:
         name: the file's name without .json.
@@ -41,15 +45,15 @@ class Scenario:
         return any(str(exchange.get("event")).startswith(("files", "check")) for exchange in self.exchanges)
 
 
-def names() -> list[str]:
+def names(folder: Path = WIRE) -> list[str]:
     """All scenarios' names, in order."""
-    return sorted(path.stem for path in WIRE.glob("*.json"))
+    return sorted(path.stem for path in folder.glob("*.json"))
 
 
 @functools.cache
-def load(name: str) -> Scenario:
+def load(name: str, folder: Path = WIRE) -> Scenario:
     """One scenario; not to be changed."""
-    found = json.loads((WIRE / f"{name}.json").read_text(encoding="utf-8"))
+    found = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     return Scenario(found["name"], found["about"], found.get("server_died", False), found["exchanges"])
 
 

@@ -10,15 +10,16 @@ from ddsim.embedded import EmbeddedServer, Engine
 class Running:
     """A server and the way to it, which a scenario may restart."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, profile: str = "v0.25.0") -> None:
         self.kind = kind
+        self.profile = profile
         self._server: EmbeddedServer | None = None
         self.door: Door = self.start()
 
     def start(self) -> Door:
         """End what runs, start anew with no services."""
         self.stop()
-        engine = Engine()
+        engine = Engine(profile=self.profile)
         if self.kind == "in-process":
             self.door = EngineDoor(engine)
         else:

@@ -1,0 +1,147 @@
+"""The command line as a whole, `ddsim config` and `ddsim server`."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+from terminal import RUN, error, error_line, interrupt, python, run
+
+from ddsim import load
+from ddsim.__main__ import app
+from ddsim.embedded import EmbeddedServer
+
+
+def test_config_init_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`init` writes the shipped configurations, `show` prints one complete, and what it prints is a configuration."""
+    monkeypatch.chdir(tmp_path)
+    result = run("config", "init")
+    assert result.exit_code == 0
+    assert "wrote configs/demo.yaml\n" in result.stdout
+    assert "wrote configs/resnet50.yaml\n" in result.stdout
+    shown = run("config", "show", "configs/demo.yaml")
+    assert shown.exit_code == 0
+    (tmp_path / "again.yaml").write_text(shown.stdout)
+    assert load("again.yaml") == load("configs/demo.yaml")
+
+
+def test_config_init_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second `init` leaves changed files alone and says so; --overwrite does not."""
+    monkeypatch.chdir(tmp_path)
+    run("config", "init", "mine")
+    (tmp_path / "mine" / "demo.yaml").write_text("mine")
+    again = run("config", "init", "mine")
+    assert again.exit_code == 0
+    assert "--overwrite" in again.stdout
+    assert (tmp_path / "mine" / "demo.yaml").read_text() == "mine"
+    assert "wrote mine/demo.yaml\n" in run("config", "init", "mine", "--overwrite").stdout
+
+
+@pytest.mark.parametrize("arguments", [("show", "nowhere.yaml"), ("init", "taken")])
+def test_config_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, str]) -> None:
+    """A missing file, or a folder that cannot be made, is named with exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file")
+    assert arguments[1] in error_line(run("config", *arguments), 2)
+
+
+def test_the_warning_is_for_others(tmp_path: Path, loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever listens to more than this machine is warned; on Ctrl-C the server ends with 0."""
+    monkeypatch.setattr(EmbeddedServer, "wait", interrupt)
+    for host, warned in (("0.0.0.0", True), ("127.0.0.1", False), ("localhost", False)):  # noqa: S104
+        result = run("server", "--host", host, "--port", 0, "--root", tmp_path)
+        assert result.exit_code == 0
+        assert result.stdout == ""
+        assert ("no login" in result.stderr) == warned
+        assert "listening on http://" in result.stderr
+        assert "stopping" in result.stderr
+
+
+def test_a_port_that_is_taken(loopback: None) -> None:
+    """Exit code 2 where somebody else listens there, with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = error(run("server", "--port", port), 2)
+    assert f"cannot listen on 127.0.0.1:{port}: " in text
+    assert "--port" in text
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "[red]", "a" * 70, "256.1.1.1"])
+def test_a_host_that_is_none(loopback: None, host: str) -> None:
+    """Exit code 2 for an address that cannot be had, printed as it was given."""
+    assert f"cannot listen on {host}:0: " in error(run("server", "--port", 0, "--host", host), 2)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none(port: str) -> None:
+    """Exit code 2 for what is no port."""
+    assert "--port" in error(run("server", "--port", port), 2)
+
+
+def test_a_server_of_its_own(tmp_path: Path, loopback: None) -> None:
+    """`ddsim server` takes a free port, says which, answers there, and ends with 0 on Ctrl-C."""
+    process = python("-m", "ddsim", "server", "--port", "0", cwd=tmp_path)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        found = re.match(r"listening on (http://127\.0\.0\.1:\d+) ", said)
+        assert found, said
+        with urllib.request.urlopen(f"{found[1]}/info", timeout=30) as answer:  # noqa: S310
+            assert json.load(answer)["head"]["services"] == []
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert out == ""
+    assert err == "stopping\n"
+
+
+def test_modules_that_can_be_run() -> None:
+    """`python -m ddsim` and `python -m ddsim.index` work, the latter without the warning of a module imported twice."""
+    runs = [python("-m", "ddsim", "--version"), python("-W", "error", "-m", "ddsim.index", "--help")]
+    (version, version_err), (usage, usage_err) = (process.communicate(timeout=60) for process in runs)
+    assert [process.returncode for process in runs] == [0, 0]
+    assert re.match(r"ddsim\b.+\n\Z", version)
+    assert version_err == usage_err == ""
+    assert "python -m ddsim.index" in usage
+    assert "--config" in usage
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("index",), ("search",), ("server",), ("config",), ("config", "show"), ("config", "init")]
+)
+def test_help(arguments: tuple[str, ...]) -> None:
+    """Every command explains itself."""
+    result = run(*arguments, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["index", "search", "server"])
+def test_help_has_examples_and_exit_codes(name: str) -> None:
+    """The commands that do the work show examples, one a line, and say what their exit codes mean."""
+    text = run(name, "--help").stdout
+    assert "Exit codes: 0" in text
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith(f"ddsim {name}")]
+    assert len(examples) >= 2
+
+
+def test_without_a_command() -> None:
+    """`ddsim` alone shows what there is."""
+    output = RUN.invoke(app, []).output
+    for name in ("index", "search", "server", "config"):
+        assert name in output
+
+
+@pytest.mark.parametrize("arguments", [("nosuch",), ("index", "--nosuch"), ("search",), ("config", "nosuch")])
+def test_wrong_use(arguments: tuple[str, ...]) -> None:
+    """Unknown commands and options and missing arguments end with 2."""
+    assert "Usage: " in error(run(*arguments), 2)

@@ -1,0 +1,192 @@
+"""`ddsim search`: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rooms import PATIENT, Shop, picture
+from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
+from typer.testing import Result
+
+import ddsim.search
+from ddsim import connect
+from ddsim.__main__ import app
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with two lamps and two beds, and the current folder in it."""
+    shop = Shop(tmp_path)
+    shop.add("lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png")
+    monkeypatch.chdir(tmp_path)
+    return shop
+
+
+@pytest.fixture
+def tapped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The same; the commands talk to the shop's own server, where faults can be put in."""
+    monkeypatch.setattr(ddsim.search, "connect", partial(connect, transport=shop.tap, retries=PATIENT))
+    return shop
+
+
+@pytest.fixture(scope="module")
+def main_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """The same, indexed."""
+    shop = Shop(tmp_path_factory.mktemp("main"))
+    shop.add("lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png")
+    with shop.search() as search:
+        search.index()
+    return shop
+
+
+@pytest.fixture
+def indexed(main_shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A branch of that, and the current folder in it; for tests that search only."""
+    monkeypatch.chdir(tmp_path)
+    return main_shop.branch(tmp_path)
+
+
+def rows(result: Result) -> list[list[str]]:
+    """The table's rows, split at runs of spaces."""
+    lines = [line for line in result.stdout.splitlines() if re.match(r" *\d+ ", line)]
+    return [re.split(r"\s{2,}", line.strip()) for line in lines]
+
+
+def test_search(indexed: Shop) -> None:
+    """The labels come first, then the neighbours in order: rank, picture, category, distance and score."""
+    result = command(indexed, "search", "catalogue/lamp/a.png")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert re.match(r"n0000000\d \w+ \d+\.\d%", result.stdout)
+    found = rows(result)
+    assert found[0] == ["1", "lamp/a.png", "lamp", "0", "100.0%"]
+    assert [row[0] for row in found] == ["1", "2", "3", "4"]
+    assert {row[1] for row in found} == {"lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png"}
+
+
+def test_search_prints_categories_where_there_are_some(indexed: Shop) -> None:
+    """Where the configuration maps labels to categories, those are printed."""
+    indexed.configure(categories={f"n0000000{number}": "furniture" for number in range(1, 6)})
+    result = command(indexed, "search", "catalogue/lamp/a.png")
+    assert result.stdout.startswith("furniture 100.0%\n")
+
+
+def test_search_as_json(indexed: Shop) -> None:
+    """With --json standard output is one object with these keys and nothing else."""
+    result = command(indexed, "search", "catalogue/bed/d.png", "--json", "-k", 2, "--category", "bed")
+    assert result.exit_code == 0
+    value = json.loads(result.stdout)
+    assert list(value) == ["query", "category", "labels", "categories", "neighbours", "sheet"]
+    assert (value["query"], value["category"], value["sheet"]) == ("catalogue/bed/d.png", "bed", None)
+    assert value["labels"][0].keys() == {"name", "probability"}
+    assert [neighbour["rank"] for neighbour in value["neighbours"]] == [1, 2]
+    first = {"rank": 1, "uri": "bed/d.png", "category": "bed", "distance": 0.0, "score": 1.0}
+    assert value["neighbours"][0] == first
+
+
+def test_search_one_category(indexed: Shop) -> None:
+    """--category leaves the others out."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--category", "bed")
+    assert {row[2] for row in rows(result)} == {"bed"}
+
+
+def test_search_an_unknown_category(indexed: Shop) -> None:
+    """A category that the catalogue lacks is refused with those that it has."""
+    line = error_line(command(indexed, "search", "catalogue/lamp/a.png", "--category", "lmap"), 2)
+    assert "--category lmap" in line
+    assert "bed, lamp" in line
+
+
+@pytest.mark.parametrize("k", ["0", "-1", "many"])
+def test_search_with_a_wrong_k(indexed: Shop, k: str) -> None:
+    """-k must be a number from 1."""
+    assert "-k" in error(command(indexed, "search", "catalogue/lamp/a.png", "-k", k), 2)
+
+
+def test_search_before_index(shop: Shop) -> None:
+    """Where nothing was indexed, the answer says so and what to do."""
+    result = command(shop, "search", "catalogue/lamp/a.png")
+    assert result.exit_code == 0
+    assert "ddsim index" in result.stdout
+
+
+@pytest.mark.parametrize(("name", "content"), [("gone.jpg", None), ("empty.jpg", b""), ("text.jpg", b"words")])
+def test_search_a_bad_photo(indexed: Shop, name: str, content: bytes | None) -> None:
+    """A photo that cannot be read is named with the reason."""
+    if content is not None:
+        (indexed.root / name).write_bytes(content)
+    assert f"{name}: " in error_line(command(indexed, "search", name), 2)
+
+
+@pytest.mark.parametrize("name", ["[red]x[/].jpg", "[bold].jpg", ":car:.jpg", "\\[red]x.jpg", "a  b.jpg"])
+def test_odd_names_in_messages(indexed: Shop, name: str) -> None:
+    """The name of a bad photo is printed as it is."""
+    (indexed.root / name).parent.mkdir(exist_ok=True)
+    (indexed.root / name).write_bytes(b"")
+    assert error_line(command(indexed, "search", name), 2) == f"error: {name}: empty, 0 bytes\n"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_in_the_table(shop: Shop, name: str) -> None:
+    """Pictures and categories are printed as they are called, on one line each, however long."""
+    category = "[bold] :car: \\[x]" if len(name) < 100 else "lamp"
+    path = shop.add_picture(f"{category}/{name}", picture(60))
+    command(shop, "index")
+    result = command(shop, "search", path, "-k", 1)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if line.lstrip().startswith("1 ")]
+    assert f"{category}/{name} " in line
+    assert line.split(f"{category}/{name} ")[1].split() == [*category.split(), "0", "100.0%"]
+
+
+def test_a_photo_whose_name_begins_with_a_dash(indexed: Shop) -> None:
+    """Such a name goes after two dashes."""
+    picture(3).save(indexed.root / "-x.png")
+    result = command(indexed, "search", "--", "-x.png")
+    assert result.exit_code == 0
+    assert len(rows(result)) == 4
+
+
+def test_search_draws_a_sheet(indexed: Shop) -> None:
+    """--sheet writes a PNG, says where, and overwrites."""
+    for _ in range(2):
+        result = command(indexed, "search", "catalogue/lamp/a.png", "--sheet", "found.png")
+        assert result.exit_code == 0
+        assert result.stdout.endswith("sheet: found.png\n")
+    with Image.open(indexed.root / "found.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.width > 1000
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--json", "--sheet", "found.png")
+    assert json.loads(result.stdout)["sheet"] == "found.png"
+
+
+@pytest.mark.parametrize("place", ["nowhere/found.png", "catalogue", "shop.yaml/found.png"])
+def test_a_sheet_that_cannot_be_written(indexed: Shop, place: str) -> None:
+    """A place that cannot be written to is named with the reason."""
+    line = error_line(command(indexed, "search", "catalogue/lamp/a.png", "--sheet", place), 2)
+    assert f"--sheet {place}: cannot be written: " in line
+
+
+def test_search_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a configuration the error says which is missing and how to get it."""
+    monkeypatch.chdir(tmp_path)
+    line = error_line(run("search", "x.jpg"), 2)
+    assert "configs/resnet50.yaml" in line
+    assert "ddsim config init" in line
+
+
+def test_the_environment_names_a_configuration(indexed: Shop) -> None:
+    """DDSIM_CONFIG stands in for --config."""
+    result = RUN.invoke(app, ["search", "catalogue/lamp/a.png"], env={"DDSIM_CONFIG": str(indexed.config)})
+    assert result.exit_code == 0
+
+
+def test_interrupted_search(tapped: Shop) -> None:
+    """Ctrl-C ends a search with 130, too."""
+    tapped.tap.faults.append(lambda sent, _: interrupt() if sent.path == "/predict" else None)
+    assert "Interrupted" in error(command(tapped, "search", "catalogue/lamp/a.png"), 130)
