@@ -2,9 +2,11 @@
 
 import logging
 
+from ddsim.audit import Audit
 from ddsim.calls import TimeLimits
 from ddsim.catalogue import Item, scan
 from ddsim.client import Client
+from ddsim.collection import Collection, IndexOptions
 from ddsim.config import load
 from ddsim.connection import connect
 from ddsim.errors import (
@@ -44,12 +46,14 @@ from ddsim.wire import Capabilities, Info, ServiceInfo, ServiceSpec
 
 __all__ = [
     "ApiError",
+    "Audit",
     "BadInput",
     "BadParameter",
     "Capabilities",
     "CapabilityError",
     "Classification",
     "Client",
+    "Collection",
     "ConfigError",
     "ConnectionLost",
     "DDSimError",
@@ -59,6 +63,7 @@ __all__ = [
     "IndexBusy",
     "IndexClosed",
     "IndexNotBuilt",
+    "IndexOptions",
     "IndexReport",
     "Info",
     "InvalidRequest",

@@ -205,6 +205,15 @@ def encode(picture: Picture, upload: Upload = _AS_IT_IS) -> Encoded:
         return _encode(image, data, upload, source)
 
 
+def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Read a picture file whole, without looking at what is in it.
+
+    Raises:
+        ImageError: no regular file, unreadable, empty, or longer than ``max_bytes``.
+    """
+    return _read(path, describe(path), max_bytes)
+
+
 def describe(picture: object) -> str:
     """Name a picture for an error message: its path, or words such as ``<bytes, 1234 bytes>``."""
     if isinstance(picture, (ServerPath, Url)):

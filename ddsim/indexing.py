@@ -1,199 +1,265 @@
-"""A catalogue's pictures into an index: in batches, once each, with a report of what failed and why."""
+"""Sending a catalogue's pictures: every item exactly once in the index, whatever happens on the way.
+
+The manifest says what is to be done and what holds; the vectors' home does it. Both a run and the server can be killed
+at any point: the next run finds out what holds and does the rest.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-from ddsim.catalogue import Item
-from ddsim.client import Client
-from ddsim.errors import BadInput, ImageError, InvalidRequest, ServerFault
-from ddsim.images import Encoded, encode
-from ddsim.services import ensure
-from ddsim.settings import Settings
-from ddsim.wire import ServiceSpec, check_uri
+from ddsim.audit import Audit
+from ddsim.errors import BadInput, ServerFault, TransportError
+from ddsim.images import Upload
+from ddsim.manifest import ItemState, Manifest, Row
+from ddsim.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.settings import Index
+from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that is not in the index, and why."""
-
-    uri: str
-    reason: str
+_FAULTS_IN_A_ROW = 8
+_TRIES_ALONE = 2
+_GROW_AFTER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an indexing run is, in items."""
+    """How far a run is, in items.
+
+    Attributes:
+        done: sent or failed in this run.
+        total: what this run set out to do.
+        failed: of those done, the ones that cannot be indexed.
+    """
 
     done: int
     total: int
     failed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that is not in the index because it cannot be, why, and how often it was tried."""
+
+    uri: str
+    reason: str
+    tries: int = 1
+
+
 @dataclass(frozen=True)
 class IndexReport:
-    """What an indexing run did.
+    """What an indexing run did, and what holds now.
 
     Attributes:
-        indexed: items in the index now.
-        failures: items that are not, in the order met.
+        indexed: items in the index.
+        sent: items that this run added to it.
+        changes: what the run found: new, changed, touched, unchanged, waiting, failed, vanished -> how many items.
+        failures: items in quarantine, by uri.
+        failures_file: the same, a JSON object a line.
+        twins: groups of items with the same content; each of them is indexed.
+        home: where the vectors are, e.g. ``server Flat``.
+        rows: rows of the index, tombstones included.
+        tombstones: their share, 0 to 1: rows of removed and replaced pictures that no search shows.
         dimension: the length of the vectors.
+        audit: what checking the index gave; None where it was not checked.
+        finished: False after a run that was told to stop.
         seconds: how long it took.
     """
 
     indexed: int
+    sent: int
+    changes: dict[str, int]
     failures: tuple[Failure, ...]
+    failures_file: Path
+    twins: int
+    home: str
+    rows: int
+    tombstones: float
     dimension: int
+    audit: Audit | None
+    finished: bool
     seconds: float
 
 
-def index_catalogue(
-    client: Client,
-    settings: Settings,
-    items: Sequence[Item],
-    *,
-    progress: Callable[[Progress], None] = lambda _: None,
-) -> IndexReport:
-    """Index all items, from scratch: what the index held before is removed.
-
-    An item that cannot be read, here or on the server, is reported and does not stop the others.
+class Run:
+    """Sends all that is pending.
 
     Args:
-        client: the server.
-        settings: the similarity service and the batch limits.
-        items: what to index.
-        progress: called after every batch.
-
-    Raises:
-        InvalidRequest: two items have the same uri.
-        ImageError: not one of the items can be read.
-        ServiceConflict, ApiError, TransportError: the server does not do as it should; what was sent is not searchable.
-    """
-    begun = time.monotonic()
-    twice = [uri for uri, count in Counter(item.uri for item in items).items() if count > 1]
-    if twice:
-        raise InvalidRequest(f"{twice[0]}: given twice; an index keeps both and tells them apart by nothing")
-    dimension = _start_afresh(client, settings.similarity_spec(), settings.similarity.extract_layer)
-    run = _Run(client, settings, len(items), progress)
-    run.index(items)
-    return IndexReport(run.indexed, tuple(run.failures), dimension, time.monotonic() - begun)
-
-
-def _start_afresh(client: Client, spec: ServiceSpec, layer: str) -> int:
-    """The service as configured with an empty index; returns its vectors' length."""
-    if not ensure(client, spec, layer=layer).created:
-        # Created anew it forgets what somebody indexed and never built, which no search survives (recording 23); and
-        # this client forgets what it believed of an index that others may have used since.
-        client.delete_service(spec.name)
-        ensure(client, spec, layer=layer)
-    try:
-        client.delete_service(spec.name, "index", layer=layer)
-    except ServerFault as error:
-        _log.warning("the index of %s cannot be loaded (%s); removing its files", spec.name, error)
-        # The client knows it broken now and does not search it again; deleting is safe (recording 46c).
-        client.delete_service(spec.name, "index", layer=layer)
-        # That says nothing where nothing was removed, so once more, and this time it must load.
-        ensure(client, spec, layer=layer)
-        client.delete_service(spec.name, "index", layer=layer)
-    return ensure(client, spec, layer=layer).dimension or 0
-
-
-_Prepared = tuple[str, Encoded]
-
-
-class _Run:
-    """One pass over the items.
-
-    The last call must both add and build, for a build of nothing kills the server; so one picture that the server has
-    proved to read (``_last``) is kept back for it.
+        manifest: what is to be done; held for writing.
+        backend: the vectors' home, open.
+        folder: the catalogue.
+        limits: batch sizes, and how often to build.
+        upload: how pictures are prepared.
+        progress: told after every batch.
+        stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
     """
 
-    def __init__(self, client: Client, settings: Settings, total: int, progress: Callable[[Progress], None]) -> None:
-        self._client = client
-        self._similarity = settings.similarity
-        self._limits = settings.index
-        self._upload = settings.upload_options()
-        self._total = total
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: Backend,
+        folder: Path,
+        *,
+        limits: Index,
+        upload: Upload,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._manifest = manifest
+        self._backend = backend
+        self._folder = folder
+        self._limits = limits
+        self._make = partial(prepare, folder=folder, upload=upload)
         self._progress = progress
-        self.indexed = 0
-        self.failures: list[Failure] = []
+        self._stopping = stopping
+        counts = manifest.counts()
+        self._total = counts[ItemState.PENDING]
+        self._indexed_before = counts[ItemState.INDEXED]
+        self._size = limits.batch_size
+        self._good_in_a_row = 0
+        self._faults_in_a_row = 0
+        self._unbuilt = 0
+        self.failed = 0
 
-    def index(self, items: Sequence[Item]) -> None:
-        prepared = self._prepared(items)
-        last = self._readable(prepared)
-        if last is None:
-            why = self.failures[-1] if self.failures else Failure("catalogue", "there is nothing in it")
-            raise ImageError(why.uri, f"{why.reason}; and not one other picture of the catalogue can be read")
-        for batch in self._batches(prepared):
-            self._add(batch)
-            self._tell()
-        self._send([last], build=True)
-        self._tell()
+    @property
+    def indexed(self) -> int:
+        """Items that are in the index since this run."""
+        return self._manifest.counts()[ItemState.INDEXED] - self._indexed_before
+
+    def run(self) -> bool:
+        """Send, build and settle everything.
+
+        Returns:
+            whether all is done; False after a stop.
+
+        Raises:
+            TransportError, ApiError: the server is not to be had, or fails again and again. What was built holds.
+        """
+        # Recovery can make items pending again behind the point where the pass is.
+        while self._manifest.counts()[ItemState.PENDING] and not self._stopping():
+            with closing(self._batches()) as batches:
+                for batch, last in batches:
+                    self._send(batch, build=last or self._unbuilt + len(batch) >= self._limits.checkpoint)
+                    self._tell()
+                    if self._stopping():
+                        break
+        self._build()
+        return not self._manifest.counts()[ItemState.PENDING]
+
+    def _build(self) -> None:
+        """Build what was added and not built, as when the last batch held nothing but bad pictures."""
+        try:
+            self._backend.build()
+        except TransportError:
+            self._backend.recover()
+            raise
 
     def _tell(self) -> None:
-        self._progress(Progress(self.indexed + len(self.failures), self._total, len(self.failures)))
+        left = self._manifest.counts()[ItemState.PENDING]
+        self._progress(Progress(self._total - left, self._total, self.failed))
 
-    def _prepared(self, items: Sequence[Item]) -> Iterator[_Prepared]:
-        for item in items:
-            try:
-                yield check_uri(item.uri), encode(item.path, self._upload)
-            except ImageError as error:
-                self._failed(item.uri, error.reason)
-            except InvalidRequest as error:
-                self._failed(item.uri, str(error))
+    # What to send
 
-    def _readable(self, prepared: Iterator[_Prepared]) -> _Prepared | None:
-        """The first picture that the server reads."""
-        for uri, picture in prepared:
-            try:
-                self._client.extract(self._similarity.service, [picture], layer=self._similarity.extract_layer)
-            except BadInput as error:
-                self._failed(uri, error.dd_msg)
-            else:
-                return uri, picture
-        return None
+    def _batches(self) -> Generator[tuple[list[Ready], bool], None, None]:
+        """Batches within both limits, each with whether it is the last."""
+        held: list[Ready] | None = None
+        for batch in self._cut():
+            if held is not None:
+                yield held, False
+            held = batch
+        if held is not None:
+            yield held, True
 
-    def _batches(self, prepared: Iterator[_Prepared]) -> Iterator[list[_Prepared]]:
-        batch: list[_Prepared] = []
+    def _cut(self) -> Iterator[list[Ready]]:
+        batch: list[Ready] = []
         size = 0
-        for uri, picture in prepared:
-            full = len(batch) == self._limits.batch_size or size + picture.sent_bytes > self._limits.batch_bytes
+        for ready in self._readable():
+            full = len(batch) >= self._size or size + ready.picture.sent_bytes > self._limits.batch_bytes
             if batch and full:
                 yield batch
                 batch, size = [], 0
-            batch.append((uri, picture))
-            size += picture.sent_bytes
+            batch.append(ready)
+            size += ready.picture.sent_bytes
         if batch:
             yield batch
 
-    def _add(self, batch: list[_Prepared]) -> None:
-        """Index a batch; where the server cannot read some picture, halve until that one is alone."""
-        try:
-            self._send(batch, build=False)
-        except BadInput as error:
-            if len(batch) == 1:
-                self._failed(batch[0][0], error.dd_msg)
-                return
-            middle = len(batch) // 2
-            self._add(batch[:middle])
-            self._add(batch[middle:])
-
-    def _send(self, batch: list[_Prepared], *, build: bool) -> None:
-        self._client.add_to_index(
-            self._similarity.service,
-            dict(batch),
-            layer=self._similarity.extract_layer,
-            build=build,
-            index_type=self._similarity.index_type,
+    def _readable(self) -> Iterator[Ready]:
+        ahead = prepare_ahead(
+            self._pending(), self._make, count=2 * self._limits.batch_size, size=2 * self._limits.batch_bytes
         )
-        self.indexed += len(batch)
+        for item in ahead:
+            if isinstance(item, Unreadable):
+                self._quarantine(item, item.reason)
+            else:
+                yield item
 
-    def _failed(self, uri: str, reason: str) -> None:
-        _log.warning("not indexed: %s: %s", uri, reason)
-        self.failures.append(Failure(uri, reason))
+    def _pending(self) -> Iterator[Row]:
+        after = ""
+        while rows := self._manifest.pending(after):
+            yield from rows
+            after = rows[-1].uri
+
+    # Sending
+
+    def _send(self, batch: Sequence[Ready], *, build: bool) -> None:
+        """Send a batch; halve it where it fails, until the culprit is alone."""
+        for tries in range(1, _TRIES_ALONE + 1):
+            try:
+                self._add(batch, build=build)
+                return
+            except BadInput as error:
+                # The server could read one of them, or more, not: nothing was added (recording 38).
+                self._manifest.requeue(ItemState.SENDING)
+                if len(batch) == 1:
+                    self._quarantine(batch[0], error.dd_msg)
+                    return
+            except (ServerFault, TransportError) as error:
+                self._faulted(error, len(batch))
+                if len(batch) == 1 and tries == _TRIES_ALONE:
+                    self._quarantine(batch[0], f"the server failed at it {tries} times: {error}")
+                    return
+            if len(batch) > 1:
+                break
+        middle = len(batch) // 2
+        self._send(batch[:middle], build=build)
+        self._send(batch[middle:], build=build)
+
+    def _add(self, batch: Sequence[Ready], *, build: bool) -> None:
+        # The numbers are written down before anything is sent: a row of a number that is not an item's current one is
+        # found by nobody, so whatever a lost answer leaves in the index does no harm.
+        vids = self._manifest.begin(
+            [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
+        )
+        prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
+        self._backend.add(prepared, build=build)
+        self._unbuilt = 0 if build else self._unbuilt + len(batch)
+        self._faults_in_a_row = 0
+        self._grow()
+
+    def _faulted(self, error: ServerFault | TransportError, count: int) -> None:
+        """Take smaller batches from now on, and find out what holds."""
+        _log.warning("the server failed at a batch of %d: %s", count, error)
+        self._faults_in_a_row += 1
+        self._size, self._good_in_a_row = max(1, min(self._size, count) // 2), 0
+        if self._faults_in_a_row > _FAULTS_IN_A_ROW:
+            raise error
+        if isinstance(error, TransportError):
+            self._backend.recover()
+        self._manifest.requeue(ItemState.SENDING)
+        self._unbuilt = self._manifest.counts()[ItemState.ADDED]
+
+    def _grow(self) -> None:
+        self._good_in_a_row += 1
+        if self._size < self._limits.batch_size and self._good_in_a_row >= _GROW_AFTER:
+            self._size, self._good_in_a_row = min(2 * self._size, self._limits.batch_size), 0
+
+    def _quarantine(self, item: Ready | Unreadable, reason: str) -> None:
+        _log.warning("not indexed: %s: %s", item.row.uri, reason)
+        row = item.row
+        self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
+        self.failed += 1

@@ -54,7 +54,7 @@ class Manifest(Records):
         """Open a manifest, and make it where there is none.
 
         Args:
-            folder: where it is kept, with nothing else in it.
+            folder: where it is kept, with its locks; made where it is missing.
             identity: what the index depends on, of plain values; stored at first and compared ever after.
 
         Raises:
@@ -192,7 +192,7 @@ class Manifest(Records):
                     raise InvalidRequest(f"a batch holds items that are not in {self._database.path}: plan anew")
         return vids
 
-    def added(self, vids: Sequence[int]) -> int:
+    def added(self, vids: Iterable[int]) -> int:
         """Note that the index took these.
 
         Returns:
@@ -202,7 +202,7 @@ class Manifest(Records):
         with self._database.writing(durable=False) as db:
             return db.executemany(
                 "UPDATE items SET state = 'added', changed = ? WHERE vid = ? AND +state = 'sending'",
-                [(now, vid) for vid in vids if is_vid(vid)],
+                [(now, int(vid)) for vid in vids if is_vid(vid)],
             ).rowcount
 
     def indexed(self) -> int:
@@ -264,7 +264,7 @@ class Manifest(Records):
         with self._database.writing() as db:
             return db.executemany(
                 "UPDATE items SET state = 'pending', vid = NULL, changed = ? WHERE vid = ?",
-                ((now, vid) for vid in vids if is_vid(vid)),
+                ((now, int(vid)) for vid in vids if is_vid(vid)),
             ).rowcount
 
     def remove(self, uris: Iterable[str]) -> int:

@@ -73,7 +73,7 @@ class Records:
         Returns:
             The valid ones alone: of items that are indexed or added, under the number they have now.
         """
-        wanted = iter({vid for vid in vids if is_vid(vid)})
+        wanted = iter({int(vid) for vid in vids if is_vid(vid)})  # numpy's integers too
         rows: dict[int, Row] = {}
         while chunk := list(islice(wanted, _CHUNK)):
             marks = ", ".join("?" * len(chunk))

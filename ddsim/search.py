@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ddsim.catalogue import scan
 from ddsim.client import Client
+from ddsim.collection import Collection, IndexOptions
 from ddsim.config import load
 from ddsim.connection import connect
-from ddsim.errors import ConfigError, InvalidRequest, ServiceNotFound
+from ddsim.errors import InvalidRequest, ServiceNotFound
 from ddsim.images import Encoded, Picture, describe, encode
-from ddsim.indexing import IndexReport, Progress, index_catalogue
-from ddsim.results import Classification, Label, Neighbour
+from ddsim.indexing import IndexReport, Progress
+from ddsim.results import Label, Neighbour
 from ddsim.services import ensure
 from ddsim.settings import Settings
-
-_WIDE = 64
 
 
 @dataclass(frozen=True)
@@ -46,24 +44,32 @@ class ImageSearch:
 
     Args:
         settings: see :func:`ddsim.load`.
+        catalogue: the folder of reference pictures; None takes the settings' own, or where that was never indexed the
+            one that was indexed last.
         client: to use instead of one made from the settings; it is closed with this object.
+
+    Raises:
+        ConfigError: the settings' state folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, client: Client | None = None) -> None:
-        if settings.index.backend == "local":
-            raise ConfigError("index.backend: 'local' is not available in this version; expected server or auto")
+    def __init__(self, settings: Settings, catalogue: Path | None = None, *, client: Client | None = None) -> None:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
-        self._ready = False
+        try:
+            self.collection = Collection(settings, self.client, catalogue)
+        except BaseException:
+            self.client.close()
+            raise
+        self._classifies = False
 
     @classmethod
-    def from_config(cls, path: str | Path) -> ImageSearch:
+    def from_config(cls, path: str | Path, catalogue: str | Path | None = None) -> ImageSearch:
         """Read a configuration file.
 
         Raises:
             ConfigError: it is wrong; nothing was sent.
         """
-        return cls(load(path))
+        return cls(load(path), Path(catalogue) if catalogue is not None else None)
 
     def __enter__(self) -> ImageSearch:
         return self
@@ -74,24 +80,39 @@ class ImageSearch:
         self.close()
 
     def close(self) -> None:
-        """Release the connections."""
+        """Release manifest and connections."""
+        self.collection.close()
         self.client.close()
 
+    @property
+    def catalogue(self) -> Path:
+        """The folder of reference pictures."""
+        return self.collection.catalogue
+
     def index(
-        self, folder: str | Path | None = None, *, progress: Callable[[Progress], None] = lambda _: None
+        self,
+        folder: str | Path | None = None,
+        options: IndexOptions | None = None,
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> IndexReport:
-        """Index a catalogue from scratch.
+        """Bring the index into step with a catalogue; see :meth:`ddsim.collection.Collection.index`.
 
         Args:
-            folder: ``<category>/<picture>``; None takes the settings' catalogue.
-            progress: called after every batch.
+            folder: ``<category>/<picture>``; None takes the settings' catalogue. Later queries search it.
+            options: what to do besides the ordinary.
+            progress: told after every batch.
+            stopping: asked between batches; once it is true the run ends early.
 
         Raises:
             ConfigError: no such folder, or nothing in it.
-            ImageError: not one picture can be read.
         """
-        items = scan(Path(folder) if folder is not None else self.settings.catalogue)
-        return index_catalogue(self.client, self.settings, items, progress=progress)
+        wanted = Path(folder) if folder is not None else self.settings.catalogue
+        if wanted.absolute() != self.catalogue:
+            self.collection.close()
+            self.collection = Collection(self.settings, self.client, wanted)
+        return self.collection.index(options, progress=progress, stopping=stopping)
 
     def query(self, picture: Picture, k: int = 10, *, category: str | None = None) -> SearchResult:
         """Find the most similar items.
@@ -103,46 +124,36 @@ class ImageSearch:
 
         Raises:
             ImageError: the picture cannot be read.
-            InvalidRequest: ``k`` below 1.
+            InvalidRequest: ``k`` below 1, or a category that is not indexed.
+            ConfigError: nothing is indexed.
+            IndexBusy: an indexing run is adding pictures at this moment.
         """
         if k < 1:
             raise InvalidRequest(f"query: k={k} must be 1 or more")
-        prepared = encode(picture, self.settings.upload_options())
-        name = describe(picture)
-        try:
-            self._ensure()
-            return self._query(name, prepared, k, category)
-        except ServiceNotFound:
-            # A server that was restarted since has forgotten its services.
-            self._ready = False
-            self._ensure()
-            return self._query(name, prepared, k, category)
-
-    def _query(self, name: str, prepared: Encoded, k: int, category: str | None) -> SearchResult:
+        name, prepared = describe(picture), encode(picture, self.settings.upload_options())
+        (hits,) = self.collection.search([prepared], k, category=category)
         labels = self._labels(prepared)
         return SearchResult(
             query=name,
             labels=labels,
             categories=self._categories(labels),
-            neighbours=self._neighbours(prepared, k, category),
+            neighbours=tuple(Neighbour(one.uri, one.distance, one.score) for one in hits.found),
             category=category,
         )
 
-    def _ensure(self) -> None:
-        """Make the services be there: a server forgets them when it restarts."""
-        if self._ready:
-            return
-        ensure(self.client, self.settings.similarity_spec(), layer=self.settings.similarity.extract_layer)
-        spec = self.settings.classification_spec()
-        if spec is not None:
-            ensure(self.client, spec)
-        self._ready = True
-
     def _labels(self, prepared: Encoded) -> tuple[Label, ...]:
-        if self.settings.classification is None:
+        spec = self.settings.classification_spec()
+        if spec is None:
             return ()
-        found: list[Classification] = self.client.classify(self.settings.classification.service, [prepared], top=None)
-        return found[0].labels
+        if not self._classifies:
+            ensure(self.client, spec)
+            self._classifies = True
+        try:
+            return self.client.classify(spec.name, [prepared], top=None)[0].labels
+        except ServiceNotFound:
+            # A server that was restarted since has forgotten its services.
+            ensure(self.client, spec)
+            return self.client.classify(spec.name, [prepared], top=None)[0].labels
 
     def _categories(self, labels: tuple[Label, ...]) -> dict[str, float]:
         shares: dict[str, float] = {}
@@ -153,19 +164,3 @@ class ImageSearch:
             if category:
                 shares[category] = shares.get(category, 0.0) + label.probability
         return dict(sorted(shares.items(), key=lambda entry: -entry[1]))
-
-    def _neighbours(self, prepared: Encoded, k: int, category: str | None) -> tuple[Neighbour, ...]:
-        """Ask wide: one neighbour more costs next to nothing, another call costs a forward pass."""
-        wide = k if category is None else max(_WIDE, 8 * k)
-        while True:
-            (reply,) = self.client.search_index(
-                self.settings.similarity.service,
-                [prepared],
-                layer=self.settings.similarity.extract_layer,
-                k=wide,
-                index_type=self.settings.similarity.index_type,
-            )
-            found = [one for one in reply.neighbours if category in (None, one.category)]
-            if len(found) >= k or len(reply.neighbours) < wide:
-                return tuple(found[:k])
-            wide *= 4

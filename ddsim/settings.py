@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ddsim.errors import UnsafeCall
+from ddsim.errors import ConfigError, UnsafeCall
 from ddsim.images import Upload
 from ddsim.values import (
     Categories,
@@ -142,6 +142,10 @@ class Index(Part):
     """Pictures in one call at most."""
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
     """Size of the pictures in one call at most, as they are sent; a single larger one goes alone."""
+    checkpoint: Annotated[int, Field(ge=1)] = 1000
+    """After so many pictures the index is written to disk. A server that dies costs sending at most so many again."""
+    max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
 
 
 class UploadSettings(Part):
@@ -185,6 +189,18 @@ class Settings(Part):
         if broken:
             raise RulesBroken(broken)
         return self
+
+    def with_backend(self, backend: Literal["server", "local", "auto"]) -> Settings:
+        """The same with vectors living elsewhere.
+
+        Raises:
+            ConfigError: that does not go together with the rest.
+        """
+        changed = self.model_copy(update={"index": self.index.model_copy(update={"backend": backend})})
+        broken = list(_broken_rules(changed))
+        if broken:
+            raise ConfigError(str(RulesBroken(broken)))
+        return changed
 
     def classification_spec(self) -> ServiceSpec | None:
         """The classification service, None where the settings have none."""

@@ -16,9 +16,11 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest
+from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest, ManifestBusy
 
 DONE, SOME_FAILED, WRONG_USE, SERVER_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+# A red audit means that the server does not do what it should.
+AUDIT_FAILED = SERVER_TROUBLE
 
 # Results go to standard output; what is said about the work to standard error, so that pipes stay clean.
 out = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -54,7 +56,7 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         err.print("Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
-    except (ConfigError, ImageError, InvalidRequest) as error:
+    except (ConfigError, ImageError, InvalidRequest, ManifestBusy) as error:
         _say(error)
         raise typer.Exit(WRONG_USE) from error
     except DDSimError as error:

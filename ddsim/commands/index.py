@@ -1,16 +1,23 @@
-"""`ddsim index`: a catalogue's pictures into the index."""
+"""`ddsim index`: bring the index into step with a folder of reference pictures."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from ddsim.audit import Audit
+from ddsim.collection import IndexOptions
 from ddsim.commands.common import (
+    AUDIT_FAILED,
     DEFAULT_CONFIG,
     INTERRUPTED,
     SOME_FAILED,
@@ -27,6 +34,7 @@ from ddsim.commands.common import (
 from ddsim.config import load
 from ddsim.errors import ConfigError
 from ddsim.indexing import IndexReport, Progress
+from ddsim.plan import Change
 from ddsim.search import ImageSearch
 from ddsim.settings import Settings
 
@@ -37,43 +45,81 @@ Examples:
 
   ddsim index photos/ --config my.yaml     another folder, another configuration
 
+  ddsim index --dry-run                    what would be done
+
   ddsim index --json | jq .failed          for machines
 
-Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, 3 trouble with the server.
+A run that was stopped or killed goes on where it was when started again.
+
+Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, 3 trouble with the server or a failed audit.
 """
+_SHOWN = 20
 
 
 def index(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Reference pictures: FOLDER/<category>/<picture>. [default: the configuration's]"),
+        typer.Argument(help="Reference pictures: FOLDER/CATEGORY/PICTURE. By default the configuration's catalogue."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what could not be indexed before.")
+    ] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index and send everything again.")] = False,
+    audit: Annotated[
+        bool | None,
+        typer.Option("--audit/--no-audit", help="Only check the index; or do not check it after the run."),
+    ] = None,
+    backend: Annotated[
+        Literal["server", "local", "auto"] | None,
+        typer.Option(help="Where vectors live, instead of what the configuration says."),
+    ] = None,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Make a folder of reference pictures searchable.
 
-    The index is made anew: what it held before is replaced.
+    Sends what is new or changed since the last time; what vanished from the folder is found no more.
     """
     log_to_terminal(verbose)
     with reported():
-        settings = load(config)
+        settings = _settings(config, backend)
         catalogue = folder if folder is not None else settings.catalogue
         if not catalogue.is_dir():
             raise ConfigError(
-                f"{catalogue}: no such folder. Put reference pictures there as <category>/<picture>, "
+                f"{catalogue}: no such folder. Put reference pictures there as CATEGORY/PICTURE, "
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)
             )
-        try:
-            report = _run(settings, catalogue)
-        except KeyboardInterrupt:
-            err.print("Interrupted; the index is incomplete. Run the same command again.")
-            raise typer.Exit(INTERRUPTED) from None
+        options = IndexOptions(retry_failed=retry_failed, rebuild=rebuild, audit=audit is not False)
+        with ImageSearch(settings, catalogue) as search:
+            if dry_run:
+                _show_changes(search.collection.changes(options), json)
+                return
+            if audit:
+                _end_audit(search.collection.audit(), json)
+                return
+            report = _run(search, options)
     if json:
         print_json(_as_json(settings, catalogue, report))
     else:
         _print(settings, report)
+    _exit(report)
+
+
+def _settings(config: Path, backend: Literal["server", "local", "auto"] | None) -> Settings:
+    settings = load(config)
+    if backend is None or backend == settings.index.backend:
+        return settings
+    return settings.with_backend(backend)
+
+
+def _exit(report: IndexReport) -> None:
+    if not report.finished:
+        err.print("Stopped. What was sent can be searched; run the same command again to go on.")
+        raise typer.Exit(INTERRUPTED)
+    if report.audit is not None and not report.audit.passed:
+        raise typer.Exit(AUDIT_FAILED)
     if report.failures:
         raise typer.Exit(SOME_FAILED)
 
@@ -83,34 +129,101 @@ class _RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def _run(settings: Settings, catalogue: Path) -> IndexReport:
+class _FailedColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        failed = task.fields["failed"]
+        return Text(f"{failed} failed", style="yellow") if failed else Text()
+
+
+def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
     columns = (
         TextColumn("indexing"),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} failed", style="yellow"),
+        _FailedColumn(),
     )
-    with ImageSearch(settings) as search, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
+    with _interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task("index", total=None, failed=0)
 
         def show(progress: Progress) -> None:
             bar.update(task, completed=progress.done, total=progress.total, failed=progress.failed)
 
-        return search.index(catalogue, progress=show)
+        return search.index(search.catalogue, options, progress=show, stopping=lambda: bool(stopped))
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C, so that the batch in flight can end; the second one interrupts as usual."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del frame
+        asked.append(number)
+        err.print("Stopping after this batch; Ctrl-C again to stop at once.")
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print(settings: Settings, report: IndexReport) -> None:
-    rate = report.indexed / report.seconds if report.seconds else 0.0
+    rate = report.sent / report.seconds if report.seconds else 0.0
     out.print(
-        f"{report.indexed} pictures indexed in {report.seconds:.1f} s ({rate:.0f}/s), "
-        f"{report.dimension} values each, service {settings.similarity.service}"
+        f"{report.indexed} pictures are indexed ({report.home}, {report.dimension} values each); "
+        f"{report.sent} sent in {report.seconds:.1f} s ({rate:.0f}/s)"
     )
+    told = ("new", "changed", "vanished", "touched", "unchanged")
+    out.print("  " + ", ".join(f"{report.changes.get(word, 0)} {word}" for word in told))
+    if report.twins:
+        out.print(f"  {report.twins} groups of pictures with the same content under several names")
+    if report.tombstones > settings.index.max_tombstones:
+        out.print(
+            f"  {report.tombstones:.0%} of the index are rows of removed or replaced pictures, which slow it down: "
+            "ddsim index --rebuild"
+        )
     if report.failures:
-        out.print(f"[yellow]{len(report.failures)} could not be indexed:[/]")
-        for failure in report.failures:
+        out.print(f"[yellow]{len(report.failures)} could not be indexed[/], listed in {report.failures_file}:")
+        for failure in report.failures[:_SHOWN]:
             out.print(f"  {printable(failure.uri)}: {printable(failure.reason)}", markup=False)
+        if len(report.failures) > _SHOWN:
+            out.print(f"  ... and {len(report.failures) - _SHOWN} more")
+    if report.audit is not None:
+        _print_audit(report.audit)
+
+
+def _print_audit(audit: Audit) -> None:
+    if audit.passed:
+        out.print(f"audit: {audit.checked} pictures found themselves", markup=False)
+    for problem in audit.problems:
+        out.print("[red]audit:[/] ", end="")
+        out.print(printable(problem), markup=False)
+
+
+def _end_audit(audit: Audit, json: bool) -> None:
+    if json:
+        print_json({"audit": _audit_json(audit)})
+    else:
+        _print_audit(audit)
+    if not audit.passed:
+        raise typer.Exit(AUDIT_FAILED)
+
+
+def _show_changes(changes: dict[Change, int], json: bool) -> None:
+    counts = {change.value: count for change, count in changes.items()}
+    if json:
+        print_json({"changes": counts})
+    else:
+        for word, count in counts.items():
+            out.print(f"{count:8d} {word}")
+
+
+def _audit_json(audit: Audit | None) -> dict[str, object] | None:
+    return None if audit is None else {"checked": audit.checked, "problems": list(audit.problems)}
 
 
 def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[str, object]:
@@ -118,8 +231,16 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "configuration": settings.name,
         "catalogue": str(catalogue),
         "service": settings.similarity.service,
+        "home": report.home,
         "indexed": report.indexed,
+        "sent": report.sent,
+        "changes": report.changes,
+        "twins": report.twins,
+        "rows": report.rows,
+        "tombstones": report.tombstones,
         "dimension": report.dimension,
         "seconds": round(report.seconds, 3),
-        "failed": [{"uri": failure.uri, "reason": failure.reason} for failure in report.failures],
+        "finished": report.finished,
+        "failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in report.failures],
+        "audit": _audit_json(report.audit),
     }

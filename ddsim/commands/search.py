@@ -49,31 +49,23 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
     category: Annotated[str | None, typer.Option(help="Search this category only.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option(help="Folder of the reference pictures, if not the one that is searched by default.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Find the reference pictures most similar to a photo, and what it shows."""
     log_to_terminal(verbose)
-    with reported():
-        settings = load(config)
-        _check_category(settings.catalogue, category)
-        with ImageSearch(settings) as searcher:
-            result = searcher.query(photo, k, category=category)
+    with reported(), ImageSearch(load(config), catalogue) as searcher:
+        result = searcher.query(photo, k, category=category)
         if sheet is not None:
-            _save(contact_sheet(result, photo, settings.catalogue), sheet)
+            _save(contact_sheet(result, photo, searcher.catalogue), sheet)
     if json:
         print_json(_as_json(result, sheet))
     else:
         _print(result, sheet)
-
-
-def _check_category(catalogue: Path, category: str | None) -> None:
-    if category is None or not catalogue.is_dir():
-        return
-    known = sorted(path.name for path in catalogue.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if category not in known:
-        raise ConfigError(f"--category {category}: the catalogue {catalogue} has {', '.join(known) or 'none'}")
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -94,7 +86,7 @@ def _print(result: SearchResult, sheet: Path | None) -> None:
         for row in rows:
             out.print(row, markup=False)
     else:
-        out.print("Nothing found: is the catalogue indexed? (ddsim index)")
+        out.print("Nothing found.")
     if sheet is not None:
         out.print(f"sheet: {printable(str(sheet))}", markup=False)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ddsim import database
@@ -307,6 +308,15 @@ def test_resolve_takes_any_number_of_numbers(manifest: Manifest) -> None:
     vids = index(manifest, *uris)
     found = manifest.resolve(range(vids[0] - 3000, vids[-1] + 1))
     assert {vid: row.uri for vid, row in found.items()} == dict(zip(vids, uris, strict=True))
+
+
+def test_numbers_of_numpy(manifest: Manifest) -> None:
+    """Numbers that come out of an array are numbers."""
+    fill(manifest, "a", "b")
+    vids = np.array(send(manifest, "a", "b"))
+    assert manifest.added(vids) == 2
+    assert set(manifest.resolve(vids)) == set(vids.tolist())
+    assert manifest.lost(vids[:1]) == 1
 
 
 def test_pages(manifest: Manifest) -> None:

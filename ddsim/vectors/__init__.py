@@ -1,0 +1,87 @@
+"""Two homes for vectors behind one protocol: the server's own index, and one that ddsim keeps."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from ddsim.client import Client
+from ddsim.errors import ConfigError
+from ddsim.manifest import ItemState, Manifest
+from ddsim.settings import Settings
+from ddsim.vectors.base import HOME, Backend, Found, Hits, Patience, PictureOf, Prepared
+from ddsim.vectors.local import LocalBackend
+from ddsim.vectors.server import ServerBackend, can_search
+
+__all__ = [
+    "Backend",
+    "Found",
+    "Hits",
+    "LocalBackend",
+    "Patience",
+    "PictureOf",
+    "Prepared",
+    "ServerBackend",
+    "backend_for",
+]
+
+_log = logging.getLogger(__name__)
+
+
+def backend_for(
+    client: Client,
+    settings: Settings,
+    manifest: Manifest,
+    *,
+    picture_of: PictureOf | None = None,
+    patience: Patience | None = None,
+    rebuilding: bool = False,
+) -> Backend:
+    """The home that the settings want, not opened yet.
+
+    ``auto`` stays where the manifest's items are; for the first ones it takes the server's index where the server has
+    one. The choice can be read at :attr:`Backend.home`.
+
+    Args:
+        client: the server.
+        settings: ``index.backend`` and all that it depends on.
+        manifest: of this catalogue and configuration.
+        picture_of: see :class:`ServerBackend`.
+        patience: how long to wait for a server that is gone.
+        rebuilding: whether :meth:`Backend.rebuild` comes next, so that the home may be another one than before.
+
+    Raises:
+        ConfigError: the manifest's items are in another home.
+        TransportError, ApiError: for ``auto``, the server cannot be asked.
+    """
+    kept = None if rebuilding else _kept(manifest)
+    backend: Backend
+    if _kind(client, settings, kept) == "server":
+        backend = ServerBackend(client, settings, manifest, picture_of, patience)
+    else:
+        backend = LocalBackend(client, settings, manifest, patience)
+    if kept not in (None, backend.home):
+        raise ConfigError(
+            f"index: the pictures indexed so far are in another kind of index ({kept}) than the configuration asks for "
+            f"({backend.home}): change it back, or run `ddsim index --rebuild`, which sends every picture again"
+        )
+    return backend
+
+
+def _kept(manifest: Manifest) -> str | None:
+    counts = manifest.counts()
+    if not counts[ItemState.INDEXED] and not counts[ItemState.ADDED]:
+        return None
+    kept = manifest.get_meta(HOME)
+    return str(kept) if kept else None
+
+
+def _kind(client: Client, settings: Settings, kept: str | None) -> Literal["server", "local"]:
+    wanted = settings.index.backend
+    if wanted != "auto":
+        return wanted
+    if kept is not None:
+        return "server" if kept.startswith("server") else "local"
+    kind: Literal["server", "local"] = "server" if can_search(client.info().capabilities) else "local"
+    _log.info("index.backend auto: the vectors are kept %s", "by the server" if kind == "server" else "by ddsim")
+    return kind

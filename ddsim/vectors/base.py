@@ -1,0 +1,291 @@
+"""Where vectors live: what every home of them does, and how the valid rows are found among all that it stores."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from ddsim.client import Client
+from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
+from ddsim.images import Encoded, Picture
+from ddsim.manifest import Row
+from ddsim.results import Vectors
+
+_log = logging.getLogger(__name__)
+
+PictureOf: TypeAlias = Callable[[str], "Encoded | None"]
+"""The picture of an item, by its uri; None where it cannot be read any more."""
+
+#: What the manifest's meta calls the kind of index that its items are in.
+HOME = "home"
+# A row more in an answer costs next to nothing, another call costs a forward pass.
+_WIDE = 64
+_WIDER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture about to be added: its uri, the number that the manifest gave it, and what is sent."""
+
+    uri: str
+    vid: int
+    picture: Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An item that was found.
+
+    Attributes:
+        vid: its number in the index.
+        uri, category: as the manifest has them.
+        distance: L2: squared, divided by the vector's length (the server's own: recordings/wire/21-sim-index-search);
+            cosine: 1 minus the cosine of the angle.
+        score: in [0, 1], larger is more similar, 1 for the same picture.
+    """
+
+    vid: int
+    uri: str
+    category: str
+    distance: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
+class Hits:
+    """What was found for one picture.
+
+    Attributes:
+        vector: the picture's own features, shape (d,), float32, as the network gave them.
+        found: nearest first, each item once.
+    """
+
+    vector: Vectors
+    found: tuple[Found, ...]
+
+
+class Backend(Protocol):
+    """One home of one manifest's vectors.
+
+    It keeps index and manifest in step. A row of the index counts only where the manifest says that its vid is valid,
+    so an item whose vid is no longer valid is found no more from that moment on, whatever the index still holds.
+
+    Whoever adds holds :meth:`ddsim.manifest.Manifest.writing` from before :meth:`open` to after :meth:`close`, and not
+    :meth:`ddsim.manifest.Manifest.adding`, which the backend takes as it needs it. After a ``TransportError`` of
+    :meth:`add` or :meth:`build` call :meth:`recover`; items whose fate is unknown are pending afterwards. After any
+    other error nothing of that call counts: the same items may be given again, or put aside.
+    """
+
+    @property
+    def home(self) -> str:
+        """Which kind of index this is, in a word or two: ``server Flat``, ``local cosine``."""
+        ...
+
+    def open(self, *, writing: bool) -> None:
+        """Bring service, index and manifest into step, after whatever ended the last use.
+
+        Nothing is unbuilt afterwards. Items of which nobody can say that the index holds them are pending.
+
+        Args:
+            writing: whether the caller holds the manifest's right to write. Without it that right is taken where
+                something is to be put right, for that long.
+
+        Raises:
+            CapabilityError: the server, or this installation, cannot do this.
+            ServiceConflict: the service exists and is somebody else's.
+            ManifestBusy: something is to be put right, and a run of another process is at work.
+            InvalidResponse: the network gives vectors of another length than those that are kept.
+            ApiError, TransportError: as the client raises.
+        """
+        ...
+
+    def add(self, batch: Sequence[Prepared], *, build: bool) -> Vectors:
+        """Add pictures, in one request, and note in the manifest what became of them.
+
+        Args:
+            batch: at least one; their items are ``sending``.
+            build: also make everything added so far last, and found by searches.
+
+        Returns:
+            Their vectors, float32, shape (n, d), as the network gave them.
+
+        Raises:
+            BadInput: the server cannot read one of the pictures.
+            TransportError: see above; also where the server turns out to have been restarted.
+            ApiError, InvalidRequest, IndexBusy: nothing of it counts.
+        """
+        ...
+
+    def build(self) -> None:
+        """Make everything added so far last, and found by searches; does nothing where nothing is unbuilt.
+
+        Raises as :meth:`add` does.
+        """
+        ...
+
+    def recover(self) -> None:
+        """After a lost answer: wait for the server, and find out what holds.
+
+        Raises:
+            TransportError: the server does not come back in time.
+        """
+        ...
+
+    def remove(self, vids: Collection[int]) -> None:
+        """Let go of rows that are not valid any more, where the index can."""
+        ...
+
+    def search(self, pictures: Sequence[Picture], k: int, category: str | None = None) -> list[Hits]:
+        """Find the nearest items.
+
+        Args:
+            pictures: the queries.
+            k: how many items for each; fewer come back only where there are fewer.
+            category: only items of this category.
+
+        Raises:
+            IndexBusy: pictures are being added.
+            InvalidRequest: ``k`` below 1.
+        """
+        ...
+
+    def stored(self) -> int:
+        """How many rows the index holds, valid or not; where answers were lost, as many as it may hold."""
+        ...
+
+    def tombstone_share(self) -> float:
+        """The share of those rows that are not valid, 0 to 1."""
+        ...
+
+    def rebuild(self) -> None:
+        """Start with an empty index: everything is pending.
+
+        Takes the place of :meth:`open`, and raises as it does; the caller holds the manifest's right to write.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of memory and locks. What was added and not built may have to be added again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """What an index gave for one picture: the picture's vector, and vid and distance of rows, nearest first."""
+
+    vector: Vectors
+    rows: Sequence[tuple[int, float]]
+
+
+def search_valid(
+    ask: Callable[[list[int], int], Sequence[Ranking]],
+    resolve: Callable[[set[int]], Mapping[int, Row]],
+    score: Callable[[float, Vectors], float],
+    queries: int,
+    k: int,
+    category: str | None,
+) -> list[Hits]:
+    """Ask for more rows than wanted, and for more again until enough of them are valid or there are none left.
+
+    Args:
+        ask: gives the nearest rows of these queries (by position), so many for each; fewer where the index has fewer.
+        resolve: the valid ones among vids.
+        score: of a distance and the query's vector.
+        queries: how many there are.
+        k: items wanted for each query.
+        category: only items of this category.
+
+    Raises:
+        InvalidRequest: ``k`` below 1.
+    """
+    if k < 1:
+        raise InvalidRequest(f"k={k} must be 1 or more")
+    hits: dict[int, Hits] = {}
+    waiting, wide = list(range(queries)), max(_WIDE, 4 * k)
+    while waiting:
+        rankings = ask(waiting, wide)
+        rows = resolve({vid for ranking in rankings for vid, _ in ranking.rows})
+        for position, ranking in zip(waiting, rankings, strict=True):
+            found = _valid(ranking, rows, score, k, category)
+            if len(found) == k or len(ranking.rows) < wide:
+                hits[position] = Hits(ranking.vector, found)
+        waiting = [position for position in waiting if position not in hits]
+        wide *= _WIDER
+    return [hits[position] for position in range(queries)]
+
+
+def _valid(
+    ranking: Ranking,
+    rows: Mapping[int, Row],
+    score: Callable[[float, Vectors], float],
+    k: int,
+    category: str | None,
+) -> tuple[Found, ...]:
+    found: dict[int, Found] = {}
+    for vid, distance in ranking.rows:
+        row = rows.get(vid)
+        if row is None or vid in found or category not in (None, row.category) or not math.isfinite(distance):
+            continue
+        found[vid] = Found(vid, row.uri, row.category, distance, score(distance, ranking.vector))
+        if len(found) == k:
+            break
+    return tuple(found.values())
+
+
+@contextmanager
+def forgetting(service: str) -> Iterator[None]:
+    """Turn "no such service" of a service that was there into what it means: the server was restarted.
+
+    Raises:
+        ConnectionLost: so it is; whoever asked has to recover.
+    """
+    try:
+        yield
+    except ServiceNotFound as error:
+        raise ConnectionLost(
+            f"the server has forgotten service {service!r}: it was restarted", method=error.method, path=error.path
+        ) from error
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for others.
+
+    Attributes:
+        seconds: for a server that is gone; no new try begins later than this after the first.
+        first_wait, longest_wait: seconds between two tries; the wait doubles in between.
+        busy: seconds that a search waits for a run that is adding.
+        sleep, clock: how to wait and to tell the time; tests pass some that take none.
+    """
+
+    seconds: float = 120.0
+    first_wait: float = 0.5
+    longest_wait: float = 10.0
+    busy: float = 5.0
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def wait_for(self, client: Client, service: str) -> None:
+        """Wait until the server answers when it is asked for this service, whether or not it has it.
+
+        Raises:
+            TransportError, ServerFault: the last try's.
+        """
+        end, pause = self.clock() + self.seconds, self.first_wait
+        while True:
+            try:
+                client.get_service(service)
+                return
+            except ServiceNotFound:
+                return
+            except (TransportError, ServerFault) as error:
+                if self.clock() + pause > end:
+                    raise
+                _log.warning("the server does not answer (%s); asking again in %g s", error, pause)
+            self.sleep(pause)
+            pause = min(2 * pause, self.longest_wait)

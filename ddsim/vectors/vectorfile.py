@@ -1,0 +1,127 @@
+"""The file of a local index: vids and vectors, as numpy writes arrays (``numpy.load`` reads it), replaced as a whole.
+
+It is written beside its place and renamed when it is on disk, so whenever a process or a machine ends, there is one
+whole file or none. What a disk does to it later shows in the checksums that the format keeps of every part.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddsim.errors import ConfigError
+
+_ROWS_AT_ONCE = 4096
+_VID, _VALUE = np.dtype("<i8"), np.dtype("<f4")
+
+Vids = NDArray[np.int64]
+Rows = NDArray[np.float32]
+
+
+class Damaged(Exception):
+    """The file is not as it was written, or of another metric."""
+
+
+def write(path: Path, metric: str, vids: Vids, rows: Rows) -> None:
+    """Replace the file.
+
+    Args:
+        path: where it is.
+        metric: what the vectors are for.
+        vids: shape (n,).
+        rows: shape (n, d).
+
+    Raises:
+        ConfigError: it cannot be written; what was there before is still there.
+    """
+    draft = path.with_suffix(".unfinished")
+    try:
+        with draft.open("wb") as file:
+            np.savez(file, metric=np.array(metric), vids=vids.astype(_VID), vectors=rows.astype(_VALUE, copy=False))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the vectors cannot be written: {error.strerror or error}; see to free space and rights there"
+        ) from error
+
+
+def read(path: Path, metric: str) -> Iterator[tuple[Vids, Rows]]:
+    """The file's content, in parts; of an empty index one part with no rows, of a missing file none.
+
+    Only at the end is it certain that all of it is right.
+
+    Raises:
+        Damaged: it is not.
+        ConfigError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from _parts(file, metric)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path}: the vectors cannot be read: {error.strerror or error}") from error
+
+
+def _parts(file: IO[bytes], metric: str) -> Iterator[tuple[Vids, Rows]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            kept = _array(archive, "metric")
+            if str(kept) != metric:
+                raise Damaged(f"of metric {kept}, not {metric}")
+            vids = _array(archive, "vids")
+            if vids.dtype != _VID or vids.ndim != 1:
+                raise Damaged(f"damaged: its numbers are {vids.dtype} of shape {vids.shape}")
+            with archive.open("vectors.npy") as stream:
+                yield from _rows(stream, vids)
+    except Damaged:
+        raise
+    except Exception as error:
+        # A damaged archive makes its readers raise nearly anything.
+        raise Damaged(f"damaged ({type(error).__name__}: {error})") from error
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as stream:
+        array: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+        _check_end(stream)
+    return array
+
+
+def _rows(stream: IO[bytes], vids: Vids) -> Iterator[tuple[Vids, Rows]]:
+    """In parts, as there may be more of them than fit into memory twice."""
+    np.lib.format.read_magic(stream)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    if dtype != _VALUE or len(shape) != 2 or shape[0] != len(vids):
+        raise Damaged(f"damaged: its vectors are {dtype} of shape {shape}, for {len(vids)} numbers")
+    for start in range(0, max(len(vids), 1), _ROWS_AT_ONCE):
+        part = vids[start : start + _ROWS_AT_ONCE]
+        content = stream.read(len(part) * shape[1] * _VALUE.itemsize)
+        yield part, np.frombuffer(content, _VALUE).reshape(len(part), shape[1])
+    _check_end(stream)
+
+
+def _check_end(stream: IO[bytes]) -> None:
+    # Reading on to the end is what compares the checksum.
+    if stream.read(1):
+        raise Damaged("damaged: it is longer than it says")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a renaming on disk; Windows neither can nor needs to."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
