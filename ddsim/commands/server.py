@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,8 @@ def server(
             raise typer.Exit(WRONG_USE) from error
     if not _is_loopback(host):
         err.print("[yellow]warning:[/] this server has no login: whoever reaches it can use and delete its services")
+    # What `docker stop` and service managers send; like Ctrl-C it lets calls under way end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with door:
         err.print(f"listening on {door.url} (Ctrl-C stops it)", markup=False)
         try:
