@@ -1,0 +1,97 @@
+"""The README tells the truth: its configuration loads, its commands exist, its first program runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import ddsim
+from ddsim.__main__ import app
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+PROGRAMS = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip()
+        for language, code in BLOCKS
+        if not language
+        for line in code.splitlines()
+        if line.startswith(("ddsim ", "python -m ddsim"))
+    }
+)
+
+
+def test_the_two_commands_come_first() -> None:
+    """The first block is the two commands that do everything, and both are there to be run."""
+    names = [line.split()[0] for line in BLOCKS[0][1].splitlines()]
+    assert names == ["scripts/demo", "scripts/test"]
+    assert all((ROOT / name).stat().st_mode & 0o111 for name in names)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_exist_with_their_options(line: str) -> None:
+    """Each command of the README is one, and knows the options that it is shown with."""
+    words = shlex.split(line.replace("[", "").replace("]", ""))
+    words = words[1:] if words[0] == "ddsim" else [words[2].removeprefix("ddsim."), *words[3:]]
+    name = [word for word in words[:2] if re.fullmatch("[a-z]+", word)]
+    options = [word for word in words if word.startswith("-")]
+    helped = CliRunner().invoke(app, [*name, "--help"], terminal_width=200)
+    assert helped.exit_code == 0, helped.output
+    assert all(option in helped.output for option in options)
+
+
+def test_the_configuration_loads(tmp_path: Path) -> None:
+    """The complete configuration that the README shows is complete."""
+    (yaml,) = [code for language, code in BLOCKS if language == "yaml"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml, encoding="utf-8")
+    assert ddsim.load(file).similarity.extract_layer == "pool5"
+
+
+def test_errors_are_there() -> None:
+    """Every error that the table of errors names is one."""
+    table = TEXT[TEXT.index("## Errors") :]
+    names = set(re.findall(r"`([A-Z]\w+)`", table))
+    assert names
+    assert all(issubclass(getattr(ddsim, name), ddsim.DDSimError) for name in names)
+
+
+@pytest.mark.parametrize("code", PROGRAMS)
+def test_programs_use_what_there_is(code: str) -> None:
+    """Every name of ddsim in the README's programs exists."""
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ddsim"
+    }
+    assert used <= set(ddsim.__all__)
+
+
+def test_the_first_program_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first program finds the drawn lamp again."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from demo_drawing import draw
+
+    for product in (7, 12):
+        folder = tmp_path / "demo" / "catalogue" / "lamp"
+        folder.mkdir(parents=True, exist_ok=True)
+        draw("lamp", product, 1, size=160, supersampling=1).save(folder / f"lamp-{product:03d}.jpg")
+    queries = tmp_path / "demo" / "queries" / "lamp"
+    queries.mkdir(parents=True)
+    draw("lamp", 7, 2, size=160, supersampling=1).save(queries / "lamp-007-view2.jpg")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo.yaml").write_bytes((ROOT / "configs" / "demo.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PROGRAMS[0], "README.md", "exec"), {})  # noqa: S102  the program that people are told to run
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == "2 ()"
+    assert "\nlamp/lamp-007.jpg " in printed
