@@ -20,6 +20,7 @@ from ddsim.manifest import ItemState, Manifest
 from ddsim.plan import Change
 from ddsim.settings import Settings
 from ddsim.vectors import Backend, Hits, backend_for
+from ddsim.vectors.base import HOME
 
 FAILURES = "failures.jsonl"
 _CURRENT = "current"
@@ -134,7 +135,7 @@ class Collection:
 
     @contextmanager
     def _writing(self, rebuild: bool) -> Iterator[Backend]:
-        backend = self._make_backend(rebuilding=rebuild)
+        backend = self._make_backend(self.settings, rebuilding=rebuild)
         try:
             if rebuild:
                 backend.rebuild()
@@ -151,6 +152,8 @@ class Collection:
         path = self.manifest.folder / FAILURES
         lines = (json.dumps({"uri": one.uri, "reason": one.reason, "tries": one.tries}) for one in failures)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        if run.dimension:
+            self.manifest.set_meta(dimension=run.dimension)
         counts = self.manifest.counts()
         return IndexReport(
             indexed=counts[ItemState.INDEXED],
@@ -227,16 +230,19 @@ class Collection:
 
     def _open_backend(self) -> Backend:
         if self._backend is None:
-            backend = self._make_backend()
+            # Whoever searches takes the vectors where they are; only a run decides where they should be.
+            kind = str(self.manifest.get_meta(HOME) or "").partition(" ")[0]
+            settings = self.settings.with_backend("local") if kind == "local" else self.settings
+            backend = self._make_backend(settings)
             backend.open(writing=False)
             self._backend = backend
         return self._backend
 
-    def _make_backend(self, rebuilding: bool = False) -> Backend:
+    def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
         if self._client is None:
             raise InvalidRequest("this collection was opened without a client: give it one")
         return backend_for(
-            self._client, self.settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding
+            self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding
         )
 
 

@@ -125,6 +125,7 @@ class Run:
         self._faults_in_a_row = 0
         self._unbuilt = 0
         self.failed = 0
+        self.dimension = 0
 
     @property
     def indexed(self) -> int:
@@ -236,7 +237,7 @@ class Run:
             [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
         )
         prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
-        self._backend.add(prepared, build=build)
+        self.dimension = self._backend.add(prepared, build=build).shape[1]
         self._unbuilt = 0 if build else self._unbuilt + len(batch)
         self._faults_in_a_row = 0
         self._grow()
