@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.locks import busy
@@ -16,6 +17,18 @@ FILE = "manifest.sqlite"
 _APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
 _VERSION = 1
 _WAIT_S = 10.0
+
+
+def _counting(name: str, event: str, *sides: Literal["new", "old"]) -> str:
+    """A trigger that keeps the tally: counting a large catalogue after every batch would take longer than the batch."""
+    steps = []
+    for side in sides:
+        place, sign = f"{side}.category, {side}.state", "+" if side == "new" else "-"
+        steps.append(f"INSERT OR IGNORE INTO tally VALUES ({place}, 0)")  # noqa: S608  nothing but the words below
+        steps.append(f"UPDATE tally SET items = items {sign} 1 WHERE (category, state) = ({place})")  # noqa: S608
+    return f"CREATE TRIGGER items_{name} AFTER {event} ON items BEGIN {'; '.join(steps)}; END"
+
+
 # Names are kept as bytes (see pack), whose order is that of the code points, as Python sorts text.
 _SCHEMA = f"""
 CREATE TABLE about (identity TEXT NOT NULL, last_vid INTEGER NOT NULL);
@@ -36,6 +49,12 @@ CREATE TABLE items (
 CREATE INDEX items_state ON items (state);
 CREATE INDEX items_category ON items (category, state);
 CREATE UNIQUE INDEX items_vid ON items (vid) WHERE vid IS NOT NULL;
+CREATE TABLE tally (
+    category BLOB, state TEXT, items INTEGER NOT NULL, PRIMARY KEY (category, state)
+) WITHOUT ROWID;
+{_counting("entered", "INSERT", "new")};
+{_counting("left", "DELETE", "old")};
+{_counting("moved", "UPDATE OF category, state", "new", "old")};
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
 """

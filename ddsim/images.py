@@ -145,7 +145,7 @@ class Upload:
     which go from 530 to 23 kB. P@1 and P@5 stay within 0.025 of the originals', shrunk queries on original pictures
     included; but the same picture has a distance of 0 only where catalogue and queries are prepared alike. PNG or JPEG,
     and whole or partial decoding, are within 0.003; twice the size takes off a third of the change for three times the
-    bytes (scripts/bench_upload.py, two ImageNet networks, 8 classes of 36 photos).
+    bytes (scripts/bench/upload.py, two ImageNet networks, 8 classes of 36 photos).
 
     Attributes:
         shrink: (width, height) of the network's input in pixels; pictures are brought to exactly that, as the server

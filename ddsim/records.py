@@ -115,14 +115,14 @@ class Records:
     def counts(self) -> dict[ItemState, int]:
         """How many items are in each state; every state is in it."""
         with self._database.reading() as db:
-            found = db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall()
+            found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state").fetchall()
         return dict.fromkeys(ItemState, 0) | {ItemState(state): count for state, count in found}
 
     def categories(self) -> dict[str, int]:
         """How many indexed items each category has, sorted by name; categories without any are left out."""
         with self._database.reading() as db:
             found = db.execute(
-                "SELECT category, count(*) FROM items WHERE +state = 'indexed' GROUP BY category ORDER BY category"
+                "SELECT category, items FROM tally WHERE state = 'indexed' AND items > 0 ORDER BY category"
             ).fetchall()
         return {unpack(category): count for category, count in found}
 

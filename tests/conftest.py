@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,14 @@ SERVICES: dict[str, dict[str, Any]] = {
     "sim": {"name": "sim", "mllib": "caffe", "type": "unsupervised", "repository": "/i/sim"},
     "torch": {"name": "torch", "mllib": "torch", "type": "supervised", "repository": "/m/torch"},
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what is no Unicode in captured output: pytest-xdist cannot carry it from process to process."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from ddsim.manifest import ItemState, Manifest
 from ddsim.settings import Settings
 from ddsim.vectors.base import HOME, Backend, Found, Hits, Patience, PictureOf, Prepared
 from ddsim.vectors.local import LocalBackend
-from ddsim.vectors.server import ServerBackend, can_search
+from ddsim.vectors.served import can_search
+from ddsim.vectors.server import ServerBackend
 
 __all__ = [
     "Backend",

@@ -13,8 +13,9 @@ from typing import Protocol, TypeAlias
 from ddsim.client import Client
 from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
 from ddsim.images import Encoded, Picture
-from ddsim.manifest import Row
+from ddsim.manifest import Manifest, Row
 from ddsim.results import Vectors
+from ddsim.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -237,6 +238,12 @@ def _valid(
     return tuple(found.values())
 
 
+def owner_of(settings: Settings, manifest: Manifest) -> str:
+    """Whom the service of this configuration and manifest belongs to, in words that people understand."""
+    folder = str(manifest.folder.absolute()).encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"{settings.name} {folder}"
+
+
 @contextmanager
 def forgetting(service: str) -> Iterator[None]:
     """Turn "no such service" of a service that was there into what it means: the server was restarted.
@@ -260,6 +267,7 @@ class Patience:
         seconds: for a server that is gone; no new try begins later than this after the first.
         first_wait, longest_wait: seconds between two tries; the wait doubles in between.
         busy: seconds that a search waits for a run that is adding.
+        searches: seconds that a run waits for searches under way before it adds.
         sleep, clock: how to wait and to tell the time; tests pass some that take none.
     """
 
@@ -267,6 +275,7 @@ class Patience:
     first_wait: float = 0.5
     longest_wait: float = 10.0
     busy: float = 5.0
+    searches: float = 60.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 

@@ -8,35 +8,21 @@ nothing defined while something in it is not built (recordings/wire/21, 23, 52).
   what was added and not built is still in its memory; otherwise it is gone, unless the build had been done and only
   its answer was lost, which a search for the last such item finds out;
 * an index that cannot be loaded, or has lost its rows, is given up for a new *generation*, in a folder of its own.
-
-What has to outlive this process stands in the manifest's meta::
-
-    repository     the folder of all generations, on the server
-    generation     which of them, from 1
-    incarnation    of the service that holds the index
-    unbuilt        whether something may have been added since the last build; written before it is
-    stored_rows    how many rows this generation may hold; written before they are sent
-    dimension      length of the vectors
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-
-from PIL import Image
 
 from ddsim.client import Client
 from ddsim.errors import (
     ApiError,
     CapabilityError,
-    ConnectionLost,
     DDSimError,
     IndexBusy,
-    InvalidResponse,
     ManifestBusy,
     ServerFault,
     ServerUnreachable,
@@ -44,28 +30,19 @@ from ddsim.errors import (
     TransportError,
     UnsafeCall,
 )
-from ddsim.images import Encoded, Picture
+from ddsim.images import Picture
 from ddsim.manifest import ItemState, Manifest, Row
-from ddsim.results import SearchReply, Vectors, similarity_score
-from ddsim.services import Ensured, differences, ensure, mark_of
+from ddsim.results import Vectors, similarity_score
+from ddsim.services import Ensured
 from ddsim.settings import Settings
 from ddsim.vectors.base import HOME, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
-from ddsim.wire import Capabilities, ServiceSpec
+from ddsim.vectors.served import GREY, Served, can_search
 
 _log = logging.getLogger(__name__)
 
-_SENT = (ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED)
-_GREY: Image.Image = Image.new("RGB", (32, 32), (128, 128, 128))
 # Bears no valid vid: a row for those builds that have nothing else to add, as a build of nothing kills the server
 # (recordings/wire/26-sim-build-after-reload).
 _NOBODY = "#0"
-# Rows to look through for one certain name: others may hold the same picture.
-_AMONG = 64
-
-
-def can_search(capabilities: Capabilities) -> bool:
-    """Whether a server's index can serve as a home: it is there, and takes more after it was built."""
-    return capabilities.similarity_search and capabilities.similarity_engine != "annoy"
 
 
 class ServerBackend:
@@ -89,13 +66,10 @@ class ServerBackend:
         patience: Patience | None = None,
     ) -> None:
         self._client = client
-        self._settings = settings
-        self._similarity = settings.similarity
         self._manifest = manifest
+        self._served = Served(client, settings, manifest)
         self._picture_of = picture_of or (lambda _: None)
         self._patience = patience or Patience()
-        folder = str(manifest.folder.absolute()).encode("utf-8", "backslashreplace").decode()
-        self._owner = f"{settings.name} {folder}"
         self._lock = threading.RLock()
         self._writing = False
         self._no_searches: ExitStack | None = None
@@ -103,9 +77,9 @@ class ServerBackend:
     @property
     def home(self) -> str:
         """Which kind of index this is."""
-        return f"server {self._similarity.index_type}"
+        return f"server {self._served.index_type}"
 
-    # As the protocol says.
+    # As the protocol says
 
     def open(self, *, writing: bool) -> None:
         """Bring service, index and manifest into step."""
@@ -134,14 +108,14 @@ class ServerBackend:
     def build(self) -> None:
         """Make everything added so far last, and found by searches."""
         with self._lock:
-            if self._unbuilt:
-                self._send({_NOBODY: _GREY}, build=True)
+            if self._served.unbuilt:
+                self._send({_NOBODY: GREY}, build=True)
                 self._note_built()
 
     def recover(self) -> None:
         """Wait for the server, and find out what holds."""
         with self._lock:
-            self._patience.wait_for(self._client, self._similarity.service)
+            self._patience.wait_for(self._client, self._served.name)
             self._bring_into_step()
 
     def remove(self, vids: Collection[int]) -> None:
@@ -164,7 +138,7 @@ class ServerBackend:
 
     def stored(self) -> int:
         """How many rows this generation may hold."""
-        return int(self._manifest.get_meta("stored_rows") or 0)
+        return self._served.stored
 
     def tombstone_share(self) -> float:
         """The share of those rows that are not valid."""
@@ -177,9 +151,13 @@ class ServerBackend:
         with self._lock:
             self._writing = True
             self._keep_searches_away()
-            if self.stored():
-                self._remove_index()
-            self._next_generation(dimension=None)
+            try:
+                with forgetting(self._served.name):
+                    if self.stored():
+                        self._served.remove_index()
+            finally:
+                self._let_searches_in()
+            self._served.next_generation(dimension=None)
             self._bring_into_step()
 
     def close(self) -> None:
@@ -187,60 +165,37 @@ class ServerBackend:
         with self._lock:
             self._let_searches_in()
 
-    # Adding.
-
-    @property
-    def _unbuilt(self) -> bool:
-        return bool(self._manifest.get_meta("unbuilt"))
+    # Adding
 
     def _send(self, pictures: Mapping[str, Picture], build: bool) -> Vectors:
+        served = self._served
         self._keep_searches_away()
-        before = {"unbuilt": self._unbuilt, "stored_rows": self.stored()}
-        self._manifest.set_meta(unbuilt=True, stored_rows=self.stored() + len(pictures))
-        try:
-            with forgetting(self._similarity.service):
-                vectors = self._client.add_to_index(
-                    self._similarity.service,
-                    pictures,
-                    layer=self._similarity.extract_layer,
-                    build=build,
-                    index_type=self._similarity.index_type,
-                )
-                self._check_incarnation()
-        except DDSimError as error:
-            if not _in_doubt(error, build):
-                self._manifest.set_meta(**before)
-                if not before["unbuilt"]:
-                    self._let_searches_in()
-            raise
+        before = {"unbuilt": served.unbuilt, "stored_rows": served.stored}
+        served.note(unbuilt=True, stored_rows=served.stored + len(pictures))
+        with forgetting(served.name):
+            try:
+                vectors = served.add(pictures, build)
+            except ServiceNotFound:
+                raise
+            except DDSimError as error:
+                if not _in_doubt(error, build):
+                    served.note(**before)
+                    if not served.unbuilt:
+                        self._let_searches_in()
+                raise
+            served.check_incarnation()
         return vectors
-
-    def _check_incarnation(self) -> None:
-        """Make sure that a call went to the service that everything before it went to.
-
-        A search for the last item that was added stands for all others only if that is so.
-
-        Raises:
-            ConnectionLost: it did not; what was added before may be gone.
-        """
-        found = mark_of(self._client.get_service(self._similarity.service))
-        if found.incarnation != self._manifest.get_meta("incarnation"):
-            raise ConnectionLost(
-                f"service {self._similarity.service!r} is another one now: the server was restarted",
-                method="POST",
-                path="/predict",
-            )
 
     def _note_built(self) -> None:
         # Whoever is killed before the next line builds once more; after it, what is added is known to be built.
-        self._manifest.set_meta(unbuilt=False)
+        self._served.note(unbuilt=False)
         self._manifest.indexed()
         self._let_searches_in()
 
     def _keep_searches_away(self) -> None:
         if self._no_searches is None:
             held = ExitStack()
-            held.enter_context(self._manifest.adding())
+            held.enter_context(self._manifest.adding(self._patience.searches))
             self._no_searches = held
 
     def _let_searches_in(self) -> None:
@@ -249,7 +204,7 @@ class ServerBackend:
             self._no_searches.close()
             self._no_searches = None
 
-    # Into step.
+    # Into step
 
     def _is_in_step(self) -> bool:
         """As a reader: put right what is not right. False if a run is at work that will.
@@ -257,9 +212,8 @@ class ServerBackend:
         Raises:
             ManifestBusy: a run is at work, and the service is not there.
         """
-        there = self._is_there()
-        counts = self._manifest.counts()
-        if there and not self._unbuilt and not counts[ItemState.SENDING] and not counts[ItemState.ADDED]:
+        there, counts = self._served.is_there(), self._manifest.counts()
+        if there and not self._served.unbuilt and not counts[ItemState.SENDING] and not counts[ItemState.ADDED]:
             return True
         try:
             with self._manifest.writing():
@@ -270,65 +224,33 @@ class ServerBackend:
             raise
         return True
 
-    def _is_there(self) -> bool:
-        """Whether the service is the one that the manifest knows, and as configured."""
-        incarnation = self._manifest.get_meta("incarnation")
-        try:
-            found = self._client.get_service(self._similarity.service)
-        except ServiceNotFound:
-            return False
-        known = incarnation is not None and mark_of(found).incarnation == incarnation
-        return known and not differences(self._spec(), found)
-
     def _bring_into_step(self) -> None:
         """The caller holds the right to write. Afterwards the service is there, and nothing is unbuilt."""
-        manifest = self._manifest
-        if not manifest.get_meta("repository"):
-            folder = f"{self._similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
-            manifest.set_meta(repository=folder, generation=1)
-        manifest.set_meta(**{HOME: self.home})
-        manifest.requeue(ItemState.SENDING)
-        if not self._unbuilt:
-            manifest.indexed()  # the last use ended between the build and its note
+        self._served.found_a_place()
+        self._served.note(**{HOME: self.home})
+        self._manifest.requeue(ItemState.SENDING)
+        if not self._served.unbuilt:
+            self._manifest.indexed()  # the last use ended between the build and its note
         self._keep_searches_away()
         try:
-            with forgetting(self._similarity.service):
-                while not self._has_index(self._with_service()):
+            with forgetting(self._served.name):
+                while not self._has_index(self._with_nothing_unbuilt()):
                     pass  # a new generation
         finally:
             self._let_searches_in()
 
-    def _with_service(self) -> Ensured:
-        """The service as it should be, with nothing unbuilt in its memory."""
-        ensured = self._ensure(self._manifest.get_meta("incarnation") or "")
-        kept = self._manifest.get_meta("dimension")
-        if kept not in (None, ensured.dimension):
-            raise InvalidResponse(
-                f"service {ensured.name!r} gives vectors of {ensured.dimension} values, the index holds {kept}: the "
-                "network's files were replaced; run `ddsim index --rebuild`, which sends every picture again"
-            )
-        if self._unbuilt and not ensured.created:
+    def _with_nothing_unbuilt(self) -> Ensured:
+        """The service, with nothing unbuilt in its memory."""
+        ensured = self._served.ensure_known()
+        if self._served.unbuilt and not ensured.created:
             try:
                 self.build()
             except (ServerFault, UnsafeCall) as error:
                 _log.warning("what was added last cannot be built (%s) and is added again", error)
-                ensured = self._ensure("")
+                ensured = self._served.ensure("")
+            # The build let them in.
+            self._keep_searches_away()
         return ensured
-
-    def _ensure(self, incarnation: str) -> Ensured:
-        return ensure(
-            self._client,
-            self._spec(),
-            layer=self._similarity.extract_layer,
-            owner=self._owner,
-            incarnation=incarnation,
-            replace_own=True,
-        )
-
-    def _spec(self) -> ServiceSpec:
-        folder, generation = self._manifest.get_meta("repository"), self._manifest.get_meta("generation")
-        place = {"repository": f"{folder}-g{generation}", "create_repository": True}
-        return self._settings.similarity_spec().model_copy(update=place)
 
     def _has_index(self, ensured: Ensured) -> bool:
         """Look at what the service's index holds, and bring the manifest into step; False if it had to be given up.
@@ -338,13 +260,13 @@ class ServerBackend:
         last = self._last_added()
         picture = self._picture_of(last.uri) if last else None
         try:
-            names = self._nearest(picture or _GREY)
+            names = self._served.names_near(picture or GREY)
         except ServerFault as error:
             if error.status != 500 or not self.stored():
                 raise
             _log.warning("the server's index cannot be loaded (%s): every picture has to be sent again", error)
-            self._remove_index_files()
-            self._next_generation()
+            self._served.remove_loaded_index()
+            self._served.next_generation()
             return False
         if last and f"{last.uri}#{last.vid}" in names:
             # Rows are written in the order they were added: with the last one, all others are there.
@@ -352,9 +274,9 @@ class ServerBackend:
         self._manifest.requeue(ItemState.ADDED)
         if not names and self._manifest.counts()[ItemState.INDEXED]:
             _log.warning("the server's index is empty, its files were removed: every picture has to be sent again")
-            self._next_generation()
+            self._served.next_generation()
             return False
-        self._manifest.set_meta(incarnation=ensured.incarnation, unbuilt=False, dimension=ensured.dimension)
+        self._served.note(incarnation=ensured.incarnation, unbuilt=False, dimension=ensured.dimension)
         return True
 
     def _last_added(self) -> Row | None:
@@ -365,53 +287,17 @@ class ServerBackend:
             page = self._manifest.rows(ItemState.ADDED, after=page[-1].uri)
         return last
 
-    def _nearest(self, picture: Encoded | Image.Image) -> set[str]:
-        (reply,) = self._ask([picture], _AMONG)
-        return {neighbour.uri for neighbour in reply.neighbours}
-
-    def _next_generation(self, **facts: object) -> None:
-        generation = int(self._manifest.get_meta("generation") or 0) + 1
-        facts = {"generation": generation, "incarnation": None, "unbuilt": False, "stored_rows": 0} | facts
-        self._manifest.requeue(*_SENT, facts=facts)
-
-    def _remove_index(self) -> None:
-        """Remove the files of the index, as far as the server can; it does so of an index that it has loaded only."""
-        # A new service has nothing unbuilt in its memory that a search could hit.
-        ensured = self._ensure("")
-        if self._manifest.get_meta("dimension") not in (None, ensured.dimension):
-            # It would be searched for vectors of another length (recordings/wire/39-sim-dimension).
-            _log.warning("the old index stays in %s on the server: remove it by hand", self._spec().repository)
-            return
-        try:
-            self._client.delete_service(ensured.name, "index", layer=self._similarity.extract_layer)
-        except ServerFault as error:
-            _log.warning("the server's old index cannot be loaded: %s", error)
-            self._remove_index_files()
-
-    def _remove_index_files(self) -> None:
-        """Remove what failed to load; the client knows that, and does not touch it again."""
-        self._client.delete_service(self._similarity.service, "index", layer=self._similarity.extract_layer)
-
-    # Searching.
-
-    def _ask(self, pictures: Sequence[Picture], wide: int) -> list[SearchReply]:
-        return self._client.search_index(
-            self._similarity.service,
-            pictures,
-            layer=self._similarity.extract_layer,
-            k=wide,
-            index_type=self._similarity.index_type,
-        )
+    # Searching
 
     def _search(self, pictures: Sequence[Picture], k: int, category: str | None) -> list[Hits]:
         def ask(positions: list[int], wide: int) -> list[Ranking]:
-            replies = self._ask([pictures[position] for position in positions], wide)
+            replies = self._served.ask([pictures[position] for position in positions], wide)
             return [
                 Ranking(reply.vector, [(_vid(one.uri), one.distance) for one in reply.neighbours]) for reply in replies
             ]
 
         with self._manifest.searching(self._patience.busy):
-            if self._unbuilt:
+            if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
             hits = search_valid(ask, self._manifest.resolve, similarity_score, len(pictures), k, category)
             fewest = min((len(hit.found) for hit in hits), default=k)
@@ -431,10 +317,9 @@ class ServerBackend:
             there = self._manifest.categories().get(category, 0)
         if found >= min(k, there):
             return
-        found_now = mark_of(self._client.get_service(self._similarity.service))
-        if found_now.incarnation != self._manifest.get_meta("incarnation"):
-            raise IndexBusy(f"service {self._similarity.service!r} was replaced by another one; try again")
-        if self._similarity.index_type == "Flat":  # the others search a part of the index only
+        if not self._served.is_there():
+            raise IndexBusy(f"service {self._served.name!r} was replaced by another one; try again")
+        if self._served.index_type == "Flat":  # the others search a part of the index only
             _log.warning(
                 "the index gave %d items where the manifest has %d: run `ddsim index --audit`", found, min(k, there)
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,19 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.errors import ConfigError
+from ddsim.results import Vectors
+from ddsim.vectors.flat import Vids
 
 _ROWS_AT_ONCE = 4096
 _VID, _VALUE = np.dtype("<i8"), np.dtype("<f4")
-
-Vids = NDArray[np.int64]
-Rows = NDArray[np.float32]
 
 
 class Damaged(Exception):
     """The file is not as it was written, or of another metric."""
 
 
-def write(path: Path, metric: str, vids: Vids, rows: Rows) -> None:
+def write(path: Path, metric: str, vids: Vids, rows: Vectors) -> None:
     """Replace the file.
 
     Args:
@@ -52,9 +52,12 @@ def write(path: Path, metric: str, vids: Vids, rows: Rows) -> None:
         raise ConfigError(
             f"{path}: the vectors cannot be written: {error.strerror or error}; see to free space and rights there"
         ) from error
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
-def read(path: Path, metric: str) -> Iterator[tuple[Vids, Rows]]:
+def read(path: Path, metric: str) -> Iterator[tuple[Vids, Vectors]]:
     """The file's content, in parts; of an empty index one part with no rows, of a missing file none.
 
     Only at the end is it certain that all of it is right.
@@ -72,7 +75,7 @@ def read(path: Path, metric: str) -> Iterator[tuple[Vids, Rows]]:
         raise ConfigError(f"{path}: the vectors cannot be read: {error.strerror or error}") from error
 
 
-def _parts(file: IO[bytes], metric: str) -> Iterator[tuple[Vids, Rows]]:
+def _parts(file: IO[bytes], metric: str) -> Iterator[tuple[Vids, Vectors]]:
     try:
         with zipfile.ZipFile(file) as archive:
             kept = _array(archive, "metric")
@@ -97,7 +100,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return array
 
 
-def _rows(stream: IO[bytes], vids: Vids) -> Iterator[tuple[Vids, Rows]]:
+def _rows(stream: IO[bytes], vids: Vids) -> Iterator[tuple[Vids, Vectors]]:
     """In parts, as there may be more of them than fit into memory twice."""
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

@@ -14,18 +14,22 @@ PACKAGE = Path(__file__).parents[2] / "ddsim"
 # From the bottom up: a module imports from lower lines only. A new module gets its line here.
 ROOMS = [
     "errors",
-    "yamlfile results transport locks catalogue pixels vectors.vectorfile",
-    "wire images http_transport database",
-    "safety calls values plan records",
+    "yamlfile results metrics transport locks catalogue pixels",
+    "wire images http_transport database vectors.flat",
+    "safety calls values plan records vectors.vectorfile",
     "client settings manifest",
-    "services problems vectors.base",
-    "config connection vectors.local vectors.server",
-    "vectors indexing",
+    "services problems preparing vectors.base",
+    "config connection vectors.local vectors.served",
+    "vectors.server",
+    "vectors",
+    "audit",
+    "indexing",
+    "collection",
     "search",
     "report",
     "embedded",
     "commands.common",
-    "commands.config commands.index commands.search commands.server",
+    "commands.catalogue commands.config commands.index commands.search commands.server",
     "index __main__",
 ]
 RANKS = {name: rank for rank, line in enumerate(ROOMS) for name in line.split()}
@@ -36,7 +40,7 @@ FACES = {"", "commands"}
 # Where libraries that most users need not have, or must not see anything of, may be imported.
 AT_HOME = {
     "cv2": ("embedded",),
-    "faiss": ("embedded", "vectors.local"),
+    "faiss": ("embedded", "vectors.flat"),
     "requests": ("http_transport",),
     "urllib3": ("http_transport",),
     "tenacity": ("transport",),

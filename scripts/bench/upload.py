@@ -5,7 +5,7 @@ The server resizes every picture to the network's input by itself, with OpenCV's
 what it leaves out. A picture that was shrunk well before is therefore not quite the same to the network as its
 original. This script measures how far apart the two are, and whether it matters for finding pictures of the same class:
 
-    python scripts/bench_upload.py --photos photos --model models/squeezenet_v1.1 --layer pool10 --mean 104 117 123
+    python scripts/bench/upload.py --photos photos --model models/squeezenet_v1.1 --layer pool10 --mean 104 117 123
 
 ``--photos`` holds one folder a class, with JPEGs in it; ``--model`` holds deploy.prototxt and one .caffemodel.
 ``--camera`` first blows the photos up six times and adds sensor noise, a stand-in for pictures straight from a camera:

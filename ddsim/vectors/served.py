@@ -1,0 +1,188 @@
+"""The similarity service of one manifest, and the index in it, as far as calls and facts go.
+
+What has to outlive this process stands in the manifest's meta::
+
+    repository     the folder of all generations, on the server, without their number
+    generation     which of them, from 1
+    incarnation    of the service that holds the index, see :class:`ddsim.services.Mark`
+    unbuilt        whether something may have been added since the last build; written before it is
+    stored_rows    how many rows this generation may hold; written before they are sent
+    dimension      length of the vectors
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+
+from ddsim.client import Client
+from ddsim.errors import ConnectionLost, InvalidResponse, ServerFault, ServiceNotFound
+from ddsim.images import Picture
+from ddsim.manifest import ItemState, Manifest
+from ddsim.results import SearchReply, Vectors
+from ddsim.services import Ensured, differences, ensure, mark_of
+from ddsim.settings import Settings
+from ddsim.vectors.base import owner_of
+from ddsim.wire import Capabilities, ServiceSpec
+
+_log = logging.getLogger(__name__)
+
+#: Some picture, where the server demands one and its content does not matter.
+GREY: Image.Image = Image.new("RGB", (32, 32), (128, 128, 128))
+# Rows to look through for one certain name: others may hold the same picture.
+_AMONG = 64
+
+
+def can_search(capabilities: Capabilities) -> bool:
+    """Whether a server's index can serve as a home: it is there, and takes more after it was built."""
+    # Annoy's does not: 403/1010 (read in the server's source; no recording).
+    return capabilities.similarity_search and capabilities.similarity_engine != "annoy"
+
+
+class Served:
+    """The service and its index.
+
+    Args:
+        client: the server.
+        settings: the similarity service.
+        manifest: keeps the facts.
+    """
+
+    def __init__(self, client: Client, settings: Settings, manifest: Manifest) -> None:
+        self.name = settings.similarity.service
+        self.index_type = settings.similarity.index_type
+        self._client = client
+        self._settings = settings
+        self._layer = settings.similarity.extract_layer
+        self._manifest = manifest
+        self._owner = owner_of(settings, manifest)
+
+    # Facts
+
+    @property
+    def unbuilt(self) -> bool:
+        """Whether the server's memory may hold rows that are not built, which no search survives."""
+        return bool(self._manifest.get_meta("unbuilt"))
+
+    @property
+    def stored(self) -> int:
+        """How many rows this generation may hold."""
+        return int(self._manifest.get_meta("stored_rows") or 0)
+
+    def note(self, **facts: object) -> None:
+        """Store facts."""
+        self._manifest.set_meta(**facts)
+
+    def found_a_place(self) -> None:
+        """Have a folder; drawn once for each manifest, so that no two ever share an index."""
+        if not self._manifest.get_meta("repository"):
+            folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
+            self.note(repository=folder, generation=1)
+
+    def next_generation(self, **facts: object) -> None:
+        """Give up the index: everything is pending, and goes to a folder of its own."""
+        generation = int(self._manifest.get_meta("generation") or 0) + 1
+        anew = {"generation": generation, "incarnation": None, "unbuilt": False, "stored_rows": 0} | facts
+        self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=anew)
+
+    # The service
+
+    def ensure(self, incarnation: str) -> Ensured:
+        """Have the service, this incarnation of it or a new one.
+
+        Raises:
+            ServiceConflict: it is there and somebody else's.
+        """
+        return ensure(
+            self._client,
+            self._spec(),
+            layer=self._layer,
+            owner=self._owner,
+            incarnation=incarnation,
+            replace_own=True,
+        )
+
+    def ensure_known(self) -> Ensured:
+        """Have the service, the incarnation that the manifest knows if it still lives.
+
+        Raises:
+            InvalidResponse: its vectors have another length than those in the index.
+        """
+        ensured = self.ensure(self._manifest.get_meta("incarnation") or "")
+        kept = self._manifest.get_meta("dimension")
+        if kept not in (None, ensured.dimension):
+            raise InvalidResponse(
+                f"service {ensured.name!r} gives vectors of {ensured.dimension} values, the index holds {kept}: the "
+                "network's files were replaced; run `ddsim index --rebuild`, which sends every picture again"
+            )
+        return ensured
+
+    def is_there(self) -> bool:
+        """Whether the service is the one that the manifest knows, and as configured."""
+        incarnation = self._manifest.get_meta("incarnation")
+        try:
+            found = self._client.get_service(self.name)
+        except ServiceNotFound:
+            return False
+        known = incarnation is not None and mark_of(found).incarnation == incarnation
+        return known and not differences(self._spec(), found)
+
+    def check_incarnation(self) -> None:
+        """Make sure that what was just done was done to the service that everything before it went to.
+
+        A search for the last item that was added stands for all others only if that is so.
+
+        Raises:
+            ConnectionLost: it was not; what was added before may be gone.
+        """
+        found = mark_of(self._client.get_service(self.name))
+        if found.incarnation != self._manifest.get_meta("incarnation"):
+            raise ConnectionLost(
+                f"service {self.name!r} is another one now: the server was restarted", method="POST", path="/predict"
+            )
+
+    def _spec(self) -> ServiceSpec:
+        folder, generation = self._manifest.get_meta("repository"), self._manifest.get_meta("generation")
+        place = {"repository": f"{folder}-g{generation}", "create_repository": True}
+        return self._settings.similarity_spec().model_copy(update=place)
+
+    # The index
+
+    def add(self, pictures: Mapping[str, Picture], build: bool) -> Vectors:
+        """Add rows under these names."""
+        return self._client.add_to_index(
+            self.name, pictures, layer=self._layer, build=build, index_type=self.index_type
+        )
+
+    def ask(self, pictures: Sequence[Picture], k: int) -> list[SearchReply]:
+        """The nearest rows, valid or not. Nothing may be unbuilt."""
+        return self._client.search_index(self.name, pictures, layer=self._layer, k=k, index_type=self.index_type)
+
+    def names_near(self, picture: Picture) -> set[str]:
+        """The names of some nearest rows; none only where there are no rows. Nothing may be unbuilt."""
+        (reply,) = self.ask([picture], _AMONG)
+        return {neighbour.uri for neighbour in reply.neighbours}
+
+    def remove_index(self) -> None:
+        """Remove the files of the index, as far as the server can, and the service with it."""
+        # The server removes the files of an index that it has loaded (recordings/wire/07-service-get-delete), and
+        # loads it at a search; a new service has nothing unbuilt in memory that this search could hit.
+        ensured = self.ensure("")
+        if self._manifest.get_meta("dimension") not in (None, ensured.dimension):
+            # It would be searched for vectors of another length (recordings/wire/39-sim-dimension).
+            _log.warning("the old index stays in %s on the server: remove it by hand", self._spec().repository)
+            return
+        try:
+            self.remove_loaded_index()
+        except ServerFault as error:
+            if error.status != 500:
+                raise
+            _log.warning("the server's old index cannot be loaded: %s", error)
+            self.remove_loaded_index()
+
+    def remove_loaded_index(self) -> None:
+        """Remove an index that was loaded, or failed to; the client then does not touch it once more."""
+        self._client.delete_service(self.name, "index", layer=self._layer)
