@@ -53,8 +53,11 @@ def audit(
     Raises:
         TransportError, ApiError: the server does not answer.
     """
-    count = manifest.counts()[ItemState.INDEXED]
+    counts = manifest.counts()
+    count = counts[ItemState.INDEXED]
     problems: list[str] = []
+    if not count and counts[ItemState.PENDING]:
+        problems.append("the index is empty, and items wait for being sent: run `ddsim index`")
     if backend.stored() < count:
         problems.append(
             f"the manifest says that {count} items are indexed, the index holds {backend.stored()} rows: "

@@ -241,9 +241,7 @@ class Collection:
     def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
         if self._client is None:
             raise InvalidRequest("this collection was opened without a client: give it one")
-        return backend_for(
-            self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding
-        )
+        return backend_for(self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding)
 
 
 def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:
@@ -275,7 +273,8 @@ def _place(settings: Settings, identity: dict[str, object]) -> Path:
 
 def _current(settings: Settings) -> Path:
     """The catalogue to search in where none is named."""
-    if _place(settings, _identity(settings, settings.catalogue.absolute())).exists():
+    # Every run leaves that file; the folder is there as soon as somebody looked whether anything is indexed.
+    if (_place(settings, _identity(settings, settings.catalogue.absolute())) / FAILURES).exists():
         return settings.catalogue
     try:
         return Path((settings.state / settings.name / _CURRENT).read_text(encoding="utf-8"))

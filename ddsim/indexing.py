@@ -22,8 +22,9 @@ from ddsim.settings import Index
 from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)
-_FAULTS_IN_A_ROW = 8
 _TRIES_ALONE = 2
+# So many pictures one after the other at which the server fails are not all to blame: it is the server.
+_SUSPECTS = 6
 _GROW_AFTER = 4
 
 
@@ -122,8 +123,10 @@ class Run:
         self._indexed_before = counts[ItemState.INDEXED]
         self._size = limits.batch_size
         self._good_in_a_row = 0
-        self._faults_in_a_row = 0
         self._unbuilt = 0
+        self._worked = False
+        self._told: Progress | None = None
+        self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
         self.failed = 0
         self.dimension = 0
 
@@ -149,6 +152,8 @@ class Run:
                     self._tell()
                     if self._stopping():
                         break
+            self._judge()
+            self._tell()
         self._build()
         return not self._manifest.counts()[ItemState.PENDING]
 
@@ -162,7 +167,10 @@ class Run:
 
     def _tell(self) -> None:
         left = self._manifest.counts()[ItemState.PENDING]
-        self._progress(Progress(self._total - left, self._total, self.failed))
+        now = Progress(self._total - left, self._total, self.failed)
+        if now != self._told:
+            self._told = now
+            self._progress(now)
 
     # What to send
 
@@ -222,7 +230,7 @@ class Run:
             except (ServerFault, TransportError) as error:
                 self._faulted(error, len(batch))
                 if len(batch) == 1 and tries == _TRIES_ALONE:
-                    self._quarantine(batch[0], f"the server failed at it {tries} times: {error}")
+                    self._suspect(batch[0], error)
                     return
             if len(batch) > 1:
                 break
@@ -239,20 +247,35 @@ class Run:
         prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
         self.dimension = self._backend.add(prepared, build=build).shape[1]
         self._unbuilt = 0 if build else self._unbuilt + len(batch)
-        self._faults_in_a_row = 0
+        self._worked = True
+        self._convict()
         self._grow()
 
     def _faulted(self, error: ServerFault | TransportError, count: int) -> None:
         """Take smaller batches from now on, and find out what holds."""
         _log.warning("the server failed at a batch of %d: %s", count, error)
-        self._faults_in_a_row += 1
         self._size, self._good_in_a_row = max(1, min(self._size, count) // 2), 0
-        if self._faults_in_a_row > _FAULTS_IN_A_ROW:
-            raise error
         if isinstance(error, TransportError):
             self._backend.recover()
         self._manifest.requeue(ItemState.SENDING)
         self._unbuilt = self._manifest.counts()[ItemState.ADDED]
+
+    def _suspect(self, item: Ready, error: ServerFault | TransportError) -> None:
+        """Note that the server failed at an item alone. It is to blame once another one goes through."""
+        self._suspects.append((item, error))
+        if len(self._suspects) > _SUSPECTS:
+            raise error
+
+    def _judge(self) -> None:
+        """Decide about those that no other item came after. They stay pending where all else failed, too."""
+        if len(self._suspects) > 1 and not self._worked:
+            raise self._suspects[-1][1]
+        self._convict()
+
+    def _convict(self) -> None:
+        for item, error in self._suspects:
+            self._quarantine(item, f"the server failed at it {_TRIES_ALONE} times: {error}")
+        self._suspects.clear()
 
     def _grow(self) -> None:
         self._good_in_a_row += 1

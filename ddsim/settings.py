@@ -143,7 +143,7 @@ class Index(Part):
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
     """Size of the pictures in one call at most, as they are sent; a single larger one goes alone."""
     checkpoint: Annotated[int, Field(ge=1)] = 1000
-    """After so many pictures the index is written to disk. A server that dies costs sending at most so many again."""
+    """After so many pictures the index is written to disk; if a server dies, so many and a batch are sent again."""
     max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
 

@@ -49,12 +49,12 @@ def log_to_terminal(verbose: bool) -> None:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     """Turn ddsim's errors, and Ctrl-C, into one line on standard error and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
-        err.print("Interrupted.")
+        err.print(interrupted)
         raise typer.Exit(INTERRUPTED) from None
     except (ConfigError, ImageError, InvalidRequest, ManifestBusy) as error:
         _say(error)

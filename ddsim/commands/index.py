@@ -83,7 +83,7 @@ def index(
     Sends what is new or changed since the last time; what vanished from the folder is found no more.
     """
     log_to_terminal(verbose)
-    with reported():
+    with reported("Interrupted. Run the same command again to go on."):
         settings = _settings(config, backend)
         catalogue = folder if folder is not None else settings.catalogue
         if not catalogue.is_dir():
@@ -161,8 +161,8 @@ def _interruptible() -> Iterator[list[int]]:
     def ask(number: int, frame: FrameType | None) -> None:
         del frame
         asked.append(number)
+        signal.signal(signal.SIGINT, before)  # before anybody is told that a second one is something else
         err.print("Stopping after this batch; Ctrl-C again to stop at once.")
-        signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -67,8 +67,8 @@ def server(
     # What `docker stop` and service managers send; like Ctrl-C it lets calls under way end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with door:
-        err.print(f"listening on {door.url} (Ctrl-C stops it)", markup=False)
         try:
+            err.print(f"listening on {door.url} (Ctrl-C stops it)", markup=False)
             door.wait()
         except KeyboardInterrupt:
             err.print("stopping")

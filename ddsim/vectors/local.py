@@ -72,12 +72,11 @@ class LocalBackend:
         with self._lock:
             self._writing = writing
             dimension = self._ensure()
-            # Before the file: a run that is at work may replace it, and never notes what the file does not hold.
-            valid = self._valid()
             self._load(dimension)
             if writing:
                 self._bring_into_step()
-            elif np.setdiff1d(valid, self._index.vids).size or self._manifest.counts()[ItemState.SENDING]:
+            elif np.setdiff1d(self._valid(), self._index.vids).size or self._manifest.counts()[ItemState.SENDING]:
+                # Or a run has saved meanwhile; the file is read once more when nobody can replace it.
                 try:
                     with self._manifest.writing():
                         self._load(dimension)

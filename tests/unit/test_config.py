@@ -413,19 +413,25 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         load(write(tmp_path, MINIMAL)).similarity.width = 3  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", ["demo.yaml", "resnet50.yaml"])
+def test_what_is_shipped() -> None:
+    """The demo, and a configuration for each network that is worth a try."""
+    names = ["demo", "googlenet", "resnet50", "squeezenet", "torch", "vgg16"]
+    assert list(shipped()) == [f"{name}.yaml" for name in names]
+
+
+@pytest.mark.parametrize("name", shipped())
 def test_shipped_configurations(name: str) -> None:
-    """The shipped configurations load and name two services; every section that they leave out has a default."""
+    """Every shipped configuration loads, names two services, and maps labels to the demo's five categories."""
     found = load(shipped()[name])
-    assert found.similarity.extract_layer == "pool5/7x7_s1"
-    assert found.index.batch_size == 32
     assert found.classification_spec() is not None
+    assert found.similarity_spec().body()
+    assert set(found.categories.values()) == {"chair", "lamp", "table", "bed", "sofa"}
 
 
-def test_shipped_categories() -> None:
-    """Both shipped configurations map labels to the demo's five categories."""
-    five = {"chair", "lamp", "table", "bed", "sofa"}
-    assert [set(load(shipped()[name]).categories.values()) for name in ("demo.yaml", "resnet50.yaml")] == [five, five]
+@pytest.mark.parametrize("name", ["demo.yaml", "googlenet.yaml", "resnet50.yaml"])
+def test_the_articles_layer(name: str) -> None:
+    """The demo and both networks of the official image are asked for the layer by the article's name."""
+    assert load(shipped()[name]).similarity.extract_layer == "pool5/7x7_s1"
 
 
 def test_demo_configuration() -> None:
