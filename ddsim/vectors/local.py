@@ -186,8 +186,9 @@ class LocalBackend:
         try:
             return self._client.extract(self._service, pictures, layer=self._layer)
         except ServiceNotFound:
-            # A server that was restarted has forgotten it.
-            self._ensure()
+            # A server that was restarted has forgotten it. One thread creates it, the others find it there.
+            with self._lock:
+                self._ensure()
             return self._client.extract(self._service, pictures, layer=self._layer)
 
     def _check_dimension(self, dimension: int) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rooms import Shop, Tap
+from rooms import Sent, Shop, Tap
 
-from ddsim import Reply, ServerUnreachable, Timeout, TransportError
+from ddsim import ConnectionLost, Reply, ServerUnreachable, Timeout, TransportError
 from ddsim.catalogue import walk
 from ddsim.embedded import Engine
 from ddsim.images import Encoded, encode
@@ -79,7 +79,7 @@ class Clock:
 
     def patience(self) -> Patience:
         """Waits by this clock."""
-        return Patience(seconds=60.0, busy=0.0, sleep=self.sleep, clock=lambda: self.now)
+        return Patience(seconds=60.0, busy=0.0, searches=0.0, sleep=self.sleep, clock=lambda: self.now)
 
 
 @dataclass
@@ -116,14 +116,16 @@ class Home:
         self._opened.append(manifest)
         return manifest
 
-    def backend(self, manifest: Manifest | None = None, *, rebuilding: bool = False) -> Backend:
+    def backend(
+        self, manifest: Manifest | None = None, *, rebuilding: bool = False, patience: Patience | None = None
+    ) -> Backend:
         """The backend as one more user makes it, not opened."""
         return backend_for(
             self.shop.client(),
             self.shop.settings,
             manifest or self.manifest(),
             picture_of=self.encoded,
-            patience=self.clock.patience(),
+            patience=patience or self.clock.patience(),
             rebuilding=rebuilding,
         )
 
@@ -248,6 +250,34 @@ class Home:
             assert row is not None
             assert row.vid == own.vid
         manifest.close()
+
+
+class Blow:
+    """A fault that falls at one call, and at no other.
+
+    Args:
+        home: whose server.
+        moment: how many calls go well before.
+        victim: ``server`` restarts and the answer is lost, ``client`` is killed.
+        carried_out: whether the server still does what the call asks for.
+    """
+
+    def __init__(self, home: Home, moment: int, victim: str, carried_out: bool) -> None:
+        self.home, self.left, self.victim, self.carried_out = home, moment, victim, carried_out
+        self.fell = False
+
+    def __call__(self, sent: Sent, carry_out: Callable[[], Reply]) -> Reply | None:
+        """Count calls; at the chosen one, end the server or the process."""
+        self.left -= 1
+        if self.fell or self.left >= 0:
+            return None
+        self.fell = True
+        if self.carried_out:
+            carry_out()
+        if self.victim == "client":
+            raise Killed
+        self.home.tap.restart()
+        raise ConnectionLost("gone", method=sent.method, path=sent.path)
 
 
 def _digest(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from PIL import Image
 
 from ddsim import (
     Client,
+    Collection,
     ConnectionLost,
     ImageSearch,
-    Neighbour,
-    Picture,
     Reply,
     Retries,
     Settings,
@@ -28,7 +27,6 @@ from ddsim import (
     load,
 )
 from ddsim.embedded import WOULD_HAVE_DIED, EmbeddedTransport, Engine
-from ddsim.services import ensure
 
 TINY = Path(__file__).parents[1] / "contract" / "recordings" / "models" / "tiny"
 DIMENSIONS = {"pool1": 392, "fc1": 16}
@@ -155,6 +153,10 @@ def plain(colour: str, size: tuple[int, int] = (64, 64)) -> Image.Image:
     return Image.new("RGB", size, colour)
 
 
+def _without_none(value: Any) -> Any:
+    return {key: one for key, one in value.items() if one is not None} if isinstance(value, dict) else value
+
+
 @dataclass
 class Shop:
     """A folder with a catalogue, a configuration over the tiny network, and a server that keeps its index there.
@@ -199,7 +201,7 @@ class Shop:
         return Path(self.settings.similarity.repository)
 
     def configure(self, **changes: Any) -> None:
-        """Write the configuration file; a change is merged into its section, None leaves the section out."""
+        """Write the configuration file; a change is merged into its section, None leaves key or section out."""
         raw: dict[str, Any] = {
             "server": "embedded",
             "network": {
@@ -215,10 +217,10 @@ class Shop:
             "similarity": {"extract_layer": "pool1"},
             "index": {"batch_size": 4},
         }
-        for key, value in {**self.base, **changes}.items():
+        for key, value in [*self.base.items(), *changes.items()]:
             merge = isinstance(value, dict) and isinstance(raw.get(key), dict)
             raw[key] = {**raw[key], **value} if merge else value
-        kept = {key: value for key, value in raw.items() if value is not None}
+        kept = {key: _without_none(value) for key, value in raw.items() if value is not None}
         self.config.write_text(yaml.safe_dump(kept, allow_unicode=True), "utf-8")
 
     def branch(self, root: Path) -> Shop:
@@ -254,17 +256,25 @@ class Shop:
         """A client of the shop's server that waits for nothing between tries."""
         return connect(self.settings, transport=self.tap, retries=PATIENT)
 
-    def search(self) -> ImageSearch:
+    def search(self, catalogue: Path | None = None) -> ImageSearch:
         """A search in the shop."""
-        return ImageSearch(self.settings, client=self.client())
+        return ImageSearch(self.settings, catalogue, client=self.client())
+
+    def collection(self, client: Client | None = None) -> Collection:
+        """The shop's catalogue, as one more user opens it."""
+        return Collection(self.settings, client or self.client())
 
     def indexed(self) -> list[str]:
-        """Every row of the index, by a fresh client; names that are in it twice come twice."""
-        return sorted(neighbour.uri for neighbour in self.nearest([plain("grey")], 1000)[0])
+        """Every item that a search can find, sorted."""
+        with self.collection() as collection:
+            if not collection.manifest.categories():
+                return []
+            (hits,) = collection.search([plain("grey")], 1000)
+        return sorted(found.uri for found in hits.found)
 
-    def nearest(self, pictures: Sequence[Picture], k: int) -> list[tuple[Neighbour, ...]]:
-        """What the index answers for each of these pictures, past the room that searches."""
-        similarity, client = self.settings.similarity, self.client()
-        ensure(client, self.settings.similarity_spec(), layer=similarity.extract_layer)
-        replies = client.search_index(similarity.service, pictures, layer=similarity.extract_layer, k=k)
-        return [reply.neighbours for reply in replies]
+    def rows(self) -> list[str]:
+        """The names of all rows of the server's index, tombstones included, past the rooms that search."""
+        similarity = self.settings.similarity
+        client = self.client()
+        (reply,) = client.search_index(similarity.service, [plain("grey")], layer=similarity.extract_layer, k=1000)
+        return sorted(neighbour.uri for neighbour in reply.neighbours)

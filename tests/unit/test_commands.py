@@ -115,7 +115,15 @@ def test_modules_that_can_be_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("index",), ("search",), ("server",), ("config",), ("config", "show"), ("config", "init")]
+    "arguments",
+    [
+        (),
+        ("index",),
+        ("search",),
+        ("server",),
+        *(("config", name) for name in ("show", "init")),
+        *(("catalogue", name) for name in ("list", "count", "failures", "remove")),
+    ],
 )
 def test_help(arguments: tuple[str, ...]) -> None:
     """Every command explains itself."""
@@ -137,7 +145,7 @@ def test_help_has_examples_and_exit_codes(name: str) -> None:
 def test_without_a_command() -> None:
     """`ddsim` alone shows what there is."""
     output = RUN.invoke(app, []).output
-    for name in ("index", "search", "server", "config"):
+    for name in ("index", "search", "server", "config", "catalogue"):
         assert name in output
 
 

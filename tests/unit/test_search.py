@@ -97,8 +97,10 @@ def test_one_category(shop: Shop, category: str, k: int) -> None:
 
 
 def test_a_category_without_items(shop: Shop) -> None:
-    """Nothing is found in a category that the index does not have."""
-    assert query(shop, 3, "la").neighbours == ()
+    """A category that the index does not have is refused with those that it has; nothing is sent."""
+    with pytest.raises(InvalidRequest, match="no category 'la' is indexed; there are bed, chair, lamp"):
+        query(shop, 3, "la")
+    assert not shop.tap.sent
 
 
 def test_a_rare_category_is_searched_to_the_end(tmp_path: Path) -> None:
@@ -287,20 +289,22 @@ def test_a_fault_that_stays(shop: Shop) -> None:
 
 
 def test_nothing_indexed(tmp_path: Path) -> None:
-    """A search before any indexing finds nothing and is no error; indexing after it works."""
+    """A search before any indexing says what to do; indexing after it, in the same object, works."""
     shop = Shop(tmp_path)
     shop.add("lamp/a.png", "lamp/b.png")
     with shop.search() as search:
-        assert search.query(shop.catalogue / "lamp/a.png").neighbours == ()
-        assert search.query(shop.catalogue / "lamp/a.png", category="lamp").neighbours == ()
+        for category in (None, "lamp"):
+            with pytest.raises(ConfigError, match="run `ddsim index`"):
+                search.query(shop.catalogue / "lamp/a.png", category=category)
+        assert not shop.tap.sent
         search.index()
         assert len(search.query(shop.catalogue / "lamp/a.png").neighbours) == 2
 
 
 def test_a_conflict_comes_out(shop: Shop) -> None:
     """Services of the same names with other settings are not searched as if they were ours."""
-    query(shop)
-    shop.configure(network={"mean": [1.0, 1.0, 1.0]})
+    other = shop.settings.similarity_spec().model_copy(update={"mean": (1.0, 1.0, 1.0)})
+    shop.client().create_service(other)
     shop.tap.sent.clear()
     with pytest.raises(ServiceConflict, match="mean"):
         query(shop)
@@ -330,8 +334,15 @@ def test_from_config_and_closing(shop: Shop) -> None:
     assert shop.tap.closed
 
 
-def test_vectors_at_home_are_not_there_yet(shop: Shop) -> None:
-    """A configuration for vectors kept by ddsim is refused, naming the setting."""
-    shop.configure(index={"backend": "local"})
-    with pytest.raises(ConfigError, match=r"index\.backend"):
-        shop.search()
+def test_vectors_at_home(tmp_path: Path) -> None:
+    """Where ddsim keeps the vectors, the same is found, exactly and by category, and the server only computes."""
+    shop = Shop(tmp_path, {"index": {"backend": "local"}})
+    shop.add(*(f"lamp/{number:02d}.png" for number in range(6)), "bed/00.png", "bed/01.png")
+    with shop.search() as search:
+        search.index()
+    for category in (None, "bed"):
+        result = query(shop, 3, category)
+        assert [neighbour.uri for neighbour in result.neighbours] == by_hand(shop, "lamp/03.png", category)[:3]
+    assert result.labels
+    assert not searches(shop)
+    assert not shop.tap.index_calls

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection
 
 import numpy as np
 import pytest
-from homes import HOMES, Home, Killed
+from homes import HOMES, Blow, Home, Killed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rooms import Sent, lost_reply, once, picture
@@ -28,6 +29,7 @@ from ddsim import (
 from ddsim.database import Database
 from ddsim.errors import IndexBusy, ManifestBusy
 from ddsim.manifest import ItemState
+from ddsim.vectors import Patience
 
 
 @pytest.fixture(params=HOMES)
@@ -310,6 +312,19 @@ def test_a_server_restarted_under_a_searcher(home: Home) -> None:
             assert len(hits.found) == 3
 
 
+def test_many_search_when_the_server_is_restarted(home: Home) -> None:
+    """Threads of one backend, as a web server has them: one puts things right, and all get their answers."""
+    home.index()
+    manifest = home.manifest()
+    with closing(home.backend(manifest, patience=Patience())) as backend:
+        backend.open(writing=False)
+        home.tap.restart()
+        with ThreadPoolExecutor(6) as pool:
+            every = list(pool.map(lambda uri: backend.search([home.shop.catalogue / uri], 2)[0], home.uris * 3))
+    assert [hits.found[0].uri for hits in every] == home.uris * 3
+    assert len([sent for sent in home.tap.sent if sent.method == "PUT"]) == 2
+
+
 def test_recovering_waits_for_the_server(home: Home) -> None:
     """A server that is away for twenty seconds is waited for, by the clock that was given."""
     with home.run() as (manifest, backend):
@@ -420,27 +435,6 @@ def test_death_at_any_commit(home: Home, committed: bool, tmp_path: Path, monkey
             if alive:
                 break
     assert moment > 8
-
-
-class Blow:
-    """Falls at one call, and at no other."""
-
-    def __init__(self, home: Home, moment: int, victim: str, carried_out: bool) -> None:
-        self.home, self.left, self.victim, self.carried_out = home, moment, victim, carried_out
-        self.fell = False
-
-    def __call__(self, sent: Sent, carry_out: Callable[[], Reply]) -> Reply | None:
-        """Count calls; at the chosen one, end the server or the process."""
-        self.left -= 1
-        if self.fell or self.left >= 0:
-            return None
-        self.fell = True
-        if self.carried_out:
-            carry_out()
-        if self.victim == "client":
-            raise Killed
-        self.home.tap.restart()
-        raise ConnectionLost("gone", method=sent.method, path=sent.path)
 
 
 # Who may do what

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from homes import Home, Killed
+from homes import Blow, Home, Killed
 from rooms import Sent, lost_reply, once, picture, plain, refusal
 
 from ddsim import (
@@ -24,11 +25,12 @@ from ddsim import (
     ServerTimeout,
     ServiceConflict,
     ServiceSpec,
+    TransportError,
 )
 from ddsim.errors import IndexBusy
 from ddsim.manifest import ItemState, Manifest
 from ddsim.services import ensure, mark_of
-from ddsim.vectors import Backend, Prepared, ServerBackend
+from ddsim.vectors import Backend, Prepared, ServerBackend, served
 
 
 @pytest.fixture
@@ -201,6 +203,60 @@ def test_rows_in_doubt_alone_are_built_as_well(home: Home) -> None:
     home.check()
 
 
+def test_rows_that_nobody_waits_for_are_built_before_a_search(home: Home) -> None:
+    """The one item that was added is in quarantine when the run dies: the manifest waits for nothing, the rows do."""
+    home.index()
+    home.shop.add("bed/7.png")
+    with closing(home.backend()) as reader:
+        reader.open(writing=False)
+
+        def work(manifest: Manifest, backend: Backend) -> None:
+            home.add_some(manifest, backend, 1)
+            manifest.quarantine("bed/7.png", "looked at again")
+
+        cut_short(home, work)
+        found = reader.search([home.shop.catalogue / "bed/7.png"], 9)[0].found
+        assert sorted(one.uri for one in found) == sorted(set(home.uris) - {"bed/7.png"})
+
+
+def test_nothing_is_added_during_a_search(home: Home) -> None:
+    """A search under way is waited for; where it takes too long nothing is sent, and nothing is in doubt."""
+    home.index()
+    home.shop.add("bed/7.png")
+    with home.run() as (manifest, backend):
+        before = len(added(home))
+        with home.manifest().searching(), pytest.raises(IndexBusy, match="searches did not end"):
+            home.add_some(manifest, backend, 1)
+        assert len(added(home)) == before
+        manifest.requeue(ItemState.SENDING)
+        assert len(home.search(plain("grey")).found) == 5
+        finish(home, manifest, backend)
+    home.check()
+
+
+def test_a_build_whose_note_was_lost_is_believed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process died between the build and the manifest: nothing of it is sent again, even without the pictures."""
+
+    def killed(_: Manifest) -> int:
+        raise Killed
+
+    home.shop.add_picture("lamp/0.png", plain("white", (32, 32)))
+    with home.run() as (manifest, backend), monkeypatch.context() as patch:
+        patch.setattr(Manifest, "indexed", killed)
+        with pytest.raises(Killed):
+            home.add_some(manifest, backend, 3, build=True)
+    monkeypatch.setattr(served, "_AMONG", 1)
+    home.tap.restart()
+    manifest = home.manifest()
+    with manifest.writing():
+        backend = ServerBackend(home.shop.client(), home.shop.settings, manifest, patience=home.clock.patience())
+        with closing(backend):
+            backend.open(writing=True)
+    assert manifest.counts()[ItemState.INDEXED] == 3
+    home.index()
+    home.check()
+
+
 def test_a_build_of_nothing_is_not_sent(home: Home) -> None:
     """It would kill a real server."""
     home.index()
@@ -228,6 +284,42 @@ def test_what_was_built_is_not_sent_again_though_the_answer_was_lost(home: Home)
     home.check()
 
 
+def test_the_search_for_the_last_item_is_by_its_picture(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among however many rows: it is the nearest to itself."""
+    monkeypatch.setattr(served, "_AMONG", 1)
+    home.index()
+    home.shop.add_picture("sofa/0.png", plain("white", (32, 32)))
+    home.shop.add("sofa/1.png")
+    with home.run() as (manifest, backend):
+        assert home.add_some(manifest, backend, 1) == ["sofa/0.png"]
+        home.tap.faults.append(once(builds, lost_reply))
+        with pytest.raises(ConnectionLost):
+            home.add_rows(manifest, backend, manifest.pending(limit=1), build=True)
+        home.tap.restart()
+        backend.recover()
+        assert manifest.counts()[ItemState.INDEXED] == 6
+        finish(home, manifest, backend)
+    home.check()
+
+
+def test_the_last_item_alone_speaks_for_all(home: Home) -> None:
+    """A build that a proxy called failed had been done; what came after it had not: the first items prove nothing."""
+    done = once(builds, lambda carry_out: (carry_out(), refusal(502))[1])
+    with home.run() as (manifest, backend):
+        assert home.add_some(manifest, backend, 1) == ["bed/0.png"]
+        home.tap.faults.append(done)
+        rows = manifest.pending(limit=1)
+        with pytest.raises(ServerFault):
+            home.add_rows(manifest, backend, rows, build=True)
+        manifest.requeue(ItemState.SENDING)
+        home.add_rows(manifest, backend, manifest.pending(after="lamp/0.png", limit=1))
+        assert manifest.counts()[ItemState.ADDED] == 2
+        home.tap.restart()
+        backend.recover()
+        finish(home, manifest, backend)
+    home.check()
+
+
 @pytest.mark.parametrize("picture_there", [False, True])
 def test_what_was_not_built_is_sent_again(home: Home, picture_there: bool) -> None:
     """The server ended before the build: its rows are gone, whether or not the search for the last can be made."""
@@ -242,14 +334,18 @@ def test_what_was_not_built_is_sent_again(home: Home, picture_there: bool) -> No
         backend.recover()
         counts = manifest.counts()
         assert (counts[ItemState.INDEXED], counts[ItemState.PENDING]) == (2, 3)
+        before = len(added(home))
+        backend.build()
+        assert len(added(home)) == before
         if not picture_there:
             aside.rename(home.shop.catalogue / last.uri)
         finish(home, manifest, backend)
     home.check()
 
 
-def test_a_service_created_anew_behind_a_runs_back_is_noticed(home: Home) -> None:
-    """The build's answer came from another incarnation, which never had the rows before: they are sent again."""
+@pytest.mark.parametrize("build", [False, True])
+def test_a_service_created_anew_behind_a_runs_back_is_noticed(home: Home, build: bool) -> None:
+    """The answer came from another incarnation, which never had the rows before: they are sent again."""
     with home.run() as (manifest, backend):
         home.add_some(manifest, backend, 2)
         client = home.shop.client()
@@ -259,9 +355,9 @@ def test_a_service_created_anew_behind_a_runs_back_is_noticed(home: Home) -> Non
         ensure(client, spec, layer="fc1", owner=owner, incarnation="", replace_own=True)
         rows = manifest.pending(limit=2)
         with pytest.raises(ConnectionLost, match="another one now"):
-            home.add_rows(manifest, backend, rows, build=True)
+            home.add_rows(manifest, backend, rows, build=build)
         backend.recover()
-        # The later batch was built, and is the last that was added; what came before it cannot be vouched for.
+        # The later batch may have been built; what came before it was not.
         finish(home, manifest, backend)
     home.check()
 
@@ -373,6 +469,47 @@ def test_a_rebuild_of_a_damaged_index(home: Home, caplog: pytest.LogCaptureFixtu
         backend.rebuild()
     assert "cannot be loaded" in caplog.text
     assert not (folder / "index.faiss").exists()
+    home.index()
+    home.check()
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.parametrize("victim", ["client", "server"])
+def test_a_rebuild_can_end_anywhere(victim: str, carried_out: bool, tmp_path: Path) -> None:
+    """Process or server die at any call of it: another run has everything in the index once."""
+    for moment in itertools.count():
+        with closing(Home(tmp_path / str(moment), "server")) as home:
+            home.shop.add("lamp/0.png", "lamp/1.png")
+            home.index()
+            blow = Blow(home, moment, victim, carried_out)
+            home.tap.faults.append(blow)
+            manifest = home.manifest()
+            with suppress(Killed, TransportError), manifest.writing(), closing(home.backend(manifest)) as backend:
+                backend.rebuild()
+            home.tap.faults.clear()
+            home.index()
+            home.check()
+            if not blow.fell:
+                break
+    assert moment > 5
+
+
+def test_a_rebuild_for_another_network_does_not_touch_the_old_index(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would have to be loaded by a search, with vectors of a length that is not its own; its folder is named."""
+    home.index()
+    (folder,) = folders(home)
+    home.shop.configure(similarity={"extract_layer": "pool1"})
+    home.tap.restart()
+    manifest = home.manifest()
+    with manifest.writing(), closing(home.backend(manifest)) as backend:
+        home.tap.sent.clear()
+        backend.rebuild()
+    assert len(searches(home)) == 1
+    assert (folder / "index.faiss").exists()
+    assert f"stays in {folder}" in caplog.text
+    home.layer = "pool1"
     home.index()
     home.check()
 
