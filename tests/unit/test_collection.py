@@ -447,16 +447,27 @@ def test_two_folders_are_two_indexes(either: Shop) -> None:
             assert [one.uri for one in search.query(picture(1)).neighbours] == uris
 
 
-def test_one_service_serves_one_catalogue(shop: Shop) -> None:
-    """Another folder of the same configuration does not take the service of the first away from a server."""
+def test_one_service_serves_every_catalogue_in_turn(shop: Shop) -> None:
+    """Another folder of the same configuration takes the service over; the first gets it back when it is searched."""
     shop.add("lamp/a.png")
     index(shop)
     other = shop.root / "other" / "cat"
     other.mkdir(parents=True)
     picture(99).save(other / "x.png")
-    with shop.search() as search, pytest.raises(ServiceConflict, match="another service name"):
-        search.index(shop.root / "other")
+    with shop.search() as search:
+        assert search.index(shop.root / "other").sent == 1
+        assert [one.uri for one in search.query(picture(99)).neighbours] == ["cat/x.png"]
     assert_sound(shop, ["lamp/a.png"])
+
+
+def test_another_layer_takes_the_service_over(shop: Shop) -> None:
+    """Whoever changes the layer indexes anew, into another index, without having to delete anything."""
+    shop.add("lamp/a.png", "lamp/b.png")
+    index(shop)
+    shop.configure(similarity={"extract_layer": "pool1"})
+    report = index(shop)
+    assert (report.sent, report.dimension) == (2, 392)
+    assert_sound(shop, ["lamp/a.png", "lamp/b.png"])
 
 
 # What the server can do

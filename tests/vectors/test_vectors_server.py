@@ -124,10 +124,10 @@ def test_a_manifest_that_was_deleted_shares_nothing_with_the_next(home: Home) ->
 
 
 def test_the_service_says_whose_it_is(home: Home) -> None:
-    """Its description names configuration and manifest, for people, and the incarnation, for the next run."""
+    """Its description names configuration and state folder, for people, and the incarnation, for the next run."""
     home.index()
     mark = mark_of(home.shop.client().get_service(home.shop.settings.similarity.service))
-    assert mark.owner == f"shop {home.root / 'state' / 'manifest'}"
+    assert mark.owner == f"shop {home.root / 'state'}"
     assert mark.incarnation == home.manifest().get_meta("incarnation")
 
 
