@@ -241,8 +241,8 @@ def _valid(
 def owner_of(settings: Settings, manifest: Manifest) -> str:
     """Whom the service of this configuration belongs to, in words that people understand.
 
-    The manifests of one configuration lie side by side, one for each catalogue and each set of settings that it had, and
-    own the service together: whoever changes the layer gets it for the new index without having to delete anything.
+    The manifests of one configuration lie side by side, one for each catalogue and each set of settings it had, and own
+    the service together: whoever changes the layer gets it for the new index without having to delete anything.
     """
     folder = str(manifest.folder.parent.absolute()).encode("utf-8", "backslashreplace").decode("utf-8")
     return f"{settings.name} {folder}"

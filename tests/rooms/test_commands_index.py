@@ -239,8 +239,8 @@ def test_a_server_fault(tapped: Shop) -> None:
 
 
 def test_a_conflict(tapped: Shop) -> None:
-    """Exit code 3 where a service exists with other settings, showing both."""
-    assert command(tapped, "index").exit_code == 0
+    """Exit code 3 where somebody else's service of that name has other settings, showing both."""
+    tapped.client().create_service(tapped.settings.similarity_spec())
     tapped.configure(network={"mean": [1.0, 2.0, 3.0]})
     line = error_line(command(tapped, "index"), 3)
     assert "mean: wanted [1.0, 2.0, 3.0], found [104.0, 117.0, 123.5]" in line
