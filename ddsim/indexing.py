@@ -113,7 +113,6 @@ class Run:
     ) -> None:
         self._manifest = manifest
         self._backend = backend
-        self._folder = folder
         self._limits = limits
         self._make = partial(prepare, folder=folder, upload=upload)
         self._progress = progress
