@@ -152,8 +152,6 @@ class Collection:
         path = self.manifest.folder / FAILURES
         lines = (json.dumps({"uri": one.uri, "reason": one.reason, "tries": one.tries}) for one in failures)
         path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        if run.dimension:
-            self.manifest.set_meta(dimension=run.dimension)
         counts = self.manifest.counts()
         return IndexReport(
             indexed=counts[ItemState.INDEXED],

@@ -127,7 +127,6 @@ class Run:
         self._told: Progress | None = None
         self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
         self.failed = 0
-        self.dimension = 0
 
     @property
     def indexed(self) -> int:
@@ -244,7 +243,7 @@ class Run:
             [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
         )
         prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
-        self.dimension = self._backend.add(prepared, build=build).shape[1]
+        self._backend.add(prepared, build=build)
         self._unbuilt = 0 if build else self._unbuilt + len(batch)
         self._worked = True
         self._convict()

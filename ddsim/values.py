@@ -11,13 +11,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
-from ddsim.wire import service_name
+from ddsim.wire import INDEX_TYPE, service_name
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([kmg]i?b|)b?", re.IGNORECASE)
-# The forms that were seen to work (recordings/wire/45, 21). FAISS knows more, but one that it cannot parse leaves a
-# server that dies of the next call on the index (recordings/wire/46).
-_INDEX_TYPE = re.compile(r"Flat|HNSW(?:[4-9]|[1-9]\d{1,2})|IVF[1-9]\d{0,5},Flat|PCA[1-9]\d{0,3},Flat")
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def _size(value: Any) -> Any:
 
 
 def _index_type(value: str) -> str:
-    if not _INDEX_TYPE.fullmatch(value):
+    if not INDEX_TYPE.fullmatch(value):
         raise ValueError("expected Flat, IVF<lists>,Flat, HNSW<links> (4 to 999) or PCA<dimensions>,Flat")
     return value
 

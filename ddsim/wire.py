@@ -22,7 +22,7 @@ from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors
 _RESERVED_NAMES = frozenset({"api", "torchlib", "true", "false"})
 _NAME = re.compile(r"[a-z0-9_.-]*[a-z][a-z0-9_.-]*")
 # The forms that were seen to work (recordings 21, 45).
-_INDEX_TYPE = re.compile(r"Flat|HNSW(?:[4-9]|[1-9]\d{1,2})|IVF[1-9]\d{0,5},Flat|PCA[1-9]\d{0,3},Flat")
+INDEX_TYPE = re.compile(r"Flat|HNSW(?:[4-9]|[1-9]\d{1,2})|IVF[1-9]\d{0,5},Flat|PCA[1-9]\d{0,3},Flat")
 # The server finds model files by looking for these words in the full path, so a folder named like one confuses it
 # (recording 04c).
 _CONFUSING_FOLDERS = ("corresp", "deploy.prototxt", ".caffemodel", "mean.binaryproto", ".lmdb")
@@ -89,7 +89,7 @@ def check_index_type(index_type: str) -> str:
         UnsafeCall: it is not one of them; one that FAISS cannot parse leaves a server that dies of the next call to the
             index (recordings 46, 46b).
     """
-    if not isinstance(index_type, str) or not _INDEX_TYPE.fullmatch(index_type):
+    if not isinstance(index_type, str) or not INDEX_TYPE.fullmatch(index_type):
         raise UnsafeCall(
             f"index_type {index_type!r}: use Flat, IVF<lists>,Flat, HNSW<links> (4 to 999) or PCA<dimensions>,Flat; "
             "a server may die of one that it cannot make"
