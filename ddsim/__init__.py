@@ -3,6 +3,7 @@
 import logging
 
 from ddsim.audit import Audit
+from ddsim.calibration import Learned
 from ddsim.calls import TimeLimits
 from ddsim.catalogue import Item, scan
 from ddsim.client import Client
@@ -39,7 +40,8 @@ from ddsim.errors import (
 from ddsim.images import Picture, ServerPath, Upload, Url
 from ddsim.indexing import Failure, IndexReport, Progress
 from ddsim.results import Classification, Label, Neighbour, SearchReply
-from ddsim.search import ImageSearch, SearchResult
+from ddsim.routing import RoutedCategory
+from ddsim.search import ImageSearch, SearchResult, Timings
 from ddsim.settings import Settings
 from ddsim.transport import Reply, Retries, Timeout, Transport
 from ddsim.wire import Capabilities, Info, ServiceInfo, ServiceSpec
@@ -70,6 +72,7 @@ __all__ = [
     "InvalidResponse",
     "Item",
     "Label",
+    "Learned",
     "MalformedRequest",
     "ManifestBusy",
     "Neighbour",
@@ -77,6 +80,7 @@ __all__ = [
     "Progress",
     "Reply",
     "Retries",
+    "RoutedCategory",
     "SearchReply",
     "SearchResult",
     "ServerFault",
@@ -91,6 +95,7 @@ __all__ = [
     "Settings",
     "TimeLimits",
     "Timeout",
+    "Timings",
     "TrainPredictConflict",
     "Transport",
     "TransportError",

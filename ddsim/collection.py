@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddsim.audit import Audit, audit
+from ddsim.calibration import Learned
 from ddsim.catalogue import walk
+from ddsim.classifier import Classifier
 from ddsim.client import Client
 from ddsim.errors import ConfigError, ImageError, InvalidRequest
 from ddsim.images import Encoded, Picture, encode
 from ddsim.indexing import Failure, IndexReport, Progress, Run
+from ddsim.learning import learn_from, learned_before
 from ddsim.manifest import ItemState, Manifest
 from ddsim.plan import Change
+from ddsim.sampling import Sample
 from ddsim.settings import Settings
-from ddsim.vectors import Backend, Hits, backend_for
+from ddsim.vectors import Among, Backend, Hits, Select, backend_for
 from ddsim.vectors.base import HOME
 
 FAILURES = "failures.jsonl"
@@ -120,6 +124,7 @@ class Collection:
             (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
             with self._writing(options.rebuild) as backend:
                 backend.remove(gone)
+                sample = Sample(self.manifest)
                 run = Run(
                     self.manifest,
                     backend,
@@ -128,10 +133,19 @@ class Collection:
                     upload=self.settings.upload_options(),
                     progress=progress,
                     stopping=stopping,
+                    seen=sample.take,
                 )
                 finished = run.run()
+                learned = self._learn(backend, sample, run.indexed or gone)
                 checked = self._audit(backend) if options.audit and finished else None
-                return self._report(backend, run, changes, checked, finished, time.monotonic() - begun)
+                return self._report(backend, run, changes, checked, learned, finished, time.monotonic() - begun)
+
+    def _learn(self, backend: Backend, sample: Sample, changed: object) -> Learned | None:
+        before = self.learned()
+        if self._client is None or (before is not None and not changed):
+            return before
+        classifier = Classifier(self._client, self.settings)
+        return learn_from(self.manifest, backend, self.settings, sample, classifier, self.picture_of)
 
     @contextmanager
     def _writing(self, rebuild: bool) -> Iterator[Backend]:
@@ -146,7 +160,14 @@ class Collection:
             backend.close()
 
     def _report(
-        self, backend: Backend, run: Run, changes: dict[Change, int], checked: Audit | None, finished: bool, took: float
+        self,
+        backend: Backend,
+        run: Run,
+        changes: dict[Change, int],
+        checked: Audit | None,
+        learned: Learned | None,
+        finished: bool,
+        took: float,
     ) -> IndexReport:
         failures = tuple(self.failures())
         path = self.manifest.folder / FAILURES
@@ -165,6 +186,7 @@ class Collection:
             tombstones=backend.tombstone_share(),
             dimension=int(self.manifest.get_meta("dimension") or 0),
             audit=checked,
+            learned=learned,
             finished=finished,
             seconds=took,
         )
@@ -178,12 +200,12 @@ class Collection:
 
     # Looking
 
-    def search(self, pictures: Sequence[Picture], k: int, *, category: str | None = None) -> list[Hits]:
+    def search(self, pictures: Sequence[Picture], k: int, *, among: Among = None) -> list[Hits]:
         """Find the nearest items; see :meth:`ddsim.vectors.Backend.search`.
 
         Raises:
             ConfigError: nothing is indexed.
-            InvalidRequest: no item is of that category.
+            InvalidRequest: no item is of a category that is named.
         """
         known = self.manifest.categories()
         if not known:
@@ -191,9 +213,15 @@ class Collection:
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
                 "run `ddsim index` with it first"
             )
-        if category is not None and category not in known:
-            raise InvalidRequest(f"no category {category!r} is indexed; there are {', '.join(known)}")
-        return self._open_backend().search(pictures, k, category)
+        wanted = among.likely if isinstance(among, Select) else among
+        named = () if wanted is None else (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        if unknown := [category for category in named if category not in known]:
+            raise InvalidRequest(f"no category {unknown[0]!r} is indexed; there are {', '.join(known)}")
+        return self._open_backend().search(pictures, k, among)
+
+    def learned(self) -> Learned | None:
+        """What the last run learned from the catalogue; None where that does not fit the settings of today."""
+        return learned_before(self.manifest, self.settings)
 
     def failures(self) -> Iterator[Failure]:
         """Items that are not in the index because they cannot be, by uri."""

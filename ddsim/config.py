@@ -20,8 +20,10 @@ from ddsim.settings import Network, Settings
 from ddsim.values import Categories, Origin
 from ddsim.yamlfile import Document, Key, Problem, parse
 
-__all__ = ["Settings", "dump", "load", "shipped", "write_shipped"]
+__all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "settle", "shipped", "write_shipped"]
 
+#: The key of a file that describes several configurations; :mod:`ddsim.experiments` reads those.
+MATRIX = "matrix"
 _PACKAGE = Path(__file__).resolve().parent
 _EMBEDDED: dict[str, Any] = {"url": None}
 
@@ -33,11 +35,37 @@ def load(path: str | os.PathLike[str]) -> Settings:
         ConfigError: the file cannot be read, or is wrong; the message has a line for each problem.
     """
     file = Path(path)
+    document = read(file)
+    if MATRIX in document.data:
+        several = "this file describes several configurations: `ddsim evaluate` compares them and writes out the best"
+        raise config_error(file, document, [Problem((MATRIX,), several)])
+    return settle(document.data, file, document)
+
+
+def read(file: Path) -> Document:
+    """A configuration file as it stands there.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no mapping.
+    """
     document = _parsed(file)
     if not isinstance(document.data, dict):
         found = "is empty" if document.data is None else "holds no mapping (key: value)"
         raise ConfigError(f"{file}: {found}; `ddsim config init` writes commented configurations to begin with")
-    raw = document.data
+    return document
+
+
+def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
+    """Make settings of a file's content.
+
+    Args:
+        raw: the content, or one made of it; it is changed.
+        file: whence the settings have their name, and where relative paths begin.
+        document: knows lines and spelling.
+
+    Raises:
+        ConfigError: the content is wrong; the message has a line for each problem.
+    """
     inherited = _complete(raw, file.stem)
     origin = Origin(Path(os.path.abspath(file)).parent, embedded=raw["server"] == _EMBEDDED)
     problems = document.problems + _read_categories(raw, origin.folder)
@@ -55,12 +83,17 @@ def load(path: str | os.PathLike[str]) -> Settings:
 
 def dump(settings: Settings) -> str:
     """The settings as YAML with nothing left to defaults; loading it gives equal settings, from any folder."""
+    return yaml.dump(_escaped(plain(settings)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """The settings as a file would hold them, with nothing left to defaults; :func:`settle` makes them of it again."""
     raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     raw["server"] = "embedded" if settings.server.embedded else {"url": settings.server.url}
     for part in ("classification", "similarity"):
         if part in raw:
             raw[part] = {"service": raw[part].pop("service"), **raw[part]}
-    return yaml.dump(_escaped(raw), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return raw
 
 
 class _Dumper(yaml.SafeDumper):
@@ -134,7 +167,7 @@ def _parsed(file: Path) -> Document:
 
 def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
     """Fill in the defaults that follow from other settings; return which service keys come from ``network``."""
-    for section in ("server", "network", "similarity", "index", "upload", "categories"):
+    for section in ("server", "network", "similarity", "index", "routing", "upload", "categories"):
         # A section whose keys are all commented out reads as nothing.
         raw[section] = {} if raw.get(section) is None else raw[section]
     if "classification" in raw and raw["classification"] is None:
@@ -144,7 +177,7 @@ def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
     elif raw["server"] == _EMBEDDED:
         # A key with nothing behind it must not pass for the word that says so.
         raw["server"] = {"url": ""}
-    for key, default in (("name", _name(stem)), ("catalogue", "catalogue"), ("state", ".ddsim")):
+    for key, default in (("name", name_of(stem)), ("catalogue", "catalogue"), ("state", ".ddsim")):
         raw.setdefault(key, default)
     inherited: dict[Key, Key] = {}
     for section, purpose in (("classification", "classes"), ("similarity", "similar")):
@@ -165,7 +198,7 @@ def _inherit(section: str, part: dict[str, Any], network: dict[str, Any]) -> dic
 
 
 def _complete_service(part: dict[str, Any], purpose: str, raw: dict[str, Any]) -> None:
-    name = _name(str(raw["name"]))
+    name = name_of(str(raw["name"]))
     files_named = bool((part.get("def") or part.get("template")) and part.get("weights"))
     part.setdefault("service", f"{name}-{purpose}")
     part.setdefault("create_repository", files_named)
@@ -174,7 +207,8 @@ def _complete_service(part: dict[str, Any], purpose: str, raw: dict[str, Any]) -
         part.setdefault("repository", f"{raw['state']}/{name}/{purpose}")
 
 
-def _name(stem: str) -> str:
+def name_of(stem: str) -> str:
+    """Some text as a name for settings."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._")[:100] or "search"
 
 

@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from ddsim.audit import Audit
+from ddsim.calibration import Learned
 from ddsim.errors import BadInput, ServerFault, TransportError
 from ddsim.images import Upload
 from ddsim.manifest import ItemState, Manifest, Row
 from ddsim.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.results import Vectors
 from ddsim.settings import Index
 from ddsim.vectors import Backend, Prepared
 
@@ -68,6 +70,7 @@ class IndexReport:
         tombstones: their share, 0 to 1: rows of removed and replaced pictures that no search shows.
         dimension: the length of the vectors.
         audit: what checking the index gave; None where it was not checked.
+        learned: what the catalogue's own distances taught; see :mod:`ddsim.calibration`.
         finished: False after a run that was told to stop.
         seconds: how long it took.
     """
@@ -83,6 +86,7 @@ class IndexReport:
     tombstones: float
     dimension: int
     audit: Audit | None
+    learned: Learned | None
     finished: bool
     seconds: float
 
@@ -98,6 +102,7 @@ class Run:
         upload: how pictures are prepared.
         progress: told after every batch.
         stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
+        seen: told every batch that was added, with its vectors.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Run:
         upload: Upload,
         progress: Callable[[Progress], None] = lambda _: None,
         stopping: Callable[[], bool] = lambda: False,
+        seen: Callable[[Sequence[Prepared], Vectors], None] = lambda _batch, _vectors: None,
     ) -> None:
         self._manifest = manifest
         self._backend = backend
@@ -117,6 +123,7 @@ class Run:
         self._make = partial(prepare, folder=folder, upload=upload)
         self._progress = progress
         self._stopping = stopping
+        self._seen = seen
         counts = manifest.counts()
         self._total = counts[ItemState.PENDING]
         self._indexed_before = counts[ItemState.INDEXED]
@@ -243,7 +250,7 @@ class Run:
             [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
         )
         prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
-        self._backend.add(prepared, build=build)
+        self._seen(prepared, self._backend.add(prepared, build=build))
         self._unbuilt = 0 if build else self._unbuilt + len(batch)
         self._worked = True
         self._convict()

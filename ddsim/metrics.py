@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +27,9 @@ from ddsim.errors import InvalidRequest
 
 Flags: TypeAlias = NDArray[np.bool_]
 Values: TypeAlias = NDArray[np.float64]
+
+# So many steps tell all that a line can, and take a tenth of a second.
+_RUNS = 20_000
 
 # ---------------------------------------------------------------------------------------------------------- the hits
 
@@ -389,7 +393,7 @@ def nearest_pairs(distances: ArrayLike, same: ArrayLike, k: int) -> tuple[Values
     return far[~np.isnan(far)], flags[~np.isnan(far)]
 
 
-def calibrate(distances: ArrayLike, same: ArrayLike) -> Calibration:
+def calibrate(distances: ArrayLike, same: ArrayLike, *, centred: bool = False) -> Calibration:
     """Learn from pairs how probable one category is at a distance: isotonic regression by pool-adjacent-violators.
 
     Of all lines that never rise it takes the one with the least squared error: runs of pairs that contradict the order
@@ -399,6 +403,10 @@ def calibrate(distances: ArrayLike, same: ArrayLike) -> Calibration:
     Args:
         distances: of the pairs, shape (m,); below 0 (rounding) counts as 0.
         same: shape (m,), bool: whether the pair is of one category.
+        centred: draw the line from pool to pool, through the middle of each (centred isotonic regression, Oron and
+            Flournoy 2017), in place of a step for each pool: it falls all the way, so that what is nearer gets more. n
+            pairs without an exception do not make certain: they count as (n + 1) / (n + 2) (Laplace), if the next pool
+            has no more. More than 20,000 distances are taken in so many runs of about as many pairs.
 
     Raises:
         InvalidRequest: there are no pairs, or a distance is not finite.
@@ -408,15 +416,34 @@ def calibrate(distances: ArrayLike, same: ArrayLike) -> Calibration:
         raise InvalidRequest(f"calibrate: {far.shape} distances, all finite, and {flags.shape} flags are no pairs")
     seen, numbers = np.unique(np.maximum(far, 0.0), return_inverse=True)
     sizes, hits = np.bincount(numbers), np.bincount(numbers[flags], minlength=len(seen))
+    if centred:
+        return _through_centres(seen, sizes, hits)
     corners: dict[float, float] = {0.0: 1.0}
-    for first, last, share in _pooled(hits.tolist(), sizes.tolist()):
-        corners.setdefault(float(seen[first]), share)
-        corners.setdefault(float(seen[last]), share)
+    for first, last, good, size in _pooled(hits.tolist(), sizes.tolist()):
+        corners.setdefault(float(seen[first]), good / size)
+        corners.setdefault(float(seen[last]), good / size)
     return Calibration(tuple(corners), tuple(corners.values()), far.size)
 
 
-def _pooled(hits: list[int], sizes: list[int]) -> list[tuple[int, int, float]]:
-    """(first, last, hits / size) of the runs in which these shares never rise."""
+def _through_centres(seen: Values, sizes: NDArray[np.int64], hits: NDArray[np.int64]) -> Calibration:
+    pairs = int(sizes.sum())
+    if len(seen) > _RUNS:
+        starts = np.unique(np.searchsorted(np.cumsum(sizes), np.linspace(0, pairs, _RUNS, endpoint=False), "right"))
+        sums = np.add.reduceat(seen * sizes, starts)
+        sizes, hits = np.add.reduceat(sizes, starts), np.add.reduceat(hits, starts)
+        seen = sums / sizes
+    pools = _pooled(hits.tolist(), sizes.tolist())
+    corners: dict[float, float] = {0.0: 1.0}
+    for (first, last, good, size), following in zip_longest(pools, pools[1:]):
+        pool = slice(first, last + 1)
+        # Only the first pool can be without any pair that differs.
+        share = good / size if good < size else max(1 - 1 / (size + 2), following[2] / following[3] if following else 0)
+        corners.setdefault(float(np.average(seen[pool], weights=sizes[pool])), share)
+    return Calibration(tuple(corners), tuple(corners.values()), pairs)
+
+
+def _pooled(hits: list[int], sizes: list[int]) -> list[tuple[int, int, int, int]]:
+    """(first, last, hits, size) of the runs in which these shares never rise."""
     pools: list[tuple[int, int, int]] = []
     for number, (good, size) in enumerate(zip(hits, sizes, strict=True)):
         first = number
@@ -425,7 +452,7 @@ def _pooled(hits: list[int], sizes: list[int]) -> list[tuple[int, int, float]]:
             good, size = good + more, size + others
         pools.append((first, good, size))
     lasts = [first - 1 for first, _, _ in pools[1:]] + [len(hits) - 1]
-    return [(first, last, good / size) for (first, good, size), last in zip(pools, lasts, strict=True)]
+    return [(first, last, good, size) for (first, good, size), last in zip(pools, lasts, strict=True)]
 
 
 # ------------------------------------------------------------------------------------------------------------ helpers

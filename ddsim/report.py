@@ -79,19 +79,20 @@ def contact_sheet(result: SearchResult, picture: Picture, catalogue: Path) -> Im
 def _shares(result: SearchResult) -> list[tuple[str, float]]:
     """The most probable categories; labels where no category is known."""
     labels = [(label.name, label.probability) for label in result.labels]
-    return (list(result.categories.items()) or labels)[:_BARS]
+    return ([(one.name, one.probability) for one in result.categories] or labels)[:_BARS]
 
 
 def _heading(draw: ImageDraw.ImageDraw, result: SearchResult) -> None:
     _text(draw, (_MARGIN, 28), "Query", 26, _INK, _PHOTO)
     count = len(result.neighbours)
     head = f"{count} most similar" if count > 1 else "Most similar" if count else "Nothing similar was found"
+    where = f" in {', '.join(result.searched)}" if result.searched else ""
     legend = "score 100%: the same picture" if count else ""
     room = _WIDTH - _MARGIN - _LEFT
     if legend:
         draw.text((_WIDTH - _MARGIN, 37), legend, font=_font(14), fill=_SOFT, anchor="ra")
         room -= round(draw.textlength(legend, font=_font(14))) + _GAP
-    _text(draw, (_LEFT, 28), f"{head} in {result.category}" if result.category else head, 26, _INK, room)
+    _text(draw, (_LEFT, 28), head + where, 26, _INK, room)
 
 
 def _bar(draw: ImageDraw.ImageDraw, box: _Box, name: str, share: float) -> None:

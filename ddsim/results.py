@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +40,18 @@ class Neighbour:
         uri: the item's name in the index.
         distance: what the index says; DeepDetect's FAISS index gives squared L2 divided by the vector's length
             (recordings/CHECKED.md).
-        score: in [0, 1], larger is more similar, 1 for the same picture; see :func:`similarity_score`.
+        score: in [0, 1], larger is more similar, 1 for the same picture. From a search it is the probability that an
+            item at this distance is of the query's category (:class:`ddsim.calibration.Learned`), from a client alone
+            :func:`similarity_score`.
+        rank: its place, from 1.
+        path: its picture in the catalogue; None from a client, which knows no catalogue.
     """
 
     uri: str
     distance: float
     score: float
+    rank: int = 1
+    path: Path | None = None
 
     @property
     def category(self) -> str:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from ddsim.classifier import Classifier
 from ddsim.client import Client
-from ddsim.collection import Collection, IndexOptions
+from ddsim.collection import Collection as Catalogue
+from ddsim.collection import IndexOptions
 from ddsim.config import load
 from ddsim.connection import connect
-from ddsim.errors import InvalidRequest, ServiceNotFound
+from ddsim.errors import InvalidRequest
 from ddsim.images import Encoded, Picture, describe, encode
 from ddsim.indexing import IndexReport, Progress
 from ddsim.results import Label, Neighbour
-from ddsim.services import ensure
+from ddsim.routing import Decision, RoutedCategory, Rules, by_labels, decide, vote
 from ddsim.settings import Settings
+from ddsim.vectors import Found, Hits, Select
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in seconds; for all pictures of the call together.
+
+    Attributes:
+        prepare: reading, shrinking and encoding pictures.
+        classify: the classification service; 0 where it was not asked.
+        search: the similarity service and the index.
+        total: all of it.
+    """
+
+    prepare: float
+    classify: float
+    search: float
+    total: float
 
 
 @dataclass(frozen=True)
@@ -25,18 +46,23 @@ class SearchResult:
 
     Attributes:
         query: what the caller named the picture.
-        labels: of the classification service, most probable first; empty without such a service.
-        categories: category -> probability, most probable first: the labels' probabilities added up by the settings'
-            ``categories``. Labels that these do not name count for none.
+        labels: of the classification service, most probable first; empty where it was not asked.
+        categories: what the picture may show, most probable first, each with whether it was searched and why. What the
+            probabilities lack of 1 is that of none of them.
+        searched: the categories that were searched; empty means all of them.
         neighbours: nearest first.
-        category: what the search was restricted to, None for all.
+        nothing_similar: None, or a sentence why even the nearest is not similar enough to be taken for a find. The
+            neighbours are there all the same.
+        timings: where the time went.
     """
 
     query: str
     labels: tuple[Label, ...]
-    categories: dict[str, float]
+    categories: tuple[RoutedCategory, ...]
+    searched: tuple[str, ...]
     neighbours: tuple[Neighbour, ...]
-    category: str | None = None
+    nothing_similar: str | None
+    timings: Timings
 
 
 class ImageSearch:
@@ -56,11 +82,11 @@ class ImageSearch:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
         try:
-            self.collection = Collection(settings, self.client, catalogue)
+            self.collection = Catalogue(settings, self.client, catalogue)
         except BaseException:
             self.client.close()
             raise
-        self._classifies = False
+        self._classifier = Classifier(self.client, settings)
 
     @classmethod
     def from_config(cls, path: str | Path, catalogue: str | Path | None = None) -> ImageSearch:
@@ -111,56 +137,141 @@ class ImageSearch:
         wanted = Path(folder) if folder is not None else self.settings.catalogue
         if wanted.absolute() != self.catalogue:
             self.collection.close()
-            self.collection = Collection(self.settings, self.client, wanted)
+            self.collection = Catalogue(self.settings, self.client, wanted)
         return self.collection.index(options, progress=progress, stopping=stopping)
 
-    def query(self, picture: Picture, k: int = 10, *, category: str | None = None) -> SearchResult:
+    def query(
+        self, picture: Picture, k: int = 10, *, category: str | Collection[str] | None = None, route: bool = True
+    ) -> SearchResult:
         """Find the most similar items.
 
         Args:
             picture: see :data:`ddsim.Picture`.
-            k: how many.
-            category: search this category only; fewer than ``k`` come back only where it holds fewer.
+            k: how many; fewer come back only where the searched categories hold fewer.
+            category: search this category, or these, whatever the picture shows.
+            route: False searches all categories where none is given.
 
         Raises:
             ImageError: the picture cannot be read.
             InvalidRequest: ``k`` below 1, or a category that is not indexed.
             ConfigError: nothing is indexed.
             IndexBusy: an indexing run is adding pictures at this moment.
+            ApiError, TransportError: the server does not answer as it should.
+        """
+        return self.query_many([picture], k, category=category, route=route)[0]
+
+    def query_many(
+        self,
+        pictures: Sequence[Picture],
+        k: int = 10,
+        *,
+        category: str | Collection[str] | None = None,
+        route: bool = True,
+    ) -> list[SearchResult]:
+        """Find the most similar items for each of some pictures, in batches; see :meth:`query`.
+
+        Raises:
+            ImageError: one of them cannot be read; nothing was sent.
         """
         if k < 1:
             raise InvalidRequest(f"query: k={k} must be 1 or more")
-        name, prepared = describe(picture), encode(picture, self.settings.upload_options())
-        (hits,) = self.collection.search([prepared], k, category=category)
-        labels = self._labels(prepared)
+        forced = (category,) if isinstance(category, str) else None if category is None else tuple(category)
+        if forced == ():
+            raise InvalidRequest("query: category names none; leave it out to search what the picture shows")
+        begun = time.perf_counter()
+        names, upload = [describe(picture) for picture in pictures], self.settings.upload_options()
+        prepared = [encode(picture, upload) for picture in pictures]
+        ready = time.perf_counter()
+        asked = self.settings.routing.by in ("combined", "service")
+        labels = self._classifier.labels(prepared) if asked else [()] * len(prepared)
+        named = time.perf_counter()
+        router = _Router(self.settings, self.collection, labels, route)
+        found = self._found(prepared, k, forced, router)
+        done = time.perf_counter()
+        timings = Timings(ready - begun, named - ready, done - named, done - begun)
+        return [
+            self._result(name, ones, hits, decision, router, timings)
+            for name, ones, (hits, decision) in zip(names, labels, found, strict=True)
+        ]
+
+    def _found(
+        self, prepared: Sequence[Encoded], k: int, forced: tuple[str, ...] | None, router: _Router
+    ) -> list[tuple[Hits, Decision]]:
+        decisions: dict[int, Decision] = {}
+
+        def choose(position: int, near: Sequence[Found]) -> Collection[str] | None:
+            decisions[position] = router.decide(position, near, forced)
+            return decisions[position].searched or None  # nothing to go by: all
+
+        hits = self.collection.search(prepared, k, among=Select(choose, forced))
+        return [(one, decisions[position]) for position, one in enumerate(hits)]
+
+    def _result(
+        self,
+        name: str,
+        labels: tuple[Label, ...],
+        hits: Hits,
+        decision: Decision,
+        router: _Router,
+        timings: Timings,
+    ) -> SearchResult:
+        neighbours = tuple(
+            Neighbour(one.uri, one.distance, router.probability(one), rank, self.catalogue / one.uri)
+            for rank, one in enumerate(hits.found, 1)
+        )
         return SearchResult(
             query=name,
             labels=labels,
-            categories=self._categories(labels),
-            neighbours=tuple(Neighbour(one.uri, one.distance, one.score) for one in hits.found),
-            category=category,
+            categories=decision.categories,
+            searched=decision.searched,
+            neighbours=neighbours,
+            nothing_similar=router.nothing_similar(neighbours, decision),
+            timings=timings,
         )
 
-    def _labels(self, prepared: Encoded) -> tuple[Label, ...]:
-        spec = self.settings.classification_spec()
-        if spec is None:
-            return ()
-        if not self._classifies:
-            ensure(self.client, spec)
-            self._classifies = True
-        try:
-            return self.client.classify(spec.name, [prepared], top=None)[0].labels
-        except ServiceNotFound:
-            # A server that was restarted since has forgotten its services.
-            ensure(self.client, spec)
-            return self.client.classify(spec.name, [prepared], top=None)[0].labels
 
-    def _categories(self, labels: tuple[Label, ...]) -> dict[str, float]:
-        shares: dict[str, float] = {}
-        for label in labels:
-            # ImageNet's labels begin with their synset, which is shorter to write down than the whole.
-            known = self.settings.categories
-            category = known.get(label.name) or known.get(label.name.partition(" ")[0])
-            if category:
-                shares[category] = shares.get(category, 0.0) + label.probability
-        return dict(sorted(shares.items(), key=lambda entry: -entry[1]))
+class _Router:
+    """Decides what to search for the pictures of one call, and what to think of what was found."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, labels: Sequence[tuple[Label, ...]], route: bool
+    ) -> None:
+        routing = settings.routing
+        self._learned = catalogue.learned()
+        self._sizes = catalogue.manifest.categories()
+        self._service = [by_labels(ones, settings.categories) for ones in labels]
+        self._voters = routing.voters
+        weight = self._learned.weight if self._learned else None
+        self._rules = Rules(routing.by if route else "none", weight, routing.share, routing.most)
+
+    def probability(self, found: Found) -> float:
+        """That an item is of the query's category; before anything was learned, how similar it is."""
+        if self._learned is None or self._learned.line is None:
+            return found.score
+        return float(self._learned.line.probability(found.distance))
+
+    def decide(self, position: int, near: Sequence[Found], forced: tuple[str, ...] | None) -> Decision:
+        """What to search for one picture, given what is nearest to it."""
+        voted = vote([(one.category, self.probability(one)) for one in near[: self._voters]])
+        return decide(self._service[position], voted, self._rules, self._sizes, forced)
+
+    def nothing_similar(self, neighbours: Sequence[Neighbour], decision: Decision) -> str | None:
+        """A sentence why not, or None."""
+        if not neighbours:
+            return "nothing of these categories is indexed"
+        learned, nearest = self._learned, neighbours[0].distance
+        if learned is None:
+            return None
+        if learned.reach is not None and nearest > learned.reach:
+            return (
+                f"the nearest item is at distance {nearest:.4g}; 99 of 100 of the catalogue's own pictures have "
+                f"another one within {learned.reach:.4g}"
+            )
+        most = max((one.probability for one in decision.categories), default=0.0)
+        believed = max(most, decision.vote)
+        if learned.floor is not None and believed < learned.floor:
+            return (
+                f"no category has more than {believed:.0%} of probability; 99 of 100 of the catalogue's own pictures "
+                f"have one with {learned.floor:.0%}"
+            )
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,8 @@ Examples:
 
   ddsim search photo.jpg --category lamp -k 5      lamps only
 
+  ddsim search photo.jpg --all                     whatever the photo shows
+
   ddsim search photo.jpg --sheet found.png         draw a contact sheet
 
   ddsim search --json photo.jpg | jq -r '.neighbours[].uri'
@@ -47,7 +50,10 @@ Exit codes: 0 all well, 2 wrong use or not a picture, 3 trouble with the server.
 def search(
     photo: Annotated[Path, typer.Argument(help="The picture to search for.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
-    category: Annotated[str | None, typer.Option(help="Search this category only.")] = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Search this category, whatever the photo shows; may be given again.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Search all categories.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
     catalogue: Annotated[
         Path | None, typer.Option(help="Folder of the reference pictures, if not the one that is searched by default.")
@@ -59,7 +65,7 @@ def search(
     """Find the reference pictures most similar to a photo, and what it shows."""
     log_to_terminal(verbose)
     with reported(), ImageSearch(load(config), catalogue) as searcher:
-        result = searcher.query(photo, k, category=category)
+        result = searcher.query(photo, k, category=category or None, route=not everything)
         if sheet is not None:
             _save(contact_sheet(result, photo, searcher.catalogue), sheet)
     if json:
@@ -76,10 +82,14 @@ def _save(image: Image.Image, path: Path) -> None:
 
 
 def _print(result: SearchResult, sheet: Path | None) -> None:
-    shares = list(result.categories.items()) or [(label.name, label.probability) for label in result.labels]
+    shares = [(one.name, one.probability) for one in result.categories]
+    shares = shares or [(label.name, label.probability) for label in result.labels]
     if shares:
         text = "  ".join(f"{printable(name)} {share:.1%}" for name, share in shares[:3])
         out.print(text, style="bold", markup=False)
+    out.print(f"searched: {', '.join(map(printable, result.searched)) or 'all categories'}", style="dim", markup=False)
+    if result.nothing_similar:
+        out.print(f"Nothing similar enough: {result.nothing_similar}.", style="yellow", markup=False)
     if result.neighbours:
         head, *rows = _aligned(result.neighbours)
         out.print(head, style="dim", markup=False)
@@ -94,9 +104,9 @@ def _print(result: SearchResult, sheet: Path | None) -> None:
 def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
     """A line of headings and one for each neighbour. Rich's own tables would fold long names in a pipe."""
     rows = [("", "picture", "category", "distance", "score")]
-    for rank, one in enumerate(neighbours, 1):
+    for one in neighbours:
         name, category = printable(one.uri), printable(one.category)
-        rows.append((str(rank), name, category, f"{one.distance:.4g}", f"{one.score:.1%}"))
+        rows.append((str(one.rank), name, category, f"{one.distance:.4g}", f"{one.score:.1%}"))
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -107,18 +117,21 @@ def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
 def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
     return {
         "query": result.query,
-        "category": result.category,
+        "searched": result.searched,
+        "nothing_similar": result.nothing_similar,
         "labels": [{"name": label.name, "probability": label.probability} for label in result.labels[:10]],
-        "categories": result.categories,
+        "categories": [asdict(one) for one in result.categories],
         "neighbours": [
             {
-                "rank": rank,
+                "rank": neighbour.rank,
                 "uri": neighbour.uri,
                 "category": neighbour.category,
+                "path": str(neighbour.path),
                 "distance": neighbour.distance,
                 "score": neighbour.score,
             }
-            for rank, neighbour in enumerate(result.neighbours, 1)
+            for neighbour in result.neighbours
         ],
+        "timings": asdict(result.timings),
         "sheet": None if sheet is None else str(sheet),
     }

@@ -9,12 +9,13 @@ from ddsim.client import Client
 from ddsim.errors import ConfigError
 from ddsim.manifest import ItemState, Manifest
 from ddsim.settings import Settings
-from ddsim.vectors.base import HOME, Backend, Found, Hits, Patience, PictureOf, Prepared
+from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.local import LocalBackend
 from ddsim.vectors.served import can_search
 from ddsim.vectors.server import ServerBackend
 
 __all__ = [
+    "Among",
     "Backend",
     "Found",
     "Hits",
@@ -22,6 +23,7 @@ __all__ = [
     "Patience",
     "PictureOf",
     "Prepared",
+    "Select",
     "ServerBackend",
     "backend_for",
 ]

@@ -14,6 +14,7 @@ from ddsim.client import Client
 from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
 from ddsim.images import Encoded, Picture
 from ddsim.manifest import Manifest, Row
+from ddsim.records import Records
 from ddsim.results import Vectors
 from ddsim.settings import Settings
 
@@ -25,8 +26,9 @@ PictureOf: TypeAlias = Callable[[str], "Encoded | None"]
 #: What the manifest's meta calls the kind of index that its items are in.
 HOME = "home"
 # A row more in an answer costs next to nothing, another call costs a forward pass.
-_WIDE = 64
+_WIDE = 256
 _WIDER = 4
+_WIDEST_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,23 @@ class Found:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Chooses the categories to search when it is known what is near.
+
+    Attributes:
+        choose: given a query's position and the items nearest to it, of all categories; None chooses all.
+        likely: what it will choose, where that is known before: the first answer then is wide enough for it.
+    """
+
+    choose: Callable[[int, Sequence[Found]], Collection[str] | None]
+    likely: Collection[str] | None = None
+
+
+Among: TypeAlias = str | Collection[str] | Select | None
+"""What to search: items of this category or these, of those that are chosen when it is known what is near, or all."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
 class Hits:
     """What was found for one picture.
@@ -64,10 +83,12 @@ class Hits:
     Attributes:
         vector: the picture's own features, shape (d,), float32, as the network gave them.
         found: nearest first, each item once.
+        categories: what the search was restricted to; None for all.
     """
 
     vector: Vectors
     found: tuple[Found, ...]
+    categories: frozenset[str] | None = None
 
 
 class Backend(Protocol):
@@ -141,18 +162,22 @@ class Backend(Protocol):
         """Let go of rows that are not valid any more, where the index can."""
         ...
 
-    def search(self, pictures: Sequence[Picture], k: int, category: str | None = None) -> list[Hits]:
+    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
         """Find the nearest items.
 
         Args:
             pictures: the queries.
             k: how many items for each; fewer come back only where there are fewer.
-            category: only items of this category.
+            among: only items of some categories.
 
         Raises:
             IndexBusy: pictures are being added.
             InvalidRequest: ``k`` below 1.
         """
+        ...
+
+    def vectors_of(self, vids: Sequence[int]) -> Vectors | None:
+        """The vectors of valid items as they are searched, shape (n, d); None where the index gives none back."""
         ...
 
     def stored(self) -> int:
@@ -185,56 +210,65 @@ class Ranking:
 
 def search_valid(
     ask: Callable[[list[int], int], Sequence[Ranking]],
-    resolve: Callable[[set[int]], Mapping[int, Row]],
+    manifest: Records,
     score: Callable[[float, Vectors], float],
     queries: int,
     k: int,
-    category: str | None,
+    among: Among = None,
 ) -> list[Hits]:
     """Ask for more rows than wanted, and for more again until enough of them are valid or there are none left.
 
     Args:
         ask: gives the nearest rows of these queries (by position), so many for each; fewer where the index has fewer.
-        resolve: the valid ones among vids.
+        manifest: knows the valid ones.
         score: of a distance and the query's vector.
         queries: how many there are.
         k: items wanted for each query.
-        category: only items of this category.
+        among: only items of some categories.
 
     Raises:
         InvalidRequest: ``k`` below 1.
     """
     if k < 1:
         raise InvalidRequest(f"k={k} must be 1 or more")
+    if isinstance(among, str):
+        among = (among,)
     hits: dict[int, Hits] = {}
-    waiting, wide = list(range(queries)), max(_WIDE, 4 * k)
+    select = among if isinstance(among, Select) else Select(lambda _position, _near: among, among)
+    chosen: dict[int, Collection[str] | None] = {}
+    waiting, wide = list(range(queries)), _wide(manifest, k, select.likely)
     while waiting:
         rankings = ask(waiting, wide)
-        rows = resolve({vid for ranking in rankings for vid, _ in ranking.rows})
+        rows = manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
         for position, ranking in zip(waiting, rankings, strict=True):
-            found = _valid(ranking, rows, score, k, category)
-            if len(found) == k or len(ranking.rows) < wide:
-                hits[position] = Hits(ranking.vector, found)
+            found = _valid(ranking, rows, score)
+            if position not in chosen:
+                chosen[position] = select.choose(position, found)
+            only = chosen[position]
+            kept = tuple(one for one in found if only is None or one.category in only)[:k]
+            if len(kept) == k or len(ranking.rows) < wide:
+                hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
         waiting = [position for position in waiting if position not in hits]
         wide *= _WIDER
     return [hits[position] for position in range(queries)]
 
 
-def _valid(
-    ranking: Ranking,
-    rows: Mapping[int, Row],
-    score: Callable[[float, Vectors], float],
-    k: int,
-    category: str | None,
-) -> tuple[Found, ...]:
+def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:
+    """So many rows that one answer will do; what is likely is not near, it lies as if it were anywhere."""
+    least = max(_WIDE, 4 * k)
+    if likely is None:
+        return least
+    sizes = manifest.categories()
+    share = sum(sizes.get(category, 0) for category in set(likely)) / max(sum(sizes.values()), 1)
+    return max(least, min(_WIDEST_AT_ONCE, math.ceil(2 * k / share))) if share else least
+
+
+def _valid(ranking: Ranking, rows: Mapping[int, Row], score: Callable[[float, Vectors], float]) -> tuple[Found, ...]:
     found: dict[int, Found] = {}
     for vid, distance in ranking.rows:
         row = rows.get(vid)
-        if row is None or vid in found or category not in (None, row.category) or not math.isfinite(distance):
-            continue
-        found[vid] = Found(vid, row.uri, row.category, distance, score(distance, ranking.vector))
-        if len(found) == k:
-            break
+        if row is not None and vid not in found and math.isfinite(distance):
+            found[vid] = Found(vid, row.uri, row.category, distance, score(distance, ranking.vector))
     return tuple(found.values())
 
 

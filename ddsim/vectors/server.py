@@ -35,7 +35,7 @@ from ddsim.manifest import ItemState, Manifest, Row
 from ddsim.results import Vectors, similarity_score
 from ddsim.services import Ensured
 from ddsim.settings import Settings
-from ddsim.vectors.base import HOME, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
+from ddsim.vectors.base import HOME, Among, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
 from ddsim.vectors.served import GREY, Served, can_search
 
 _log = logging.getLogger(__name__)
@@ -121,10 +121,10 @@ class ServerBackend:
     def remove(self, vids: Collection[int]) -> None:
         """The server's index removes nothing: the rows are tombstones by what the manifest says."""
 
-    def search(self, pictures: Sequence[Picture], k: int, category: str | None = None) -> list[Hits]:
+    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
         """Find the nearest items."""
         try:
-            return self._search(pictures, k, category)
+            return self._search(pictures, k, among)
         except (IndexBusy, ServiceNotFound) as reason:
             # A server that was restarted has forgotten the service; a run that was killed has left things unbuilt.
             with self._lock:
@@ -134,7 +134,10 @@ class ServerBackend:
                     self._bring_into_step()
                 elif not self._is_in_step():
                     raise
-        return self._search(pictures, k, category)
+        return self._search(pictures, k, among)
+
+    def vectors_of(self, vids: Sequence[int]) -> None:
+        """The server's index gives none of its vectors back."""
 
     def stored(self) -> int:
         """How many rows this generation may hold."""
@@ -289,7 +292,7 @@ class ServerBackend:
 
     # Searching
 
-    def _search(self, pictures: Sequence[Picture], k: int, category: str | None) -> list[Hits]:
+    def _search(self, pictures: Sequence[Picture], k: int, among: Among) -> list[Hits]:
         def ask(positions: list[int], wide: int) -> list[Ranking]:
             replies = self._served.ask([pictures[position] for position in positions], wide)
             return [
@@ -299,22 +302,20 @@ class ServerBackend:
         with self._manifest.searching(self._patience.busy):
             if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
-            hits = search_valid(ask, self._manifest.resolve, similarity_score, len(pictures), k, category)
-            fewest = min((len(hit.found) for hit in hits), default=k)
-            if fewest < k:
-                self._explain(fewest, k, category)
+            hits = search_valid(ask, self._manifest, similarity_score, len(pictures), k, among)
+            short = next((hit for hit in hits if len(hit.found) < k), None)
+            if short is not None:
+                self._explain(short, k)
         return hits
 
-    def _explain(self, found: int, k: int, category: str | None) -> None:
+    def _explain(self, hits: Hits, k: int) -> None:
         """Too few are found only where there are too few; anything else is said.
 
         Raises:
             IndexBusy: the service is another one by now.
         """
-        if category is None:
-            there = self._manifest.counts()[ItemState.INDEXED]
-        else:
-            there = self._manifest.categories().get(category, 0)
+        found, sizes = len(hits.found), self._manifest.categories()
+        there = sum(size for category, size in sizes.items() if hits.categories is None or category in hits.categories)
         if found >= min(k, there):
             return
         if not self._served.is_there():

@@ -1,0 +1,51 @@
+"""The classification service of a configuration, there when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ddsim.client import Client
+from ddsim.errors import ServiceNotFound
+from ddsim.images import Picture
+from ddsim.results import Label
+from ddsim.services import ensure
+from ddsim.settings import Settings
+
+
+class Classifier:
+    """Names what pictures show.
+
+    Args:
+        client: the server.
+        settings: with a classification service or without.
+    """
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._spec = settings.classification_spec()
+        self._ensured = False
+
+    @property
+    def there(self) -> bool:
+        """Whether there is a classification service at all."""
+        return self._spec is not None
+
+    def labels(self, pictures: Sequence[Picture]) -> list[tuple[Label, ...]]:
+        """Every picture's labels, most probable first; empty ones without a service.
+
+        Raises:
+            ServiceConflict: the service is there with other settings.
+            ApiError, TransportError: as the client raises.
+        """
+        if self._spec is None:
+            return [()] * len(pictures)
+        if not self._ensured:
+            ensure(self._client, self._spec)
+            self._ensured = True
+        try:
+            found = self._client.classify(self._spec.name, pictures, top=None)
+        except ServiceNotFound:
+            # A server that was restarted since has forgotten its services.
+            ensure(self._client, self._spec)
+            found = self._client.classify(self._spec.name, pictures, top=None)
+        return [one.labels for one in found]
