@@ -75,6 +75,7 @@ def pairwise(vectors: Vectors, metric: Literal["l2", "cosine"]) -> NDArray[np.fl
     rows = np.asarray(vectors, dtype=np.float64)
     products = rows @ rows.T
     squares = np.diag(products).copy()
+    distances: NDArray[np.float64]
     if metric == "l2":
         distances = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0) / max(rows.shape[1], 1)
     else:
@@ -164,7 +165,8 @@ def _line(far: Values, categories: Sequence[str]) -> Calibration:
     steps = np.linspace(0.0, 1.0, min(len(pairs), 200) + 1)[1:]
     corners: dict[float, float] = {0.0: 1.0}
     for distance, share in zip(np.quantile(np.maximum(pairs, 0.0), steps), steps, strict=True):
-        corners.setdefault(float(distance), float(1 - share))
+        # As if one more pair were farther than all: those that were seen are not the farthest there can be.
+        corners.setdefault(float(distance), float(1 - share * len(pairs) / (len(pairs) + 1)))
     return Calibration(tuple(corners), tuple(corners.values()), len(pairs))
 
 

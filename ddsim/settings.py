@@ -138,6 +138,13 @@ class Index(Part):
     """``server``: DeepDetect's own index; ``local``: ddsim keeps the vectors; ``auto``: what the server can do."""
     metric: Literal["l2", "cosine"] = "l2"
     """What makes two vectors near: ``l2`` their distance, ``cosine`` the angle between them (``local`` only)."""
+    normalisation: Literal["none", "l2", "power"] = "none"
+    """Vectors at length 1 before they are compared: ``l2``; after square roots of their values: ``power``
+    (``local`` only)."""
+    pca: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """So many principal components are compared in place of the vectors themselves (``local`` only)."""
+    whiten: bool = False
+    """Whether all of these components have the same weight (``local`` only)."""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 32
     """Pictures in one call at most."""
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
@@ -146,6 +153,20 @@ class Index(Part):
     """After so many pictures the index is written to disk; if a server dies, so many and a batch are sent again."""
     max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
+
+
+class Routing(Part):
+    """Which categories are searched for a photo."""
+
+    by: Literal["combined", "service", "neighbours", "none"] = "combined"
+    """Who says what a photo shows: the classification ``service``, the vote of the nearest ``neighbours``, both of them
+    ``combined``, or ``none``: all categories are searched. Without a classification service the neighbours decide."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """The most probable categories that together hold this share of the probability are searched."""
+    most: Annotated[int, Field(ge=1)] = 3
+    """No more categories than that."""
+    voters: Annotated[int, Field(ge=1, le=100)] = 15
+    """How many of the nearest neighbours vote."""
 
 
 class UploadSettings(Part):
@@ -178,6 +199,8 @@ class Settings(Part):
     """The service that turns pictures into vectors."""
     index: Index = Index()
     """Where vectors live and how pictures are sent there."""
+    routing: Routing = Routing()
+    """Which categories are searched for a photo."""
     categories: Categories = {}
     """The network's labels, or their first words alone -> categories of the catalogue."""
     upload: UploadSettings = UploadSettings()
@@ -225,12 +248,24 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield from _service_rules("classification", classification, spec)
         if classification.service == similarity.service:
             yield ("similarity", "service"), f"{similarity.service!r} is the classification service's name too"
+    if settings.routing.by == "service" and not (classification and settings.categories):
+        missing = "categories" if classification else "classification"
+        yield ("routing", "by"), f"the service cannot tell categories without {missing}: give them, or write neighbours"
     if settings.index.metric != "l2" and settings.index.backend != "local":
         yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
+    yield from _recipe_rules(settings.index)
     if similarity.mllib == "torch":
         yield from _torch_rules(settings)
     else:
         yield from _own_folder_rules(similarity, classification)
+
+
+def _recipe_rules(index: Index) -> Iterator[tuple[Key, str]]:
+    given = {"normalisation": index.normalisation != "none", "pca": index.pca is not None, "whiten": index.whiten}
+    for key in (key for key, used in given.items() if used and index.backend != "local"):
+        yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"
+    if index.whiten and index.pca is None:
+        yield ("index", "whiten"), "it weighs principal components: say with pca how many, or leave it out"
 
 
 def _service_rules(name: str, service: Service, spec: ServiceSpec) -> Iterator[tuple[Key, str]]:

@@ -94,4 +94,4 @@ def test_the_first_program_runs(
     exec(compile(PROGRAMS[0], "README.md", "exec"), {})  # noqa: S102  the program that people are told to run
     printed = capsys.readouterr().out
     assert printed.splitlines()[0] == "2 ()"
-    assert "\nlamp/lamp-007.jpg " in printed
+    assert "\n1 lamp/lamp-007.jpg lamp " in printed
