@@ -136,14 +136,22 @@ class Collection:
                     seen=sample.take,
                 )
                 finished = run.run()
-                learned = self._learn(backend, sample, run.indexed or gone)
-                checked = self._audit(backend) if options.audit and finished else None
+                if run.indexed or gone:
+                    self.manifest.set_meta(learned=None)
+                learned = self._learn(backend, sample, run, progress) if finished else None
+                checked = None
+                if options.audit and finished:
+                    progress(run.progress("checking"))
+                    checked = self._audit(backend)
                 return self._report(backend, run, changes, checked, learned, finished, time.monotonic() - begun)
 
-    def _learn(self, backend: Backend, sample: Sample, changed: object) -> Learned | None:
+    def _learn(
+        self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
+    ) -> Learned | None:
         before = self.learned()
-        if self._client is None or (before is not None and not changed):
+        if self._client is None or before is not None:
             return before
+        progress(run.progress("learning"))
         classifier = Classifier(self._client, self.settings)
         return learn_from(self.manifest, backend, self.settings, sample, classifier, self.picture_of)
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from ddsim.audit import Audit
 from ddsim.calibration import Learned
@@ -38,11 +39,13 @@ class Progress:
         done: sent or failed in this run.
         total: what this run set out to do.
         failed: of those done, the ones that cannot be indexed.
+        stage: what it does now: once all is sent, it learns from the index and checks it.
     """
 
     done: int
     total: int
     failed: int
+    stage: Literal["indexing", "learning", "checking"] = "indexing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +173,13 @@ class Run:
             self._backend.recover()
             raise
 
-    def _tell(self) -> None:
+    def progress(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> Progress:
+        """How far it is."""
         left = self._manifest.counts()[ItemState.PENDING]
-        now = Progress(self._total - left, self._total, self.failed)
+        return Progress(self._total - left, self._total, self.failed, stage)
+
+    def _tell(self) -> None:
+        now = self.progress()
         if now != self._told:
             self._told = now
             self._progress(now)

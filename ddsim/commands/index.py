@@ -15,6 +15,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from ddsim.audit import Audit
+from ddsim.calibration import Learned
 from ddsim.collection import IndexOptions
 from ddsim.commands.common import (
     AUDIT_FAILED,
@@ -137,7 +138,7 @@ class _FailedColumn(ProgressColumn):
 
 def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
     columns = (
-        TextColumn("indexing"),
+        TextColumn("{task.fields[stage]}"),
         BarColumn(),
         MofNCompleteColumn(),
         _RateColumn(),
@@ -145,10 +146,16 @@ def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
         _FailedColumn(),
     )
     with _interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
-        task = bar.add_task("index", total=None, failed=0)
+        task = bar.add_task("index", total=None, failed=0, stage="indexing")
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total, failed=progress.failed)
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.total,
+                failed=progress.failed,
+                stage=progress.stage,
+            )
 
         return search.index(search.catalogue, options, progress=show, stopping=lambda: bool(stopped))
 
@@ -192,8 +199,17 @@ def _print(settings: Settings, report: IndexReport) -> None:
             out.print(f"  {printable(failure.uri)}: {printable(failure.reason)}", markup=False)
         if len(report.failures) > _SHOWN:
             out.print(f"  ... and {len(report.failures) - _SHOWN} more")
+    if report.learned is not None:
+        _print_learned(report.learned)
     if report.audit is not None:
         _print_audit(report.audit)
+
+
+def _print_learned(learned: Learned) -> None:
+    who = ""
+    if learned.weight is not None:
+        who = f"; categories: {learned.weight:.0%} classification service, {1 - learned.weight:.0%} neighbours"
+    out.print(f"scores learned from {learned.items} pictures{who}", markup=False)
 
 
 def _print_audit(audit: Audit) -> None:
@@ -242,5 +258,11 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "seconds": round(report.seconds, 3),
         "finished": report.finished,
         "failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in report.failures],
+        "learned": None if report.learned is None else _learned_json(report.learned),
         "audit": _audit_json(report.audit),
     }
+
+
+def _learned_json(learned: Learned) -> dict[str, object]:
+    # The line itself is long, and nobody's business here.
+    return {key: value for key, value in learned.as_json().items() if key != "line"}

@@ -66,12 +66,14 @@ def search(
     log_to_terminal(verbose)
     with reported(), ImageSearch(load(config), catalogue) as searcher:
         result = searcher.query(photo, k, category=category or None, route=not everything)
+        if json:
+            print_json(_as_json(result, sheet))
+        else:
+            _print(result)
         if sheet is not None:
             _save(contact_sheet(result, photo, searcher.catalogue), sheet)
-    if json:
-        print_json(_as_json(result, sheet))
-    else:
-        _print(result, sheet)
+            if not json:
+                out.print(f"sheet: {printable(str(sheet))}", markup=False)
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -81,7 +83,7 @@ def _save(image: Image.Image, path: Path) -> None:
         raise ConfigError(f"--sheet {path}: cannot be written: {error.strerror or error}") from error
 
 
-def _print(result: SearchResult, sheet: Path | None) -> None:
+def _print(result: SearchResult) -> None:
     shares = [(one.name, one.probability) for one in result.categories]
     shares = shares or [(label.name, label.probability) for label in result.labels]
     if shares:
@@ -97,8 +99,6 @@ def _print(result: SearchResult, sheet: Path | None) -> None:
             out.print(row, markup=False)
     else:
         out.print("Nothing found.")
-    if sheet is not None:
-        out.print(f"sheet: {printable(str(sheet))}", markup=False)
 
 
 def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
