@@ -86,6 +86,8 @@ def _heading(draw: ImageDraw.ImageDraw, result: SearchResult) -> None:
     _text(draw, (_MARGIN, 28), "Query", 26, _INK, _PHOTO)
     count = len(result.neighbours)
     head = f"{count} most similar" if count > 1 else "Most similar" if count else "Nothing similar was found"
+    if count and result.nothing_similar:
+        head = "Nothing similar enough, but nearest"
     where = f" in {', '.join(result.searched)}" if result.searched else ""
     legend = "score 100%: the same picture" if count else ""
     room = _WIDTH - _MARGIN - _LEFT
