@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands import catalogue, config, index, search, server
+from ddsim.commands import catalogue, config, doctor, index, search, server
 
 app = typer.Typer(
     name="ddsim",
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command(epilog=index.EPILOG)(index.index)
 app.command(epilog=search.EPILOG)(search.search)
 app.command(epilog=server.EPILOG)(server.server)
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(config.app, name="config")
 

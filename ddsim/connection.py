@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ddsim.calls import TimeLimits
 from ddsim.client import Client
+from ddsim.http_transport import HttpTransport
 from ddsim.settings import Settings
 from ddsim.transport import Retries, Transport
 
@@ -26,17 +27,26 @@ def connect(
     Raises:
         CapabilityError: the settings want the embedded server and what it needs is not installed.
     """
-    if transport is None and settings.server.url is None:
-        # Only here: whoever talks to a real server needs neither OpenCV nor FAISS.
-        from ddsim.embedded import EmbeddedTransport, Engine
-
-        transport = EmbeddedTransport(Engine())
     return Client(
         settings.server.url or "http://localhost",
         timeout=timeout,
         retries=retries,
-        transport=transport,
+        transport=transport if transport is not None else transport_to(settings),
         upload=settings.upload_options(),
         batch_size=settings.index.batch_size,
         batch_bytes=settings.index.batch_bytes,
     )
+
+
+def transport_to(settings: Settings) -> Transport:
+    """What carries exchanges to the configured server.
+
+    Raises:
+        CapabilityError: the settings want the embedded server and what it needs is not installed.
+    """
+    if settings.server.url is not None:
+        return HttpTransport(settings.server.url)
+    # Only here: whoever talks to a real server needs neither OpenCV nor FAISS.
+    from ddsim.embedded import EmbeddedTransport, Engine
+
+    return EmbeddedTransport(Engine())

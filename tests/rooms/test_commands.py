@@ -121,6 +121,7 @@ def test_modules_that_can_be_run() -> None:
         ("index",),
         ("search",),
         ("server",),
+        ("doctor",),
         *(("config", name) for name in ("show", "init")),
         *(("catalogue", name) for name in ("list", "count", "failures", "remove")),
     ],
@@ -133,7 +134,7 @@ def test_help(arguments: tuple[str, ...]) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["index", "search", "server"])
+@pytest.mark.parametrize("name", ["index", "search", "server", "doctor"])
 def test_help_has_examples_and_exit_codes(name: str) -> None:
     """The commands that do the work show examples, one a line, and say what their exit codes mean."""
     text = run(name, "--help").stdout
@@ -145,7 +146,7 @@ def test_help_has_examples_and_exit_codes(name: str) -> None:
 def test_without_a_command() -> None:
     """`ddsim` alone shows what there is."""
     output = RUN.invoke(app, []).output
-    for name in ("index", "search", "server", "config", "catalogue"):
+    for name in ("index", "search", "server", "doctor", "config", "catalogue"):
         assert name in output
 
 

@@ -1,0 +1,125 @@
+"""The doctor: what can this server do, which of its traps apply, and does what is configured work on it?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ddsim.client import Client
+from ddsim.doctor import conformance
+from ddsim.doctor.bench import PREFIX, Bench
+from ddsim.doctor.catalogue import check_catalogue, check_index
+from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
+from ddsim.doctor.conformance import Conformance, Outcome
+from ddsim.doctor.networks import Networks
+from ddsim.doctor.traps import TRAPS, Facts, Harm, Trap, facts_of, traps_of
+from ddsim.settings import Settings
+from ddsim.transport import Transport
+from ddsim.wire import Info
+
+__all__ = [
+    "PREFIX",
+    "TRAPS",
+    "Check",
+    "Conformance",
+    "Diagnosis",
+    "Facts",
+    "Harm",
+    "Options",
+    "Outcome",
+    "Status",
+    "Trap",
+    "diagnose",
+]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to look at.
+
+    Attributes:
+        quick: leave out the networks, so that nothing is created on the server.
+        local: look at catalogue, categories and index on this machine.
+        reference: settings whose network serves for the calls of a conformance run; None makes none.
+    """
+
+    quick: bool = False
+    local: bool = True
+    reference: Settings | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found.
+
+    Attributes:
+        info: what the server says of itself.
+        facts: what decides about traps.
+        traps: those that the server has, the worst first.
+        checks: in the order in which they were made.
+        conformance: None where it was not asked for.
+    """
+
+    info: Info
+    facts: Facts
+    traps: tuple[Trap, ...]
+    checks: tuple[Check, ...]
+    conformance: Conformance | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that is configured cannot work."""
+        return any(check.status == "failed" for check in self.checks)
+
+
+def diagnose(
+    settings: Settings,
+    client: Client,
+    transport: Transport,
+    options: Options | None = None,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Diagnosis:
+    """Look at a server and at what is configured for it.
+
+    What is created on the server meanwhile is removed again, also after errors and Ctrl-C: trial services, in one
+    folder. No call is made that could end the server.
+
+    Args:
+        settings: the configuration.
+        client: to its server, see :func:`ddsim.connect`.
+        transport: to the same server.
+        options: what to look at.
+        progress: told what is being done.
+        sleep: how to wait for a creation that was interrupted; tests pass one that does not.
+
+    Raises:
+        TransportError, ApiError: the server cannot be reached, or is none. Later trouble is in the checks.
+    """
+    options = options or Options()
+    info = client.info()
+    progress("round trips")
+    checks = attempt("round trip", lambda note: note(round_trip(client)))
+    checks += abilities(info, settings)
+    networks = Networks(client, settings, lambda repository: Bench(transport, repository, sleep=sleep))
+    if not options.quick and not any(check.status == "failed" and check.name == "library" for check in checks):
+        progress("similarity network")
+        checks += attempt("similarity network", networks.similarity)
+        progress("classification network")
+        checks += attempt("classification network", networks.classification)
+    else:
+        why = "--quick" if options.quick else "the server lacks the library"
+        checks.append(Check("networks", "skipped", f"not tried: {why}"))
+    if options.local:
+        progress("catalogue")
+        checks += attempt("catalogue", lambda note: check_catalogue(settings, networks.labels, note))
+        checks += attempt("indexed", lambda note: check_index(settings, note))
+    found, left = None, networks.left
+    if options.reference is not None:
+        found = conformance.run(options.reference, transport, progress=progress, sleep=sleep)
+        left = left + list(found.left)
+    checks += [Check("clearing away", "failed", what, "remove it on the server by hand") for what in left]
+    facts = facts_of(info, settings)
+    return Diagnosis(info, facts, traps_of(facts), tuple(checks), found)
