@@ -10,7 +10,7 @@ import numpy as np
 
 from ddsim.images import Encoded
 from ddsim.manifest import ItemState, Manifest, Row
-from ddsim.vectors import Backend, Hits, PictureOf
+from ddsim.vectors import Backend, Found, Hits, PictureOf
 
 _SAMPLE = 60
 _BATCH = 16
@@ -102,13 +102,12 @@ def _found(checked: Sequence[tuple[Row, Hits]], manifest: Manifest) -> Iterator[
     """Who did not find itself first."""
     nothing, far, others = [], [], []
     for row, hits in checked:
-        energy = float(np.mean(np.square(hits.vector, dtype=np.float64))) or 1.0
         first = hits.found[0] if hits.found else None
         if first is None:
             nothing.append(row.uri)
-        elif first.distance > _SAME * energy:
+        elif not _same(first):
             far.append(row.uri)
-        elif not any(_is_twin(row, one.uri, manifest) for one in hits.found if one.distance <= _SAME * energy):
+        elif not any(_is_twin(row, one.uri, manifest) for one in hits.found if _same(one)):
             others.append(row.uri)
     for uris, what in (
         (nothing, "find nothing at all: the index is empty, or was removed behind ddsim's back"),
@@ -118,6 +117,11 @@ def _found(checked: Sequence[tuple[Row, Hits]], manifest: Manifest) -> Iterator[
         if uris:
             shown = ", ".join(uris[:_NAMED]) + (", ..." if len(uris) > _NAMED else "")
             yield f"{len(uris)} of {len(checked)} items {what}; run `ddsim index --rebuild` ({shown})"
+
+
+def _same(found: Found) -> bool:
+    """Whether it is the same picture, whatever the unit of the distance is."""
+    return 1 - found.score <= _SAME
 
 
 def _is_twin(row: Row, uri: str, manifest: Manifest) -> bool:

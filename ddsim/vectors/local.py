@@ -2,6 +2,9 @@
 
 The server only computes vectors, so any server will do. Rows that are not valid any more are really removed. The file
 is replaced as a whole, so it is always that of some build.
+
+It holds vectors as the network gave them (of length 1 for ``cosine``). What the settings do to them before they are
+compared is learned from them, see :class:`ddsim.vectors.space.Space`; under other such settings nothing is sent again.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +25,24 @@ from ddsim.manifest import ItemState, Manifest
 from ddsim.results import Vectors, similarity_score
 from ddsim.services import ensure
 from ddsim.settings import Settings
-from ddsim.vectors.base import HOME, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
-from ddsim.vectors.flat import FlatIndex, Vids, load_faiss
+from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
+from ddsim.vectors.flat import Vids, load_faiss
+from ddsim.vectors.space import Space
+from ddsim.vectors.transform import Recipe
 from ddsim.vectors.vectorfile import Damaged, read, write
 
 _log = logging.getLogger(__name__)
 
 FILE = "vectors.npz"
+LEARNED = "transform.npz"
+#: What the manifest's meta calls :attr:`ddsim.vectors.space.Space.described`.
+COMPARED = "compared"
 
 
 class LocalBackend:
     """Keeps vectors here and has the server compute them; implements :class:`ddsim.vectors.Backend`.
 
-    Distances are exact.
+    Distances are exact: those between vectors as they are compared, where the settings normalise or reduce them.
 
     Args:
         client: the server.
@@ -50,12 +59,14 @@ class LocalBackend:
         self._service = settings.similarity.service
         self._layer = settings.similarity.extract_layer
         self._metric = settings.index.metric
+        self._recipe = Recipe.of(settings.index)
         self._manifest = manifest
         self._patience = patience or Patience()
         self._file = manifest.folder / FILE
+        self._learned = manifest.folder / LEARNED
         self._lock = threading.RLock()
         self._writing = False
-        self._loaded: FlatIndex | None = None
+        self._loaded: Space | None = None
         self._unsaved = False
         self._seen: object = None
 
@@ -75,7 +86,7 @@ class LocalBackend:
             self._load(dimension)
             if writing:
                 self._bring_into_step()
-            elif np.setdiff1d(self._valid(), self._index.vids).size or self._manifest.counts()[ItemState.SENDING]:
+            elif self._is_behind():
                 # Or a run has saved meanwhile; the file is read once more when nobody can replace it.
                 try:
                     with self._manifest.writing():
@@ -104,6 +115,7 @@ class LocalBackend:
             if self._unsaved:
                 self._save()
             self._manifest.indexed()
+            self._renew()
 
     def recover(self) -> None:
         """Wait for the server; nothing that was added is lost."""
@@ -117,8 +129,9 @@ class LocalBackend:
         with self._lock:
             if self._index.remove(np.array(sorted(vids), np.int64)):
                 self._save()
+                self._renew()
 
-    def search(self, pictures: Sequence[Picture], k: int, category: str | None = None) -> list[Hits]:
+    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
         """Find the nearest items."""
         if k < 1:
             raise InvalidRequest(f"k={k} must be 1 or more")
@@ -126,14 +139,17 @@ class LocalBackend:
         if not len(queries):
             return []
 
-        def ask(positions: list[int], wide: int) -> list[Ranking]:
-            return [Ranking(queries[position], self._index.nearest(queries[position], wide)) for position in positions]
-
         with self._lock:
-            if not self._writing and self._seen != _signature(self._file):
+            if not self._writing and self._seen != self._signature():
                 self._load(queries.shape[1])
             self._check_dimension(queries.shape[1])
-            return search_valid(ask, self._manifest.resolve, self._score, len(queries), k, category)
+            compared = self._index.compared(queries)
+
+            def ask(positions: list[int], wide: int) -> list[Ranking]:
+                return [Ranking(compared[place], self._index.nearest(compared[place], wide)) for place in positions]
+
+            found = search_valid(ask, self._manifest, self._score, len(queries), k, among)
+            return [replace(hits, vector=query) for query, hits in zip(queries, found, strict=True)]
 
     def stored(self) -> int:
         """How many vectors there are."""
@@ -150,7 +166,8 @@ class LocalBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
-            self._loaded = FlatIndex(self._ensure(), self._metric)
+            self._loaded = self._empty(self._ensure())
+            self._loaded.forget()
             self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=self._facts())
             self._save()
 
@@ -159,18 +176,10 @@ class LocalBackend:
         with self._lock:
             self._loaded = None
 
-    def get_vectors(self, vids: Sequence[int]) -> Vectors:
-        """The kept vectors of these numbers, float32, shape (n, d); of length 1 where the metric is ``cosine``.
-
-        Raises:
-            InvalidRequest: one of them is not there.
-        """
+    def vectors_of(self, vids: Sequence[int]) -> Vectors:
+        """The vectors of these numbers as they are compared; see :meth:`ddsim.vectors.space.Space.compared_rows`."""
         with self._lock:
-            places = {int(vid): place for place, vid in enumerate(self._index.vids)}
-            missing = [vid for vid in vids if vid not in places]
-            if missing:
-                raise InvalidRequest(f"no vector of number {missing[0]} in {self._file}")
-            return self._index.rows[[places[vid] for vid in vids]]
+            return self._index.compared_rows(vids)
 
     # Service and vectors
 
@@ -205,7 +214,7 @@ class LocalBackend:
     # Index and file
 
     @property
-    def _index(self) -> FlatIndex:
+    def _index(self) -> Space:
         if self._loaded is None:
             raise InvalidRequest("this index of vectors is closed, or was not opened: call open() first")
         return self._loaded
@@ -213,22 +222,31 @@ class LocalBackend:
     def _valid(self) -> Vids:
         return np.fromiter(self._manifest.vids(), np.int64)
 
+    def _is_behind(self) -> bool:
+        """Whether a searcher would do well to put something right."""
+        lacking = np.setdiff1d(self._valid(), self._index.vids).size
+        return bool(lacking or self._manifest.counts()[ItemState.SENDING] or self._index.due)
+
+    def _empty(self, dimension: int) -> Space:
+        return Space(dimension, self._metric, self._recipe, self._learned)
+
     def _load(self, dimension: int) -> None:
-        """Read the file; one that is damaged counts as none."""
-        self._seen = _signature(self._file)
-        index: FlatIndex | None = None
+        """Read the files; one that is damaged counts as none."""
+        self._seen = self._signature()
+        index: Space | None = None
         try:
             for vids, rows in read(self._file, self._metric):
-                index = FlatIndex(rows.shape[1], self._metric) if index is None else index
+                index = self._empty(rows.shape[1]) if index is None else index
                 index.load(vids, rows)
         except Damaged as error:
             _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self._file, error)
             index = None
-        self._loaded = FlatIndex(dimension, self._metric) if index is None else index
+        self._loaded = self._empty(dimension) if index is None else index
         self._check_dimension(dimension)
+        self._loaded.recall()
 
     def _facts(self) -> dict[str, object]:
-        return {HOME: self.home, "dimension": self._index.dimension}
+        return {HOME: self.home, "dimension": self._index.dimension, COMPARED: self._index.described}
 
     def _bring_into_step(self) -> None:
         """The caller holds the right to write."""
@@ -240,11 +258,21 @@ class LocalBackend:
             _log.warning("%d pictures were not saved when the last run ended, and have to be sent again", lost)
         manifest.indexed()  # the last use ended between the file and its note
         self._unsaved = index.remove(np.setdiff1d(index.vids, self._valid())) > 0
+        self._renew()
 
     def _save(self) -> None:
         write(self._file, self._metric, self._index.vids, self._index.rows)
         self._unsaved = False
-        self._seen = _signature(self._file)
+        self._seen = self._signature()
+
+    def _renew(self) -> None:
+        self._index.renew()
+        self._seen = self._signature()
+        if self._manifest.get_meta(COMPARED) != self._index.described:
+            self._manifest.set_meta(**self._facts())
+
+    def _signature(self) -> object:
+        return _signature(self._file), _signature(self._learned)
 
 
 def _signature(path: Path) -> object:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,10 +40,20 @@ def write(path: Path, metric: str, vids: Vids, rows: Vectors) -> None:
     Raises:
         ConfigError: it cannot be written; what was there before is still there.
     """
+    kept = {"metric": np.array(metric), "vids": vids.astype(_VID), "vectors": rows.astype(_VALUE, copy=False)}
+    write_arrays(path, kept)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Replace a file by one of these arrays, by name.
+
+    Raises:
+        ConfigError: it cannot be written; what was there before is still there.
+    """
     draft = path.with_suffix(".unfinished")
     try:
         with draft.open("wb") as file:
-            np.savez(file, metric=np.array(metric), vids=vids.astype(_VID), vectors=rows.astype(_VALUE, copy=False))
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
@@ -55,6 +65,24 @@ def write(path: Path, metric: str, vids: Vids, rows: Vectors) -> None:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a file, which fit into memory; none of a missing file.
+
+    Raises:
+        Damaged: they are not as they were written.
+        ConfigError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file, _archive(file) as archive:
+            return {
+                name.removesuffix(".npy"): _array(archive, name.removesuffix(".npy")) for name in archive.namelist()
+            }
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: the vectors cannot be read: {error.strerror or error}") from error
 
 
 def read(path: Path, metric: str) -> Iterator[tuple[Vids, Vectors]]:
@@ -76,16 +104,22 @@ def read(path: Path, metric: str) -> Iterator[tuple[Vids, Vectors]]:
 
 
 def _parts(file: IO[bytes], metric: str) -> Iterator[tuple[Vids, Vectors]]:
+    with _archive(file) as archive:
+        kept = _array(archive, "metric")
+        if str(kept) != metric:
+            raise Damaged(f"of metric {kept}, not {metric}")
+        vids = _array(archive, "vids")
+        if vids.dtype != _VID or vids.ndim != 1:
+            raise Damaged(f"damaged: its numbers are {vids.dtype} of shape {vids.shape}")
+        with archive.open("vectors.npy") as stream:
+            yield from _rows(stream, vids)
+
+
+@contextmanager
+def _archive(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(file) as archive:
-            kept = _array(archive, "metric")
-            if str(kept) != metric:
-                raise Damaged(f"of metric {kept}, not {metric}")
-            vids = _array(archive, "vids")
-            if vids.dtype != _VID or vids.ndim != 1:
-                raise Damaged(f"damaged: its numbers are {vids.dtype} of shape {vids.shape}")
-            with archive.open("vectors.npy") as stream:
-                yield from _rows(stream, vids)
+            yield archive
     except Damaged:
         raise
     except Exception as error:

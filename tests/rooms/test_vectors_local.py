@@ -85,12 +85,12 @@ def test_the_vectors_can_be_had(home: Home) -> None:
     rows = [row for uri in reversed(home.uris) if (row := manifest.get(uri)) and row.vid]
     with closing(backend_of(home)) as backend:
         backend.open(writing=False)
-        found = backend.get_vectors([row.vid for row in rows if row.vid])
+        found = backend.vectors_of([row.vid for row in rows if row.vid])
         assert found == pytest.approx(home.vectors(*(home.shop.catalogue / row.uri for row in rows)))
         assert found.dtype == np.float32
-        assert backend.get_vectors([]).shape == (0, 16)
+        assert backend.vectors_of([]).shape == (0, 16)
         with pytest.raises(InvalidRequest, match="number 12345"):
-            backend.get_vectors([12345])
+            backend.vectors_of([12345])
 
 
 def test_vectors_for_cosine_have_length_one(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_vectors_for_cosine_have_length_one(tmp_path: Path) -> None:
         home.index()
         with closing(backend_of(home)) as backend:
             backend.open(writing=False)
-            lengths = np.linalg.norm(backend.get_vectors(sorted(valid(home))), axis=1)
+            lengths = np.linalg.norm(backend.vectors_of(sorted(valid(home))), axis=1)
             assert lengths == pytest.approx([1.0, 1.0])
             (hits,) = backend.search([home.shop.catalogue / "lamp/0.png"], 1)
         assert np.linalg.norm(hits.vector) != pytest.approx(1.0, abs=0.1)
