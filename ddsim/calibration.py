@@ -80,7 +80,8 @@ def pairwise(vectors: Vectors, metric: Literal["l2", "cosine"]) -> NDArray[np.fl
         distances = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0) / max(rows.shape[1], 1)
     else:
         lengths = np.sqrt(np.outer(squares, squares))
-        distances = 1.0 - np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        distances = np.maximum(1.0 - cosines, 0.0)
     np.fill_diagonal(distances, np.nan)
     return distances
 
@@ -165,8 +166,9 @@ def _line(far: Values, categories: Sequence[str]) -> Calibration:
     steps = np.linspace(0.0, 1.0, min(len(pairs), 200) + 1)[1:]
     corners: dict[float, float] = {0.0: 1.0}
     for distance, share in zip(np.quantile(np.maximum(pairs, 0.0), steps), steps, strict=True):
-        # As if one more pair were farther than all: those that were seen are not the farthest there can be.
-        corners.setdefault(float(distance), float(1 - share * len(pairs) / (len(pairs) + 1)))
+        if distance > 0:  # of equal ones the last one counts: they are not farther
+            # As if one more pair were farther than all: those that were seen are not the farthest there can be.
+            corners[float(distance)] = float(1 - share * len(pairs) / (len(pairs) + 1))
     return Calibration(tuple(corners), tuple(corners.values()), len(pairs))
 
 

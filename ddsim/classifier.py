@@ -25,11 +25,6 @@ class Classifier:
         self._spec = settings.classification_spec()
         self._ensured = False
 
-    @property
-    def there(self) -> bool:
-        """Whether there is a classification service at all."""
-        return self._spec is not None
-
     def labels(self, pictures: Sequence[Picture]) -> list[tuple[Label, ...]]:
         """Every picture's labels, most probable first; empty ones without a service.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,10 @@ from ddsim.calibration import Learned
 from ddsim.catalogue import walk
 from ddsim.classifier import Classifier
 from ddsim.client import Client
-from ddsim.errors import ConfigError, ImageError, InvalidRequest
+from ddsim.errors import ConfigError, ImageError, IndexBusy, InvalidRequest
 from ddsim.images import Encoded, Picture, encode
 from ddsim.indexing import Failure, IndexReport, Progress, Run
-from ddsim.learning import learn_from, learned_before
+from ddsim.learning import is_due, learn_from, learned_before
 from ddsim.manifest import ItemState, Manifest
 from ddsim.plan import Change
 from ddsim.sampling import Sample
@@ -148,9 +148,8 @@ class Collection:
     def _learn(
         self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
     ) -> Learned | None:
-        before = self.learned()
-        if self._client is None or before is not None:
-            return before
+        if self._client is None or not is_due(self.manifest, self.settings):
+            return self.learned()
         progress(run.progress("learning"))
         classifier = Classifier(self._client, self.settings)
         return learn_from(self.manifest, backend, self.settings, sample, classifier, self.picture_of)
@@ -214,6 +213,27 @@ class Collection:
         Raises:
             ConfigError: nothing is indexed.
             InvalidRequest: no item is of a category that is named.
+            IndexBusy: the server's index turns out to be gone.
+        """
+        wanted = among.likely if isinstance(among, Select) else among
+        self.check((wanted,) if isinstance(wanted, str) else wanted)
+        hits = self._open_backend().search(pictures, k, among)
+        if pictures and not self.manifest.categories():
+            raise IndexBusy(
+                "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
+                "`ddsim index`, which sends every picture again"
+            )
+        return hits
+
+    def check(self, categories: Iterable[str] | None = None) -> None:
+        """Make sure that there is something to search; the server is not asked.
+
+        Args:
+            categories: of each of them something has to be indexed.
+
+        Raises:
+            ConfigError: nothing is indexed.
+            InvalidRequest: nothing of a category that is named.
         """
         known = self.manifest.categories()
         if not known:
@@ -221,11 +241,8 @@ class Collection:
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
                 "run `ddsim index` with it first"
             )
-        wanted = among.likely if isinstance(among, Select) else among
-        named = () if wanted is None else (wanted,) if isinstance(wanted, str) else tuple(wanted)
-        if unknown := [category for category in named if category not in known]:
+        if unknown := [category for category in categories or () if category not in known]:
             raise InvalidRequest(f"no category {unknown[0]!r} is indexed; there are {', '.join(known)}")
-        return self._open_backend().search(pictures, k, among)
 
     def learned(self) -> Learned | None:
         """What the last run learned from the catalogue; None where that does not fit the settings of today."""

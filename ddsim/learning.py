@@ -2,7 +2,7 @@
 
 In the manifest's meta::
 
-    learned   :class:`ddsim.calibration.Learned`, and under which settings
+    learned   :class:`ddsim.calibration.Learned`, how distances came about, and of which service its weight is
     named     what the classification service said about some items, by vid, and which service it was
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ddsim.calibration import Learned, learn, pairwise
 from ddsim.classifier import Classifier
-from ddsim.errors import ApiError
+from ddsim.errors import ApiError, ServiceConflict
 from ddsim.images import Picture
 from ddsim.manifest import ItemState, Manifest, Row
 from ddsim.results import Vectors
@@ -32,11 +33,22 @@ _NAMED = 100
 
 
 def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
-    """What the last run has learned; None where none did, or under settings of another meaning."""
+    """What the last run has learned; None where none did, or where the settings now make other distances.
+
+    Of another classification service than today's it says nothing.
+    """
     kept = manifest.get_meta("learned")
-    if not kept or kept["of"] != _key(settings):
+    if not kept or kept["of"] != _distances(manifest, settings):
         return None
-    return Learned.from_json(kept["learned"])
+    learned = Learned.from_json(kept["learned"])
+    return learned if kept["service"] == _service(settings) else replace(learned, weight=None, classified=0)
+
+
+def is_due(manifest: Manifest, settings: Settings) -> bool:
+    """Whether there is something to learn that the last run has not, under these settings."""
+    if learned_before(manifest, settings) is None:
+        return True
+    return bool(_wants_service(settings) and manifest.get_meta("learned")["service"] != _service(settings))
 
 
 def learn_from(
@@ -60,34 +72,52 @@ def learn_from(
     Raises:
         ApiError, TransportError: the server does not answer. What was learned before stays.
     """
-    rows, vectors = _vectors(manifest, backend, sample, picture_of)
-    service = _named(manifest, settings, classifier, rows, picture_of)
+    rows, vectors = _comparable(*_vectors(manifest, settings, backend, sample, picture_of))
+    service, heard = _named(manifest, settings, classifier, rows, picture_of)
     learned = learn(
         pairwise(vectors, settings.index.metric),
         [row.category for row in rows],
         {position: service[row.vid] for position, row in enumerate(rows) if row.vid in service},
         voters=settings.routing.voters,
     )
-    manifest.set_meta(learned={"of": _key(settings), "learned": learned.as_json()})
+    kept = {
+        "of": _distances(manifest, settings),
+        "service": _service(settings) if heard else None,
+        "learned": learned.as_json(),
+    }
+    manifest.set_meta(learned=kept)
     return learned
 
 
-def _key(settings: Settings) -> dict[str, Any]:
-    """What it would be another without."""
-    return {
-        "metric": settings.index.metric,
-        "voters": settings.routing.voters,
-        "service": _service(settings),
-    }
+def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
+    """What distances, and the votes by them, depend on, beside what makes it another manifest."""
+    compared = settings.index.model_dump(mode="json", include={"metric", "normalisation", "pca", "whiten"})
+    # PCA is learned from the vectors, and learned again when they are others.
+    return {**compared, "as": manifest.get_meta("compared"), "voters": settings.routing.voters}
 
 
 def _service(settings: Settings) -> Any:
+    """What the classification service's word on categories depends on; None where it has none."""
     network = settings.classification
-    return None if network is None else [network.model_dump(mode="json"), settings.categories]
+    return [network.model_dump(mode="json"), settings.categories] if network and settings.categories else None
+
+
+def _wants_service(settings: Settings) -> bool:
+    """Whether a search weighs the service's word against the neighbours'."""
+    return settings.routing.by == "combined" and _service(settings) is not None
+
+
+def _comparable(rows: Sequence[Row], vectors: Vectors) -> tuple[Sequence[Row], Vectors]:
+    """One item of each content: the same picture once more is no other one, however near it is."""
+    first: dict[str | None, int] = {}
+    for position in np.flatnonzero(np.isfinite(vectors).all(axis=1)).tolist():  # a network can overflow
+        first.setdefault(rows[position].sha256, position)
+    kept = list(first.values())
+    return [rows[position] for position in kept], vectors[kept]
 
 
 def _vectors(
-    manifest: Manifest, backend: Backend, sample: Sample, picture_of: PictureOf
+    manifest: Manifest, settings: Settings, backend: Backend, sample: Sample, picture_of: PictureOf
 ) -> tuple[Sequence[Row], Vectors]:
     rows = manifest.sample(SIZE, seed=0)
     kept = backend.vectors_of([row.vid for row in rows if row.vid is not None])
@@ -95,13 +125,14 @@ def _vectors(
         return rows, kept
     rows, vectors = sample.settle()
     missing = _missing(manifest, rows)
-    pictures = [(row, picture) for row in missing if (picture := picture_of(row.uri)) is not None]
-    if not pictures:
-        return rows, vectors
     # A run that was killed took with it what it had seen.
-    more = [hits.vector for hits in backend.search([picture for _, picture in pictures], 1)]
-    sample.keep([row for row, _ in pictures], np.stack(more))
-    return sample.settle()
+    for start in range(0, len(missing), settings.index.batch_size):
+        part = missing[start : start + settings.index.batch_size]
+        pictures = [(row, picture) for row in part if (picture := picture_of(row.uri)) is not None]
+        if pictures:
+            more = [hits.vector for hits in backend.search([picture for _, picture in pictures], 1)]
+            sample.keep([row for row, _ in pictures], np.stack(more))
+    return sample.settle() if missing else (rows, vectors)
 
 
 def _missing(manifest: Manifest, rows: Sequence[Row]) -> list[Row]:
@@ -121,10 +152,12 @@ def _missing(manifest: Manifest, rows: Sequence[Row]) -> list[Row]:
 
 def _named(
     manifest: Manifest, settings: Settings, classifier: Classifier, rows: Sequence[Row], picture_of: PictureOf
-) -> dict[int | None, Shares]:
-    """What the classification service makes of some items: vid -> shares of categories."""
-    if not classifier.there or settings.routing.by != "combined" or len({row.category for row in rows}) < 2:
-        return {}
+) -> tuple[dict[int | None, Shares], bool]:
+    """What the classification service makes of some items: vid -> shares of categories; and whether that is all."""
+    if not _wants_service(settings):
+        return {}, False
+    if len({row.category for row in rows}) < 2:
+        return {}, True
     kept = manifest.get_meta("named") or {}
     known: dict[str, Shares] = kept["shares"] if kept.get("of") == _service(settings) else {}
     groups: dict[str, list[Row]] = {}
@@ -136,13 +169,14 @@ def _named(
     for row in chosen:
         if str(row.vid) not in known and (picture := picture_of(row.uri)) is not None:
             asked.append((str(row.vid), picture))
+    heard = True
     try:
         labels = classifier.labels([picture for _, picture in asked]) if asked else []
-    except ApiError as error:
+    except (ApiError, ServiceConflict) as error:
         # The pictures are indexed and found; whoever searches is told by the same call what is wrong.
-        _log.warning("the classification service does not work, so nothing is known of how good it is: %s", error)
-        return {}
+        _log.warning("the classification service does not work; the next run asks it again: %s", error)
+        heard, asked, labels = False, [], []
     found = {vid: by_labels(ones, settings.categories) for (vid, _), ones in zip(asked, labels, strict=True)}
     shares = {str(row.vid): (found | known)[str(row.vid)] for row in chosen if str(row.vid) in found | known}
     manifest.set_meta(named={"of": _service(settings), "shares": shares})
-    return {row.vid: shares[str(row.vid)] for row in chosen if str(row.vid) in shares}
+    return {row.vid: shares[str(row.vid)] for row in chosen if str(row.vid) in shares}, heard

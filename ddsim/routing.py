@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ddsim.errors import InvalidRequest
 from ddsim.results import Label
@@ -54,15 +55,17 @@ class Rules:
     """How categories are chosen.
 
     Attributes:
-        by: ``combined``, ``service`` or ``neighbours``; ``none`` chooses nothing, so that everything is searched.
+        by: who says what the picture shows: ``service``, ``neighbours``, or ``combined``.
         weight: of the service in ``combined``; None where it was not learned: both count the same.
         share, most: see :func:`choose`.
+        everything: nothing is chosen, all categories are searched.
     """
 
-    by: str = "combined"
+    by: Literal["combined", "service", "neighbours"] = "combined"
     weight: float | None = None
     share: float = 0.9
     most: int = 3
+    everything: bool = False
 
 
 def decide(
@@ -88,7 +91,7 @@ def decide(
     else:
         shares = neighbours
     there = {name: probability for name, probability in shares.items() if name in indexed}
-    chosen = () if rules.by == "none" else choose(there, rules.share, rules.most)
+    chosen = () if rules.everything else choose(there, rules.share, rules.most)
     if forced is not None:
         searched, why, why_not = tuple(forced), "asked for", "another one was asked for"
     elif chosen:
@@ -98,7 +101,7 @@ def decide(
         why_not = why
     else:
         searched, why_not = (), ""
-        why = "all are searched" if rules.by == "none" else "nothing to go by, so all are searched"
+        why = "all are searched" if rules.everything else "nothing to go by, so all are searched"
     categories = []
     for name in dict.fromkeys((*shares, *searched)):
         is_searched = name in searched or (not searched and name in indexed)
@@ -166,7 +169,7 @@ def choose(shares: Mapping[str, float], share: float, most: int) -> tuple[str, .
     chosen: list[str] = []
     for category, probability in ordered(shares).items():
         # Probabilities that were added up in another order differ in their last digits.
-        if probability <= 0 or len(chosen) == most or (chosen and held >= wanted - 1e-9):
+        if probability <= 0 or len(chosen) == most or (chosen and held >= wanted * (1 - 1e-9)):
             break
         chosen.append(category)
         held += probability

@@ -22,6 +22,9 @@ from ddsim.routing import Decision, RoutedCategory, Rules, by_labels, decide, vo
 from ddsim.settings import Settings
 from ddsim.vectors import Found, Hits, Select
 
+# How similar the same picture is to itself, but for what rounding takes from it.
+_SAME = 0.9999
+
 
 @dataclass(frozen=True, slots=True)
 class Timings:
@@ -175,20 +178,24 @@ class ImageSearch:
         """
         if k < 1:
             raise InvalidRequest(f"query: k={k} must be 1 or more")
-        forced = (category,) if isinstance(category, str) else None if category is None else tuple(category)
+        named = (category,) if isinstance(category, str) else category
+        forced = None if named is None else tuple(dict.fromkeys(named))
         if forced == ():
             raise InvalidRequest("query: category names none; leave it out to search what the picture shows")
+        self.collection.check(forced)  # before the classification service is asked
+        if not pictures:
+            return []
         begun = time.perf_counter()
         names, upload = [describe(picture) for picture in pictures], self.settings.upload_options()
         prepared = [encode(picture, upload) for picture in pictures]
         ready = time.perf_counter()
         asked = self.settings.routing.by in ("combined", "service")
         labels = self._classifier.labels(prepared) if asked else [()] * len(prepared)
-        named = time.perf_counter()
+        classified = time.perf_counter()
         router = _Router(self.settings, self.collection, labels, route)
         found = self._found(prepared, k, forced, router)
         done = time.perf_counter()
-        timings = Timings(ready - begun, named - ready, done - named, done - begun)
+        timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
         return [
             self._result(name, ones, hits, decision, router, timings)
             for name, ones, (hits, decision) in zip(names, labels, found, strict=True)
@@ -203,7 +210,7 @@ class ImageSearch:
             decisions[position] = router.decide(position, near, forced)
             return decisions[position].searched or None  # nothing to go by: all
 
-        hits = self.collection.search(prepared, k, among=Select(choose, forced))
+        hits = self.collection.search(prepared, k, among=Select(choose, forced, self.settings.routing.voters))
         return [(one, decisions[position]) for position, one in enumerate(hits)]
 
     def _result(
@@ -225,7 +232,7 @@ class ImageSearch:
             categories=decision.categories,
             searched=decision.searched,
             neighbours=neighbours,
-            nothing_similar=router.nothing_similar(neighbours, decision),
+            nothing_similar=router.nothing_similar(hits.found, decision),
             timings=timings,
         )
 
@@ -242,7 +249,8 @@ class _Router:
         self._service = [by_labels(ones, settings.categories) for ones in labels]
         self._voters = routing.voters
         weight = self._learned.weight if self._learned else None
-        self._rules = Rules(routing.by if route else "none", weight, routing.share, routing.most)
+        by = "neighbours" if routing.by == "none" else routing.by
+        self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
 
     def probability(self, found: Found) -> float:
         """That an item is of the query's category; before anything was learned, how similar it is."""
@@ -255,12 +263,12 @@ class _Router:
         voted = vote([(one.category, self.probability(one)) for one in near[: self._voters]])
         return decide(self._service[position], voted, self._rules, self._sizes, forced)
 
-    def nothing_similar(self, neighbours: Sequence[Neighbour], decision: Decision) -> str | None:
+    def nothing_similar(self, found: Sequence[Found], decision: Decision) -> str | None:
         """A sentence why not, or None."""
-        if not neighbours:
+        if not found:
             return "nothing of these categories is indexed"
-        learned, nearest = self._learned, neighbours[0].distance
-        if learned is None:
+        learned, nearest = self._learned, found[0].distance
+        if learned is None or found[0].score >= _SAME:
             return None
         if learned.reach is not None and nearest > learned.reach:
             return (

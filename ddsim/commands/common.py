@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
 
 from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest, ManifestBusy
 
@@ -62,6 +66,32 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     except DDSimError as error:
         _say(error)
         raise typer.Exit(SERVER_TROUBLE) from error
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C, so that the batch in flight can end; the second one interrupts as usual."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        del frame
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)  # before anybody is told that a second one is something else
+        err.print("Stopping after this batch; Ctrl-C again to stop at once.")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class RateColumn(ProgressColumn):
+    """How many of it are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """As text; nothing while it is unknown."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
 def _say(error: DDSimError) -> None:

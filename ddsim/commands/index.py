@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -24,8 +20,10 @@ from ddsim.commands.common import (
     SOME_FAILED,
     ConfigOption,
     JsonOption,
+    RateColumn,
     VerboseOption,
     err,
+    interruptible,
     log_to_terminal,
     out,
     print_json,
@@ -33,11 +31,13 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.config import load
-from ddsim.errors import ConfigError
+from ddsim.connection import connect
+from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
 from ddsim.indexing import IndexReport, Progress
 from ddsim.plan import Change
 from ddsim.search import ImageSearch
 from ddsim.settings import Settings
+from ddsim.transport import Retries
 
 EPILOG = """
 Examples:
@@ -54,6 +54,7 @@ A run that was stopped or killed goes on where it was when started again.
 
 Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, 3 trouble with the server or a failed audit.
 """
+_FOREVER = 1_000_000  # the time ends it
 _SHOWN = 20
 
 
@@ -76,6 +77,9 @@ def index(
         Literal["server", "local", "auto"] | None,
         typer.Option(help="Where vectors live, instead of what the configuration says."),
     ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a server that is just starting.", show_default=True)
+    ] = 30.0,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -92,6 +96,7 @@ def index(
                 f"{catalogue}: no such folder. Put reference pictures there as CATEGORY/PICTURE, "
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)
             )
+        _await_server(settings, 0.0 if dry_run else wait)
         options = IndexOptions(retry_failed=retry_failed, rebuild=rebuild, audit=audit is not False)
         with ImageSearch(settings, catalogue) as search:
             if dry_run:
@@ -115,6 +120,23 @@ def _settings(config: Path, backend: Literal["server", "local", "auto"] | None) 
     return settings.with_backend(backend)
 
 
+def _await_server(settings: Settings, seconds: float) -> None:
+    """Give a server that was started a moment ago the time to come up."""
+    if settings.server.embedded or not seconds:
+        return
+    try:
+        with connect(settings, retries=1) as client:
+            client.info()
+    except (ConnectionLost, ServerUnreachable):
+        err.print(
+            f"No server answers at {settings.server.url} yet. Waiting up to {seconds:g} s for one that is starting ...",
+            markup=False,
+        )
+        patient = Retries(tries=_FOREVER, seconds=seconds, longest_wait=2.0)
+        with connect(settings, retries=patient) as client:
+            client.info()
+
+
 def _exit(report: IndexReport) -> None:
     if not report.finished:
         err.print("Stopped. What was sent can be searched; run the same command again to go on.")
@@ -123,11 +145,6 @@ def _exit(report: IndexReport) -> None:
         raise typer.Exit(AUDIT_FAILED)
     if report.failures:
         raise typer.Exit(SOME_FAILED)
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
 class _FailedColumn(ProgressColumn):
@@ -141,11 +158,11 @@ def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
         TextColumn("{task.fields[stage]}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _RateColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
         _FailedColumn(),
     )
-    with _interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
+    with interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task("index", total=None, failed=0, stage="indexing")
 
         def show(progress: Progress) -> None:
@@ -158,24 +175,6 @@ def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
             )
 
         return search.index(search.catalogue, options, progress=show, stopping=lambda: bool(stopped))
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C, so that the batch in flight can end; the second one interrupts as usual."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        del frame
-        asked.append(number)
-        signal.signal(signal.SIGINT, before)  # before anybody is told that a second one is something else
-        err.print("Stopping after this batch; Ctrl-C again to stop at once.")
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _print(settings: Settings, report: IndexReport) -> None:

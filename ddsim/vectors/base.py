@@ -66,10 +66,12 @@ class Select:
     Attributes:
         choose: given a query's position and the items nearest to it, of all categories; None chooses all.
         likely: what it will choose, where that is known before: the first answer then is wide enough for it.
+        sees: so many items it is given at least, where there are as many, however many rows are not valid any more.
     """
 
     choose: Callable[[int, Sequence[Found]], Collection[str] | None]
     likely: Collection[str] | None = None
+    sees: int = 1
 
 
 Among: TypeAlias = str | Collection[str] | Select | None
@@ -241,12 +243,14 @@ def search_valid(
         rankings = ask(waiting, wide)
         rows = manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
         for position, ranking in zip(waiting, rankings, strict=True):
-            found = _valid(ranking, rows, score)
+            found, exhausted = _valid(ranking, rows, score), len(ranking.rows) < wide
             if position not in chosen:
+                if len(found) < select.sees and not exhausted:
+                    continue
                 chosen[position] = select.choose(position, found)
             only = chosen[position]
             kept = tuple(one for one in found if only is None or one.category in only)[:k]
-            if len(kept) == k or len(ranking.rows) < wide:
+            if len(kept) == k or exhausted:
                 hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
         waiting = [position for position in waiting if position not in hits]
         wide *= _WIDER

@@ -346,7 +346,7 @@ def test_an_unknown_category(either: Shop) -> None:
     either.add("lamp/a.png", "bed/b.png")
     index(either)
     with either.collection() as collection, pytest.raises(InvalidRequest, match="there are bed, lamp"):
-        collection.search([picture(1)], 1, category="lmap")
+        collection.search([picture(1)], 1, among="lmap")
 
 
 # Another configuration, another folder

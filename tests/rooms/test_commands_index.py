@@ -17,10 +17,12 @@ from rooms import PATIENT, Shop, picture, refusal
 from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
 from typer.testing import CliRunner
 
+import ddsim.commands.index
 import ddsim.index
 import ddsim.search
-from ddsim import connect
+from ddsim import Client, Retries, Settings, connect
 from ddsim.__main__ import app
+from ddsim.embedded import EmbeddedServer, Engine
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ def test_index(shop: Shop) -> None:
     assert re.fullmatch(
         r"4 pictures are indexed \(server Flat, 392 values each\); 4 sent in [\d.]+ s \(\d+/s\)\n"
         r"  4 new, 0 changed, 0 vanished, 0 touched, 0 unchanged\n"
+        r"scores learned from 4 pictures\n"
         r"audit: 4 pictures found themselves\n",
         result.stdout,
     )
@@ -60,7 +63,7 @@ def test_index_as_json(shop: Shop) -> None:
     assert result.exit_code == 1
     value = json.loads(result.stdout)
     facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "changes", "twins", "rows"]
-    assert list(value) == [*facts, "tombstones", "dimension", "seconds", "finished", "failed", "audit"]
+    assert list(value) == [*facts, "tombstones", "dimension", "seconds", "finished", "failed", "learned", "audit"]
     assert value["configuration"] == "shop"
     assert value["catalogue"] == str(shop.catalogue)
     assert (value["service"], value["indexed"], value["dimension"]) == ("shop-similar", 4, 392)
@@ -69,6 +72,8 @@ def test_index_as_json(shop: Shop) -> None:
     assert value["changes"]["new"] == 5
     assert value["audit"] == {"checked": 4, "problems": []}
     assert value["seconds"] >= 0
+    kept = {"reach": None, "floor": None, "weight": None, "items": 4, "classified": 0}
+    assert value["learned"] == kept  # the line of scores is left out
 
 
 def test_index_another_folder(shop: Shop) -> None:
@@ -185,17 +190,44 @@ def remote(shop: Shop, url: str) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [("index",), ("search", "catalogue/lamp/a.png")])
+@pytest.mark.parametrize("arguments", [("index", "--wait", 0), ("search", "catalogue/lamp/a.png")])
 def test_no_server(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
     """Exit code 3 where no server answers, with its address and what to start."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     shop.configure(server=url, similarity={"repository": str(shop.root / "index")}, classification=None)
     monkeypatch.setattr(ddsim.search, "connect", partial(connect, transport=shop.tap, retries=PATIENT))
-    assert command(shop, "index").exit_code == 0
+    assert command(shop, "index", "--wait", 0).exit_code == 0
     monkeypatch.setattr(ddsim.search, "connect", partial(connect, retries=PATIENT))
     line = error_line(command(shop, *arguments), 3)
     assert f"no server answers at {url}; start one (docker compose up, or ddsim server)" in line
+
+
+def test_a_server_that_is_just_starting(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a server and indexes at once is told that it is waited for, and it is."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    taken.close()
+    started: list[EmbeddedServer] = []
+
+    def patient(settings: Settings, *, retries: int | Retries) -> Client:
+        if isinstance(retries, Retries):  # the one that waits: the server comes up now
+            assert retries.seconds == 30.0
+            started.append(EmbeddedServer(Engine(root=shop.root), "127.0.0.1", port))
+            started[0].start()
+        return connect(settings, retries=retries)
+
+    monkeypatch.setattr(ddsim.commands.index, "connect", patient)
+    shop.configure(
+        server=f"http://127.0.0.1:{port}", similarity={"repository": str(shop.root / "index")}, classification=None
+    )
+    try:
+        result = command(shop, "index")
+    finally:
+        for server in started:
+            server.stop()
+    assert result.exit_code == 0, result.stderr
+    assert "Waiting up to 30 s" in result.stderr
 
 
 class _Elsewhere(BaseHTTPRequestHandler):
@@ -260,7 +292,7 @@ def test_progress_is_for_terminals(shop: Shop) -> None:
     """On a terminal a bar goes to standard error; standard output holds the summary alone."""
     result = RUN.invoke(app, ["index", "--config", str(shop.config)], env={"FORCE_COLOR": "1"})
     assert "4/4" in result.stderr
-    assert result.stdout.count("\n") == 3
+    assert result.stdout.count("\n") == 4
 
 
 def test_python_m_ddsim_index(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

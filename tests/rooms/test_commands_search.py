@@ -58,22 +58,42 @@ def rows(result: Result) -> list[list[str]]:
 
 
 def test_search(indexed: Shop) -> None:
-    """The labels come first, then the neighbours in order: rank, picture, category, distance and score."""
-    result = command(indexed, "search", "catalogue/lamp/a.png")
+    """Categories come first, then what was searched, then the neighbours: rank, picture, category, distance, score."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--all")
     assert result.exit_code == 0
     assert result.stderr == ""
-    assert re.match(r"n0000000\d \w+ \d+\.\d%", result.stdout)
+    assert re.match(r"lamp \d+\.\d%  bed \d+\.\d%\nsearched: all categories\n", result.stdout)
     found = rows(result)
     assert found[0] == ["1", "lamp/a.png", "lamp", "0", "100.0%"]
     assert [row[0] for row in found] == ["1", "2", "3", "4"]
     assert {row[1] for row in found} == {"lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png"}
 
 
-def test_search_prints_categories_where_there_are_some(indexed: Shop) -> None:
-    """Where the configuration maps labels to categories, those are printed."""
-    indexed.configure(categories={f"n0000000{number}": "furniture" for number in range(1, 6)})
+def test_search_prints_what_the_labels_say(indexed: Shop) -> None:
+    """Where the configuration maps labels to categories, those are printed; where no category is known, the labels."""
+    every = {f"n0000000{number}": "furniture" for number in range(1, 6)}
+    indexed.configure(categories=every, routing={"by": "service"})
     result = command(indexed, "search", "catalogue/lamp/a.png")
-    assert result.stdout.startswith("furniture 100.0%\n")
+    assert result.stdout.startswith("furniture 100.0%\nsearched: all categories\n")
+    indexed.configure(categories={"n9": "lamp"}, routing={"by": "service"})
+    result = command(indexed, "search", "catalogue/lamp/a.png")
+    assert re.match(r"n0000000\d \w+ \d+\.\d%  n0000000\d ", result.stdout)
+
+
+def test_search_says_that_nothing_is_similar(shop: Shop) -> None:
+    """Where even the nearest is too far, a line says so and why; the neighbours are printed all the same."""
+    command(shop, "index")
+    picture(60).save(shop.root / "query.png")
+    assert "Nothing similar" not in command(shop, "search", "query.png", "--all").stdout
+    with shop.collection() as collection:
+        kept = collection.manifest.get_meta("learned")
+        kept["learned"]["reach"] = 1e-3
+        collection.manifest.set_meta(learned=kept)
+    result = command(shop, "search", "query.png", "--all")
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Nothing similar enough: ")]
+    assert "99 of 100" in line
+    assert len(rows(result)) == 4
 
 
 def test_search_as_json(indexed: Shop) -> None:
@@ -81,18 +101,40 @@ def test_search_as_json(indexed: Shop) -> None:
     result = command(indexed, "search", "catalogue/bed/d.png", "--json", "-k", 2, "--category", "bed")
     assert result.exit_code == 0
     value = json.loads(result.stdout)
-    assert list(value) == ["query", "category", "labels", "categories", "neighbours", "sheet"]
-    assert (value["query"], value["category"], value["sheet"]) == ("catalogue/bed/d.png", "bed", None)
+    keys = ["query", "searched", "nothing_similar", "labels", "categories", "neighbours", "timings", "sheet"]
+    assert list(value) == keys
+    assert (value["query"], value["searched"], value["sheet"]) == ("catalogue/bed/d.png", ["bed"], None)
+    assert value["nothing_similar"] is None
     assert value["labels"][0].keys() == {"name", "probability"}
+    assert {one["name"]: (one["searched"], one["why"]) for one in value["categories"]} == {
+        "bed": (True, "asked for"),
+        "lamp": (False, "another one was asked for"),
+    }
+    assert all(0 <= one["probability"] <= 1 for one in value["categories"])
+    assert value["timings"].keys() == {"prepare", "classify", "search", "total"}
     assert [neighbour["rank"] for neighbour in value["neighbours"]] == [1, 2]
-    first = {"rank": 1, "uri": "bed/d.png", "category": "bed", "distance": 0.0, "score": 1.0}
-    assert value["neighbours"][0] == first
+    first = {"rank": 1, "uri": "bed/d.png", "category": "bed"}
+    path = value["neighbours"][0]["path"]
+    assert Path(path).samefile(indexed.catalogue / "bed/d.png")
+    assert value["neighbours"][0] == {**first, "path": path, "distance": 0.0, "score": 1.0}
 
 
 def test_search_one_category(indexed: Shop) -> None:
     """--category leaves the others out."""
     result = command(indexed, "search", "catalogue/lamp/a.png", "--category", "bed")
     assert {row[2] for row in rows(result)} == {"bed"}
+    assert "\nsearched: bed\n" in result.stdout
+
+
+def test_search_several_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--category may be given again; all that are named are searched, and no other."""
+    monkeypatch.chdir(tmp_path)
+    shop = Shop(tmp_path)
+    shop.add("lamp/a.png", "bed/c.png", "sofa/e.png")
+    assert command(shop, "index").exit_code == 0
+    result = command(shop, "search", "catalogue/sofa/e.png", "--category", "bed", "--category", "lamp")
+    assert {row[2] for row in rows(result)} == {"bed", "lamp"}
+    assert "\nsearched: bed, lamp\n" in result.stdout
 
 
 def test_search_an_unknown_category(indexed: Shop) -> None:
@@ -127,7 +169,7 @@ def test_another_folder_is_searched_by_default(shop: Shop) -> None:
     assert result.exit_code == 0
     assert [row[1] for row in rows(result)] == ["x/1.png"]
     assert command(shop, "index").exit_code == 0
-    assert {row[2] for row in rows(command(shop, "search", "catalogue/lamp/a.png"))} == {"lamp", "bed"}
+    assert {row[2] for row in rows(command(shop, "search", "catalogue/lamp/a.png", "--all"))} == {"lamp", "bed"}
     result = command(shop, "search", "catalogue/lamp/a.png", "--catalogue", "other")
     assert [row[1] for row in rows(result)] == ["x/1.png"]
 
@@ -171,7 +213,7 @@ def test_odd_names_in_the_table(shop: Shop) -> None:
 def test_a_photo_whose_name_begins_with_a_dash(indexed: Shop) -> None:
     """Such a name goes after two dashes."""
     picture(3).save(indexed.root / "-x.png")
-    result = command(indexed, "search", "--", "-x.png")
+    result = command(indexed, "search", "--all", "--", "-x.png")
     assert result.exit_code == 0
     assert len(rows(result)) == 4
 
@@ -191,9 +233,13 @@ def test_search_draws_a_sheet(indexed: Shop) -> None:
 
 @pytest.mark.parametrize("place", ["nowhere/found.png", "catalogue", "shop.yaml/found.png"])
 def test_a_sheet_that_cannot_be_written(indexed: Shop, place: str) -> None:
-    """A place that cannot be written to is named with the reason."""
-    line = error_line(command(indexed, "search", "catalogue/lamp/a.png", "--sheet", place), 2)
-    assert f"--sheet {place}: cannot be written: " in line
+    """A place that cannot be written to is named with the reason; what was found is printed all the same."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--sheet", place)
+    assert result.exit_code == 2
+    assert f"--sheet {place}: cannot be written: " in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert rows(result)[0][1] == "lamp/a.png"
+    assert "sheet:" not in result.stdout
 
 
 def test_search_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,8 +275,9 @@ def test_progress(either: Shop) -> None:
     assert [one.done for one in seen] == sorted(one.done for one in seen)
     assert [one.failed for one in seen] == sorted(one.failed for one in seen)
     assert {one.total for one in seen} == {total}
-    assert seen[-1] == Progress(total, total, len(report.failures))
-    assert len(seen) == 4
+    failed = len(report.failures)
+    assert seen[-2:] == [Progress(total, total, failed), Progress(total, total, failed, "learning")]
+    assert len(seen) == 5
 
 
 def test_progress_counts_what_this_run_does(either: Shop) -> None:
@@ -287,7 +288,7 @@ def test_progress_counts_what_this_run_does(either: Shop) -> None:
     either.add(*names("bed", 2))
     seen: list[Progress] = []
     index(either, progress=seen.append)
-    assert seen == [Progress(2, 2, 0)]
+    assert seen == [Progress(2, 2, 0), Progress(2, 2, 0, "learning")]
 
 
 def test_an_error_in_the_progress_callback_comes_out(either: Shop) -> None:

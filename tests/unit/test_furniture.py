@@ -7,9 +7,11 @@ import pytest
 from terminal import run
 
 from ddsim.config import load, shipped
+from ddsim.results import Label
+from ddsim.routing import by_labels
 
 TABLE = shipped()["resnet50.yaml"].parent / "categories" / "furniture.yaml"
-CORRESP = Path(__file__).parents[3] / "shared" / "models" / "squeezenet_v1.1" / "corresp.txt"
+CORRESPS = sorted((Path(__file__).parents[3] / "shared" / "models").glob("*/corresp.txt"))
 
 # What the labels are called in the networks' label files, after the number and the synset.
 FURNITURE = {
@@ -43,12 +45,12 @@ FURNITURE = {
 IMAGENET = ["googlenet.yaml", "resnet50.yaml", "squeezenet.yaml", "torch.yaml", "vgg16.yaml"]
 
 
-@pytest.fixture(scope="module")
-def labels() -> dict[str, str]:
-    """Synset -> words of the real 1,000 labels."""
-    if not CORRESP.exists():
+@pytest.fixture(scope="module", params=CORRESPS or [None], ids=lambda path: path.parent.name if path else "none")
+def labels(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Synset -> words of the real 1,000 labels, of each network that is there."""
+    if request.param is None:
         pytest.skip("no label file beside the checkout")
-    rows = (line.split(" ", 2) for line in CORRESP.read_text("utf-8").splitlines())
+    rows = (line.split(" ", 2) for line in request.param.read_text("utf-8").splitlines())
     return {synset: words.strip() for _, synset, words in rows}
 
 
@@ -70,6 +72,23 @@ def test_labels_are_imagenets(labels: dict[str, str]) -> None:
     assert len(labels) == 1000
     for names in FURNITURE.values():
         assert names.items() <= labels.items()
+
+
+def test_real_labels_add_up_to_categories(labels: dict[str, str]) -> None:
+    """A thousand labels as a server names them, equally probable: each category gets as many parts as it has labels."""
+    named = [Label(f"{synset} {words}", 1 / 1000) for synset, words in labels.items()]
+    shares = by_labels(named, load(shipped()["resnet50.yaml"]).categories)
+    assert shares == pytest.approx({category: len(names) / 1000 for category, names in FURNITURE.items()})
+
+
+@pytest.mark.parametrize("category", FURNITURE)
+def test_one_sure_label_is_its_category(labels: dict[str, str], category: str) -> None:
+    """Each label alone leads to its category and no other, with all its probability."""
+    table = load(shipped()["resnet50.yaml"]).categories
+    for synset in FURNITURE[category]:
+        rest = [Label(f"{other} {words}", 0.0) for other, words in labels.items() if other != synset]
+        shares = by_labels([Label(f"{synset} {labels[synset]}", 0.9), *rest], table)
+        assert {name: share for name, share in shares.items() if share} == {category: 0.9}
 
 
 def test_labels_that_are_left_out(labels: dict[str, str]) -> None:

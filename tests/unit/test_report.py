@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 from rooms import plain
 
-from ddsim import ImageError, Label, Neighbour, SearchResult
+from ddsim import ImageError, Label, Neighbour, RoutedCategory, SearchResult
 from ddsim.report import contact_sheet
+from ddsim.search import Timings
 
 # Far from each other and from the sheet's own colours.
 COLOURS = ["#ff0000", "#00c000", "#0000ff", "#ffd000", "#c000c0", "#00c8c8", "#604000", "#8080ff", "#ff8080", "#004040"]
@@ -26,11 +27,13 @@ def result(
     *,
     labels: tuple[Label, ...] = (),
     categories: dict[str, float] | None = None,
-    category: str | None = None,
+    searched: tuple[str, ...] = (),
     query: str = "photo.jpg",
+    nothing_similar: str | None = None,
 ) -> SearchResult:
     """A result with little in it."""
-    return SearchResult(query, labels, categories or {}, tuple(neighbours), category)
+    routed = tuple(RoutedCategory(name, share, True, "said so") for name, share in (categories or {}).items())
+    return SearchResult(query, labels, routed, searched, tuple(neighbours), nothing_similar, Timings(0, 0, 0, 0))
 
 
 def shelf(catalogue: Path, count: int) -> list[Neighbour]:
@@ -141,6 +144,20 @@ def test_photos_are_drawn_upright(tmp_path: Path) -> None:
     assert blue[0] == red[0]
 
 
+def test_the_heading_says_what_was_searched(tmp_path: Path) -> None:
+    """Categories that were searched, and that nothing is similar enough, stand above the neighbours, and only there."""
+    neighbours = shelf(tmp_path, 3)
+    base = contact_sheet(result(neighbours), plain(QUERY), tmp_path)
+    (_, top, _, _), others = box(base, COLOURS[0]), [{"searched": ("lamp",)}, {"searched": ("lamp", "bed")}]
+    sheets = [contact_sheet(result(neighbours, **other), plain(QUERY), tmp_path) for other in others]
+    sheets.append(contact_sheet(result(neighbours, nothing_similar="it is far"), plain(QUERY), tmp_path))
+    for sheet in sheets:
+        rows = np.argwhere(changed(base, sheet))[:, 0]
+        assert rows.size
+        assert rows.max() < top
+    assert len({sheet.tobytes() for sheet in [base, *sheets]}) == 4
+
+
 def test_a_missing_picture_is_an_empty_card(tmp_path: Path) -> None:
     """Where a neighbour's file is gone or damaged, its place stays, and the others stay in theirs."""
     neighbours = shelf(tmp_path, 3)
@@ -213,7 +230,7 @@ ODD_NAMES = [
 def test_odd_names_are_harmless(tmp_path: Path, name: str) -> None:
     """Whatever pictures, labels, categories and the query are called, the sheet is drawn and keeps its size."""
     neighbours = [Neighbour(f"lamp/{name}", 0.0, 1.0), Neighbour(name, 0.1, 0.9), Neighbour(f"{name}/x", 0.1, 0.9)]
-    odd = result(neighbours, labels=(Label(name, 0.5),), category=name, query=name)
+    odd = result(neighbours, labels=(Label(name, 0.5),), searched=(name,), query=name)
     sheet = contact_sheet(odd, plain(QUERY), tmp_path)
     assert sheet.size == contact_sheet(result(categories={"x": 0.5}), plain(QUERY), tmp_path).size
 
