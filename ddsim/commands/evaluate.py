@@ -1,0 +1,320 @@
+"""`ddsim evaluate`: measure configurations on labelled pictures, and say which one finds better."""
+
+from __future__ import annotations
+
+import io
+import json as stdlib_json
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from PIL import Image
+from rich.cells import cell_len
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ddsim.commands.common import (
+    INTERRUPTED,
+    SERVER_TROUBLE,
+    SOME_FAILED,
+    JsonOption,
+    RateColumn,
+    VerboseOption,
+    err,
+    interruptible,
+    log_to_terminal,
+    out,
+    print_json,
+    printable,
+    reported,
+)
+from ddsim.config import dump
+from ddsim.errors import ConfigError, ImageError
+from ddsim.evaluation.page import render
+from ddsim.evaluation.pictures import PRODUCTS
+from ddsim.evaluation.results import Evaluation, Row
+from ddsim.evaluation.run import Options, Step, evaluate
+from ddsim.experiments import Experiment, experiments
+from ddsim.images import Upload, encode
+from ddsim.metrics import Interval
+
+EPILOG = """
+Examples:
+
+  ddsim evaluate configs/resnet50.yaml configs/vgg16.yaml --catalogue photos/
+
+  ddsim evaluate configs/experiments/demo-layers.yaml --queries demo/queries
+
+  ddsim evaluate a.yaml b.yaml --limit 50           50 queries of each category
+
+  ddsim evaluate a.yaml --product-pattern '(?P<product>sku[0-9]+)'
+
+  ddsim index --config evaluation/best.yaml         use the winner
+
+Without --queries every item is a query for all others. A run that was stopped goes on where it was when started again.
+
+Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed because of their servers.
+"""
+_SIDE = 160
+_COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "routing_loss")
+_HEADS = {"product@1": "prod@1", "accuracy": "cat.", "routing_loss": "loss"}
+_LEGEND = "cat.: category told right; loss: of P@10, searching that one only; ms: median"
+# More rows and comparisons than that are for the report.
+_ROWS, _VERDICTS = 20, 10
+
+
+def evaluate_command(
+    configs: Annotated[
+        list[Path], typer.Argument(help="Configuration files; one with matrix: stands for all its combinations.")
+    ],
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(help="The reference pictures: FOLDER/CATEGORY/PICTURE. By default the first configuration's."),
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="Photos to search with, likewise. By default each item, for all others.")
+    ] = None,
+    out_folder: Annotated[Path, typer.Option("--out", help="Where results.json, report.html and best.yaml go.")] = Path(
+        "evaluation"
+    ),
+    product_pattern: Annotated[
+        str, typer.Option(help="Regular expression that finds the (?P<product>...) in a picture's name.")
+    ] = PRODUCTS,
+    limit: Annotated[int | None, typer.Option(min=1, help="Queries of each category at most.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where vectors are kept for the next run. By default beside the first configuration's state."
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it.")
+    ] = False,
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Compare configurations on labelled pictures: which one finds better, and is the difference more than luck?"""
+    log_to_terminal(verbose)
+    with reported("Interrupted. Run the same command again to go on."):
+        found = experiments(configs)
+        first = next(one.settings for one in found if one.settings is not None)
+        catalogue = catalogue if catalogue is not None else first.catalogue
+        options = Options(products=product_pattern, limit=limit)
+        _make(out_folder)
+        with _cache(cache or first.state / "evaluation", no_cache) as folder:
+            evaluation = _run(found, catalogue, queries, options, folder)
+        if evaluation is None:
+            err.print("Stopped. What was computed is kept; run the same command again to go on.")
+            raise typer.Exit(INTERRUPTED)
+        files = _write(evaluation, found, catalogue, queries, out_folder)
+    if json:
+        print_json({**evaluation.as_json(), "files": {name: str(path) for name, path in files.items()}})
+    else:
+        _print(evaluation, files)
+    _exit(evaluation)
+
+
+def _exit(evaluation: Evaluation) -> None:
+    tried = [row for row in evaluation.rows if row.kind == "configuration"]
+    if all(row.failed is not None and row.by_server for row in tried):
+        raise typer.Exit(SERVER_TROUBLE)
+    if any(row.failed is not None for row in tried):
+        raise typer.Exit(SOME_FAILED)
+
+
+# Running
+
+
+@contextmanager
+def _cache(folder: Path, anew: bool) -> Iterator[Path]:
+    if not anew:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="ddsim-evaluate-") as empty:
+        yield Path(empty)
+
+
+def _run(
+    found: Sequence[Experiment], catalogue: Path, queries: Path | None, options: Options, cache: Path
+) -> Evaluation | None:
+    columns = (
+        TextColumn("{task.description:<11}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: Step) -> None:
+            if step.total == 0:
+                return  # nothing of it to do: the cache has it all
+            if step.what not in tasks:
+                tasks[step.what] = bar.add_task(step.what, total=step.total)
+            bar.update(tasks[step.what], completed=step.done, total=step.total)
+
+        return evaluate(
+            found,
+            catalogue,
+            queries,
+            options=options,
+            cache=cache,
+            progress=show,
+            stopping=lambda: bool(stopped),
+        )
+
+
+# Files
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: cannot be made: {error.strerror or error}") from error
+
+
+def _write(
+    evaluation: Evaluation, found: Sequence[Experiment], catalogue: Path, queries: Path | None, folder: Path
+) -> dict[str, Path]:
+    """Results, report and the winner's configuration; of an evaluation without a winner the last one is removed."""
+    roots = {"item": catalogue, "query": catalogue if queries is None else queries}
+    contents = {
+        "results": ("results.json", _json(evaluation)),
+        "report": ("report.html", render(evaluation, lambda kind, uri: _thumbnail(roots[kind], uri)).encode()),
+    }
+    best = _best(evaluation, found)
+    if best is not None:
+        contents["best"] = ("best.yaml", best.encode())
+    try:
+        for file, content in contents.values():
+            (folder / file).write_bytes(content)
+        if best is None:
+            (folder / "best.yaml").unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be written: {error.strerror or error}") from error
+    return {name: folder / file for name, (file, _) in contents.items()}
+
+
+def _json(evaluation: Evaluation) -> bytes:
+    try:
+        return orjson.dumps(evaluation.as_json(), option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError:
+        # A file name that is not Unicode: the standard library escapes it.
+        return stdlib_json.dumps(evaluation.as_json(), indent=2).encode()
+
+
+def _best(evaluation: Evaluation, found: Sequence[Experiment]) -> str | None:
+    best = evaluation.rows[0]
+    settings = {one.name: one.settings for one in found}.get(best.name)
+    if best.failed is not None or settings is None:
+        return None
+    said = "".join(f"# {printable(line)}\n" for line in evaluation.conclusion.splitlines())
+    return (
+        f"# The first of an evaluation on {printable(evaluation.catalogue)}, {evaluation.when}.\n{said}{dump(settings)}"
+    )
+
+
+def _thumbnail(root: Path, uri: str) -> bytes | None:
+    try:
+        prepared = encode(root / uri, Upload(shrink=(2 * _SIDE, 2 * _SIDE)))
+    except ImageError:
+        return None
+    # Both sides were shrunk on their own, so the proportions are those of the original.
+    wide, high = prepared.original_size
+    factor = min(1.0, _SIDE / max(wide, high))
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(prepared.data)) as image:
+        size = (max(1, round(wide * factor)), max(1, round(high * factor)))
+        image.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+# The terminal
+
+
+def _print(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
+    asked = "leave-one-out" if evaluation.queries is None else printable(evaluation.queries)
+    out.print(f"{evaluation.asked} queries ({asked}) on {evaluation.items} items; in %", style="dim", markup=False)
+    rows = [row for row in evaluation.rows if row.failed is None]
+    shown = [row for place, row in enumerate(rows) if place < _ROWS or row.kind == "floor"]
+    head, *lines = _aligned(evaluation, shown)
+    out.print(head, style="bold", markup=False)
+    for line in lines:
+        out.print(line, markup=False)
+    if len(rows) > len(shown):
+        out.print(f"and {len(rows) - len(shown)} more configurations, all in the report", markup=False)
+    out.print(_LEGEND, style="dim", markup=False)
+    for row in evaluation.rows:
+        if row.failed is not None:
+            out.print("[red]failed:[/] ", end="")
+            out.print(f"{printable(row.name)}: {printable(row.failed)}", markup=False)
+    for sentence in dict.fromkeys(sentence for row in evaluation.rows for sentence in row.warnings):
+        out.print("[yellow]note:[/] ", end="")
+        out.print(printable(sentence), markup=False)
+    out.print()
+    names = {row.name for row in evaluation.rows if row.kind == "configuration"}
+    pairs = [one for one in evaluation.comparisons if one.category is None and {one.a, one.b} <= names]
+    for comparison in pairs[:_VERDICTS]:
+        out.print(printable(comparison.verdict), markup=False)
+    if len(pairs) > _VERDICTS:
+        out.print(f"... and {len(pairs) - _VERDICTS} comparisons more in the report", markup=False)
+    out.print(printable(evaluation.conclusion), style="bold", markup=False)
+    out.print(" ".join(printable(str(path)) for path in files.values()), style="dim", markup=False)
+
+
+def _aligned(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
+    """A line of headings and one for each of these rows. Rich's own tables would fold long names in a pipe."""
+    primary = evaluation.primary
+    columns = [name for name in _COLUMNS if name != primary and any(name in row.measures for row in rows)]
+    shared = _shared([row.name for row in evaluation.rows if row.kind == "configuration"])
+    table = [["", primary, *(_HEADS.get(name, name) for name in columns), "dim", "index", "ms"]]
+    table += [[printable(row.name.removeprefix(shared)), *_cells(row, primary, columns)] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(_padded(cells, widths)).rstrip() for cells in table]
+
+
+def _shared(names: Sequence[str]) -> str:
+    """What all names begin with, up to a dash: those of one matrix bear the name of its file."""
+    columns = zip(*(name.split("-") for name in names), strict=False)
+    shared = takewhile(lambda words: len(set(words)) == 1, columns) if len(names) > 1 else ()
+    return "".join(f"{words[0]}-" for words in shared)
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for place, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        gap = " " * (width - cell_len(cell))
+        yield cell + gap if place == 0 else gap + cell
+
+
+def _cells(row: Row, primary: str, columns: Sequence[str]) -> list[str]:
+    means = [_percent(row.measures[name].overall) if name in row.measures else "" for name in columns]
+    return [
+        _with_margin(row.measures[primary].overall),
+        *means,
+        "" if row.dimension is None else f"{row.dimension}",
+        "" if row.index_bytes is None else _size(row.index_bytes),
+        "" if row.latency_p50 is None else f"{1000 * row.latency_p50:.0f}",
+    ]
+
+
+def _percent(given: Interval) -> str:
+    return "" if given.n == 0 else f"{100 * given.value:.1f}"
+
+
+def _with_margin(given: Interval) -> str:
+    return _percent(given) if math.isnan(given.low) else f"{_percent(given)} ± {100 * given.margin:.1f}"
+
+
+def _size(size: int) -> str:
+    for limit, unit in ((1e9, "GB"), (1e6, "MB")):
+        if size >= limit:
+            return f"{size / limit:.0f} {unit}" if size >= 10 * limit else f"{size / limit:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"

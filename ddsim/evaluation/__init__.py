@@ -1,0 +1,1 @@
+"""Experiments: configurations measured on labelled queries, and compared with intervals."""

@@ -1,0 +1,160 @@
+"""The pictures that take part in an evaluation: items and queries, with what they show as far as their names tell."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ddsim.catalogue import walk
+from ddsim.errors import ImageError, InvalidRequest
+from ddsim.images import read_file
+
+#: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name has no
+#: digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same.
+PRODUCTS = (
+    r"(?P<product>[^/]*?\d[^/]*?)"
+    r"(?:[-_. ](?:view|angle|side|front|back|left|right|top|detail|pose)[-_. ]?\d*)?\.[^./]+$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """One picture.
+
+    Attributes:
+        uri, category, path, size: as in :class:`ddsim.catalogue.Entry`.
+        sha256: of the file's content. What has the same content is the same picture, whatever its name.
+        product: which product of its category it shows; None where the name does not tell.
+    """
+
+    uri: str
+    category: str
+    path: Path
+    size: int
+    sha256: str
+    product: str | None
+
+    @property
+    def root(self) -> Path:
+        """The folder that the uri is relative to."""
+        return self.path.parents[self.uri.count("/")]
+
+    @property
+    def unit(self) -> str:
+        """What it is a witness of: pictures of one product are no independent ones."""
+        return f"product {self.product}" if self.product is not None else f"picture {self.uri}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The pictures of a folder, ``<category>/<picture>``.
+
+    Attributes:
+        root: the folder.
+        photos: by uri.
+        unreadable: uri -> why not even the file can be read.
+    """
+
+    root: Path
+    photos: tuple[Photo, ...]
+    unreadable: dict[str, str]
+
+
+def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable[[], None] = lambda: None) -> Folder:
+    """Read and hash what lies in a folder.
+
+    Args:
+        root: the folder.
+        products: see :func:`product_pattern`.
+        max_bytes: larger files count as unreadable.
+        told: called after every file.
+
+    Raises:
+        ConfigError: there is no such folder, or nothing in it.
+    """
+    photos, unreadable = [], {}
+    for entry in walk(root):
+        try:
+            sha256 = hashlib.sha256(read_file(entry.path, max_bytes)).hexdigest()
+        except ImageError as error:
+            unreadable[entry.uri] = error.reason
+        else:
+            product = product_of(entry.uri, entry.category, products)
+            photos.append(Photo(entry.uri, entry.category, entry.path, entry.size, sha256, product))
+        told()
+    return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable)
+
+
+def product_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern that finds a product's name in a uri.
+
+    Raises:
+        InvalidRequest: no regular expression, or without a group ``(?P<product>...)``.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InvalidRequest(f"product pattern {pattern!r}: no regular expression: {error}") from error
+    if "product" not in compiled.groupindex:
+        raise InvalidRequest(
+            f"product pattern {pattern!r}: name the part that is the product, such as (?P<product>lamp-[0-9]+)"
+        )
+    return compiled
+
+
+def product_of(uri: str, category: str, pattern: re.Pattern[str]) -> str | None:
+    """The product that a picture shows, None where its name does not tell. 001 of chairs is not 001 of lamps."""
+    match = pattern.search(uri)
+    return f"{category}/{match['product']}" if match and match["product"] else None
+
+
+def sample(photos: Sequence[Photo], most: int | None, seed: int) -> list[Photo]:
+    """Some of the pictures by chance, as many of each category at most, in their order.
+
+    Chance goes by names: a smaller sample is part of a larger one, and a picture more or less changes little.
+    """
+    if most is None:
+        return list(photos)
+    groups: dict[str, list[Photo]] = {}
+    for photo in photos:
+        groups.setdefault(photo.category, []).append(photo)
+    chosen = {photo.uri for group in groups.values() for photo in sorted(group, key=lambda one: _lot(one, seed))[:most]}
+    return [photo for photo in photos if photo.uri in chosen]
+
+
+def _lot(photo: Photo, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {photo.uri}".encode("utf-8", "surrogatepass")).digest()
+
+
+def some(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:
+    """So many pictures by chance, every category in its part; all of them where there are no more."""
+    sizes = Counter(photo.category for photo in photos)
+    most, left = 0, count
+    while left >= len(sizes) > 0:
+        # The same number of each, as long as there are that many; what small categories leave goes to the others.
+        step = min(min(sizes.values()), left // len(sizes))
+        most, left = most + step, left - step * len(sizes)
+        sizes = Counter({name: size - step for name, size in sizes.items() if size > step})
+    return sample(photos, most, seed) if most else list(photos[:count])
+
+
+def hash_files(paths: Sequence[Path]) -> Iterator[str]:
+    """The hash of each file's content; a network's weights are read once as long as they stay as they are."""
+    for path in paths:
+        status = path.stat()
+        yield _hashed(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, mtime_ns: int, size: int) -> str:
+    del mtime_ns, size  # they only tell whether it is still the same file
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,171 @@
+"""What an evaluation says, complete: the terminal's table, results.json and the page are drawn from this alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ddsim.metrics import Interval
+
+#: The measures in the order in which they are shown: name -> what it says, in one line.
+MEASURES = {
+    "P@1": "the nearest item is of the query's category",
+    "P@5": "share of the first 5 that are of the query's category",
+    "P@10": "share of the first 10 that are of the query's category",
+    "MAP@R": "how early the items of the query's category come, over the first R, R being how many there are",
+    "product@1": "the nearest item shows the same product",
+    "product@10": "an item that shows the same product is among the first 10",
+    "accuracy": "the category by classification service and neighbours' vote together is right",
+    "accuracy.service": "the category by the classification service alone is right",
+    "accuracy.neighbours": "the category by the vote of the neighbours alone is right",
+    "routing_loss": "what P@10 loses where only the most probable category is searched",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure over all queries, and over those of each category."""
+
+    overall: Interval
+    by_category: dict[str, Interval]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One configuration's outcome, or a floor's.
+
+    Attributes:
+        name: of the configuration; unique in an evaluation.
+        kind: ``configuration``, or ``floor`` for what a search must beat: chance, and a thumbnail's pixels.
+        about: what tells it from the others, in words: layer, metric and so on -> value.
+        failed: why there are no measures; None where there are.
+        measures: by name, see :data:`MEASURES`; those that do not apply are absent.
+        dimension: the vectors' length as they are searched; None for chance.
+        index_bytes: what the index takes, in bytes.
+        latency_p50, latency_p95: seconds of one query, from a picture in memory to its neighbours; None where it was
+            not measured.
+        extracted, cached: how many vectors were computed by the server for this run, and how many were known.
+        seconds: what the row took altogether.
+        warnings: what was left out and why, a sentence each: pictures that could not be read, and the like.
+        by_server: whether it failed because the server could not be reached, or did not do as it should.
+    """
+
+    name: str
+    kind: str
+    about: dict[str, str]
+    failed: str | None
+    measures: dict[str, Measure]
+    dimension: int | None
+    index_bytes: int | None
+    latency_p50: float | None
+    latency_p95: float | None
+    extracted: int
+    cached: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    by_server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two rows on the same queries.
+
+    Attributes:
+        measure: which.
+        a, b: names of rows; ``difference`` is b minus a, paired by query.
+        category: over whose queries; None for all.
+        difference: with its interval.
+    """
+
+    measure: str
+    a: str
+    b: str
+    category: str | None
+    difference: Interval
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if math.isnan(self.difference.low):
+            return f"too few queries to tell {self.a} from {self.b}"
+        if not self.difference.sign:
+            return f"no difference between {self.a} and {self.b}"
+        better, worse = (self.b, self.a) if self.difference.sign > 0 else (self.a, self.b)
+        amount, margin = 100 * abs(self.difference.value), 100 * self.difference.margin
+        return f"{better} beats {worse} by {amount:.1f} ± {margin:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A neighbour in a grid: its uri and category, its distance, and whether it is of the query's category."""
+
+    uri: str
+    category: str
+    distance: float
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A query on which the configurations differ much.
+
+    Attributes:
+        query: name of the picture, relative to the folder of queries or, leave-one-out, to the catalogue.
+        category: its own.
+        spread: the largest difference of P@10 between two configurations.
+        neighbours: name of the row -> its nearest items, at most 10.
+    """
+
+    query: str
+    category: str
+    spread: float
+    neighbours: dict[str, tuple[Shown, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything an evaluation found.
+
+    Attributes:
+        when: ISO 8601, UTC.
+        catalogue, queries: the folders; ``queries`` None for leave-one-out.
+        items, asked: how many items and how many queries took part.
+        categories: name -> how many queries are of it.
+        products: the pattern by which file names give products; None where it fits no name.
+        primary: the measure by which rows are ranked and compared.
+        rows: configurations best first, failed ones after them, floors last.
+        comparisons: every pair of rows that have measures, overall and by category, by the primary measure.
+        disagreements: largest spread first.
+        conclusion: which configuration wins, in a sentence or two.
+    """
+
+    when: str
+    catalogue: str
+    queries: str | None
+    items: int
+    asked: int
+    categories: dict[str, int]
+    products: str | None
+    primary: str
+    rows: tuple[Row, ...]
+    comparisons: tuple[Comparison, ...]
+    disagreements: tuple[Disagreement, ...]
+    conclusion: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for results.json; what is not a number becomes null."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        for comparison, said in zip(plain["comparisons"], self.comparisons, strict=True):
+            comparison["verdict"] = said.verdict
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,290 @@
+"""An evaluation from end to end: pictures -> vectors -> searches -> measures -> who wins."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ddsim.client import Client
+from ddsim.connection import connect
+from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
+from ddsim.evaluation.cache import Cache
+from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
+from ddsim.evaluation.extraction import extract_labels, extract_vectors
+from ddsim.evaluation.fingerprints import label_key, vector_key
+from ddsim.evaluation.floors import KEY, keep_thumbnails
+from ddsim.evaluation.pictures import PRODUCTS, Folder, Photo, gather, product_pattern, sample, some
+from ddsim.evaluation.results import Evaluation, Row
+from ddsim.evaluation.rows import NAMED, Rows, failed
+from ddsim.evaluation.scoring import Scores
+from ddsim.evaluation.sending import Outcome, Stopped, Work
+from ddsim.evaluation.task import Task
+from ddsim.experiments import Experiment
+from ddsim.images import Upload
+from ddsim.settings import Settings
+from ddsim.vectors.base import Patience
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to evaluate.
+
+    Attributes:
+        products: regular expression with a group ``product``, looked for in uris; what shows the same product of the
+            same category has the same text there.
+        seed: of every choice by chance, so that the same evaluation gives the same numbers.
+        limit: how many queries of each category at most.
+        timing_queries: how many queries to time; 0 leaves latency out.
+        disagreements: how many queries to show.
+
+    Raises:
+        InvalidRequest: for numbers that make no sense.
+    """
+
+    products: str = PRODUCTS
+    seed: int = 0
+    limit: int | None = None
+    timing_queries: int = 20
+    disagreements: int = 12
+
+    def __post_init__(self) -> None:
+        if (self.limit is not None and self.limit < 1) or min(self.seed, self.timing_queries, self.disagreements) < 0:
+            raise InvalidRequest("evaluate: limit must be 1 or more, and the other numbers not below 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far an evaluation is.
+
+    Attributes:
+        what: it is doing.
+        done, total: of that; ``total`` None where it is not known.
+    """
+
+    what: str
+    done: int
+    total: int | None
+
+
+def evaluate(
+    experiments: Sequence[Experiment],
+    catalogue: Path,
+    queries: Path | None = None,
+    *,
+    options: Options | None = None,
+    cache: Path,
+    progress: Callable[[Step], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
+    opening: Callable[[Settings], Client] = connect,
+    patience: Patience | None = None,
+) -> Evaluation | None:
+    """Measure configurations on the same labelled pictures, and compare them.
+
+    Servers only compute vectors and labels, on services of their own names, which are removed afterwards; no index of
+    any configuration is touched.
+
+    Args:
+        experiments: see :func:`ddsim.experiments.experiments`.
+        catalogue: the items, ``<category>/<picture>``.
+        queries: likewise; None takes every item for a query for all others (leave-one-out).
+        options: see there.
+        cache: folder for what was computed, which later evaluations find there. One that was stopped or killed goes on
+            where it was.
+        progress: told often.
+        stopping: asked after every batch; once it is true there is no result.
+        opening: connects to the server of a configuration.
+        patience: how long to wait for a server that is gone.
+
+    Returns:
+        What was found; None where it was stopped. A configuration that fails is a row that says why.
+
+    Raises:
+        ConfigError: no such folder, no picture in it that can be used, or a cache that cannot be.
+        InvalidRequest: no experiment, or a product pattern that is none.
+    """
+    if not experiments:
+        raise InvalidRequest("evaluate: no configuration given")
+    run = _Run(experiments, options or Options(), progress, stopping)
+    with Cache(cache) as kept:
+        work = Work(kept, opening, patience or Patience(), run.told, stopping)
+        try:
+            return run.run(work, catalogue, queries)
+        except Stopped:
+            return None
+
+
+class _Run:
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        options: Options,
+        progress: Callable[[Step], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._experiments = experiments
+        self._settings = [one.settings for one in experiments if one.settings is not None]
+        self._options = options
+        self._progress = progress
+        self._stopping = stopping
+        self._step = Step("", 0, None)
+        uploads = [settings.upload for settings in self._settings]
+        # The widest of all: each configuration keeps its own limits when it prepares pictures.
+        self._limits = Upload(
+            max_pixels=max((one.max_pixels for one in uploads), default=Upload().max_pixels),
+            max_bytes=max((one.max_bytes for one in uploads), default=Upload().max_bytes),
+        )
+
+    def run(self, work: Work, catalogue: Path, queries: Path | None) -> Evaluation:
+        items, asked = self._gather(catalogue, queries)
+        chosen = sample(asked.photos, self._options.limit, self._options.seed)
+        photos = {photo.sha256: photo for photo in (*items.photos, *chosen)}
+        vectors = self._vectors(work, photos, chosen)
+        labels = self._labels(work, items.photos, chosen)
+        self._begin("thumbnails", len(photos) - len(work.cache.known(KEY, photos)))
+        reasons = keep_thumbnails(work.cache, photos, self._limits, self.told)
+        for outcome in (*vectors.values(), *labels.values()):
+            reasons |= _refused(outcome, len(photos))
+        task = Task(
+            [photo for photo in items.photos if photo.sha256 not in reasons],
+            [photo for photo in chosen if photo.sha256 not in reasons],
+        )
+        if not (task.items and task.queries):
+            raise ConfigError(f"{queries if task.items else catalogue}: it holds no picture that can be used")
+        left_out = items.unreadable | asked.unreadable
+        left_out |= {photo.uri: reasons[photo.sha256] for photo in (*items.photos, *chosen) if photo.sha256 in reasons}
+        rows, scores = self._rows(task, work.cache, vectors, labels, _warning(left_out))
+        return self._compared(task, rows, scores, catalogue, queries)
+
+    def told(self, count: int) -> None:
+        """Be told of so many more that are done."""
+        done = self._step.done + count
+        total = self._step.total
+        # What was to be had from the cache may have to be computed after all.
+        self._step = replace(self._step, done=done, total=None if total is None else max(total, done))
+        self._progress(self._step)
+
+    def _begin(self, what: str, total: int | None) -> None:
+        self._step = Step(what, 0, total)
+        self.told(0)
+
+    # What the servers say
+
+    def _gather(self, catalogue: Path, queries: Path | None) -> tuple[Folder, Folder]:
+        pattern = product_pattern(self._options.products)
+
+        def told() -> None:
+            self.told(1)
+            if self._stopping():
+                raise Stopped
+
+        self._begin("reading", None)
+        items = gather(catalogue, pattern, self._limits.max_bytes, told)
+        return items, items if queries is None else gather(queries, pattern, self._limits.max_bytes, told)
+
+    def _vectors(self, work: Work, photos: Mapping[str, Photo], queries: Sequence[Photo]) -> dict[str, Outcome]:
+        keys = {vector_key(settings) for settings in self._settings}
+        self._begin("extracting", sum(len(photos) - len(work.cache.known(key, photos)) for key in keys))
+        count = min(self._options.timing_queries + 1, len(queries)) if self._options.timing_queries else 0
+        timed = random.Random(self._options.seed).sample(list(queries), count)  # noqa: S311  a sample, no secret
+        return extract_vectors(work, self._settings, photos, timed)
+
+    def _labels(self, work: Work, items: Sequence[Photo], queries: Sequence[Photo]) -> dict[str, Outcome]:
+        photos = {photo.sha256: photo for photo in (*some(items, NAMED, self._options.seed), *queries)}
+        keys = {key for settings in self._settings if (key := label_key(settings)) is not None}
+        self._begin("classifying", sum(len(photos) - len(work.cache.known(key, photos)) for key in keys))
+        return extract_labels(work, self._settings, photos)
+
+    # Rows
+
+    def _rows(
+        self,
+        task: Task,
+        cache: Cache,
+        vectors: Mapping[str, Outcome],
+        labels: Mapping[str, Outcome],
+        warnings: tuple[str, ...],
+    ) -> tuple[list[Row], dict[str, Scores]]:
+        self._begin("searching", (len(self._settings) + 1) * len(task.queries))
+        maker = Rows(task, cache, self._options.seed, self.told)
+        rows: list[Row] = []
+        scores: dict[str, Scores] = {}
+        # Those that share an extraction one after the other, so that it is loaded once.
+        for one in sorted(self._experiments, key=lambda one: vector_key(one.settings) if one.settings else ""):
+            if self._stopping():
+                raise Stopped
+            if one.settings is None:
+                rows.append(failed(one, one.problem or "it has no settings"))
+                continue
+            own = [vectors[vector_key(one.settings)], *filter(None, [labels.get(label_key(one.settings) or "")])]
+            broken = next((outcome for outcome in own if outcome.failed is not None), None)
+            if broken is not None:
+                rows.append(failed(one, broken.failed or "", by_server=broken.by_server))
+                continue
+            try:
+                row, scores[one.name] = maker.configuration(one, one.settings, own[0], warnings)
+            except DDSimError as error:
+                row = failed(one, str(error), by_server=isinstance(error, TransportError))
+            rows.append(row)
+        places = {one.name: place for place, one in enumerate(self._experiments)}
+        rows.sort(key=lambda row: places[row.name])
+        for row, found in (maker.thumbnail(), maker.chance()):
+            rows.append(row)
+            scores[row.name] = found
+        return rows, scores
+
+    def _compared(
+        self, task: Task, rows: Sequence[Row], scores: Mapping[str, Scores], catalogue: Path, queries: Path | None
+    ) -> Evaluation:
+        self._begin("comparing", 1)
+        groups, primary = Groups(task, self._options.seed), primary_measure(task)
+        values = {name: found.values for name, found in scores.items()}
+        measures = groups.measures(values)
+        complete = ranked([replace(row, measures=measures.get(row.name, {})) for row in rows], primary)
+        measured = [row for row in complete if row.failed is None]
+        comparisons = groups.comparisons(primary, {row.name: values[row.name][primary] for row in measured})
+        alive = [row.name for row in measured if row.kind == "configuration"]
+        self.told(1)
+        return Evaluation(
+            when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            catalogue=str(catalogue),
+            queries=None if queries is None else str(queries),
+            items=len(task.items),
+            asked=len(task.queries),
+            categories=groups.counts,
+            products=self._options.products if task.same_product.any() else None,
+            primary=primary,
+            rows=tuple(complete),
+            comparisons=tuple(comparisons),
+            disagreements=disagreements(task, alive, scores, self._options.disagreements),
+            conclusion=concluded(complete, comparisons, primary),
+        )
+
+
+def _refused(outcome: Outcome, photos: int) -> dict[str, str]:
+    """Content hash -> why this extraction has no value of a picture, which is then left out for all rows alike.
+
+    One that cannot do with most of the pictures fails itself, instead of leaving nothing for the others.
+    """
+    if outcome.failed is not None:
+        return {}
+    if 2 * len(outcome.unreadable) > photos:
+        first = next(iter(outcome.unreadable.values()))
+        outcome.failed = f"{len(outcome.unreadable)} of {photos} pictures cannot be used with it: {first}"
+        return {}
+    return outcome.unreadable
+
+
+def _warning(left_out: Mapping[str, str]) -> tuple[str, ...]:
+    """What is said of pictures that are left out: uri -> why."""
+    if not left_out:
+        return ()
+    named = [f"{uri} ({reason})" for uri, reason in sorted(left_out.items())[:_SHOWN]]
+    if len(left_out) > _SHOWN:
+        named.append(f"and {len(left_out) - _SHOWN} more")
+    head = "1 picture is" if len(left_out) == 1 else f"{len(left_out)} pictures are"
+    return (f"{head} left out, for all rows alike: {', '.join(named)}",)
