@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands import catalogue, config, doctor, index, search, server
+from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, search, server
 
 app = typer.Typer(
     name="ddsim",
@@ -19,6 +19,11 @@ app = typer.Typer(
 )
 app.command(epilog=index.EPILOG)(index.index)
 app.command(epilog=search.EPILOG)(search.search)
+app.command(name="evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate_command)
+app.command(epilog=containers.UP_EPILOG)(containers.up)
+app.command(epilog=containers.DOWN_EPILOG)(containers.down)
+app.command(epilog=containers.STATUS_EPILOG)(containers.status)
+app.command(epilog=containers.LOGS_EPILOG)(containers.logs)
 app.command(epilog=server.EPILOG)(server.server)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(catalogue.app, name="catalogue")

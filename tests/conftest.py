@@ -28,6 +28,17 @@ SERVICES: dict[str, dict[str, Any]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The live server that tests/contract and tests/integration are to talk to, and the places of things there."""
+    group = parser.getgroup("ddsim")
+    group.addoption("--server", help="URL of a live DeepDetect v0.25.0")
+    group.addoption(
+        "--server-models", default="/opt/models", help="folder there that holds tiny/ (and squeezenet_v1.1/)"
+    )
+    group.addoption("--server-data", default="/data", help="folder there that holds images/, and gets indexes/")
+    group.addoption("--server-config", help="configuration that works there, if not configs/resnet50.yaml")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Escape what is no Unicode in captured output: pytest-xdist cannot carry it from process to process."""

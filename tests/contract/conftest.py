@@ -16,16 +16,6 @@ from servers import Running
 from world import World, build
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The live server and the places of things on its machine."""
-    group = parser.getgroup("contract")
-    group.addoption("--server", help="URL of a live DeepDetect v0.25.0")
-    group.addoption(
-        "--server-models", default="/opt/models", help="folder there that holds tiny/ (and squeezenet_v1.1/)"
-    )
-    group.addoption("--server-data", default="/data", help="folder there that holds images/, and gets indexes/")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is for the other kind of server."""
     other = "running" if config.getoption("--server", None) else "live"

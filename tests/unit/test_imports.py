@@ -16,9 +16,9 @@ ROOMS = [
     "errors",
     "yamlfile results metrics transport locks catalogue pixels",
     "wire images http_transport database vectors.flat routing",
-    "safety calls values plan records vectors.vectorfile calibration",
+    "safety calls values docker_engine plan records vectors.vectorfile calibration",
     "client settings manifest",
-    "services problems preparing vectors.base vectors.transform",
+    "services containers problems preparing vectors.base vectors.transform",
     "config connection vectors.space vectors.served sampling classifier",
     "vectors.local matrix",
     "vectors.server",
@@ -30,23 +30,32 @@ ROOMS = [
     "report evaluation.results",
     "evaluation.view",
     "evaluation.page",
+    "evaluation.pictures evaluation.cache evaluation.intervals evaluation.searching",
+    "evaluation.task evaluation.fingerprints evaluation.floors",
+    "evaluation.throwaway evaluation.scoring",
+    "evaluation.sending evaluation.comparing",
+    "evaluation.extraction",
+    "evaluation.rows",
+    "evaluation.run",
     "doctor.bench doctor.shapes doctor.traps doctor.checks",
     "doctor.expectations doctor.networks doctor.catalogue",
     "doctor.conformance",
     "doctor",
     "embedded",
     "commands.common",
-    "commands.catalogue commands.config commands.doctor commands.index commands.search commands.server",
+    "commands.catalogue commands.config commands.containers commands.doctor commands.evaluate",
+    "commands.index commands.search commands.server",
     "index __main__",
 ]
 RANKS = {name: rank for rank, line in enumerate(ROOMS) for name in line.split()}
 # The two that may be without what the embedded server needs: they import it when it is asked for, not before.
 USERS_OF_EMBEDDED = {"connection", "commands.server"}
 # What lies beside the rooms: what users import, and a package without content.
-FACES = {"", "commands"}
+FACES = {"", "commands", "evaluation"}
 # Where libraries that most users need not have, or must not see anything of, may be imported.
 AT_HOME = {
     "cv2": ("embedded",),
+    "docker": ("docker_engine",),
     "faiss": ("embedded", "vectors.flat"),
     "jinja2": ("evaluation", "web"),
     "requests": ("http_transport",),
