@@ -213,7 +213,7 @@ def test_a_server_that_is_just_starting(shop: Shop, loopback: None, monkeypatch:
     def patient(settings: Settings, *, retries: int | Retries) -> Client:
         if isinstance(retries, Retries):  # the one that waits: the server comes up now
             assert retries.seconds == 30.0
-            started.append(EmbeddedServer(Engine(root=shop.root), "127.0.0.1", port))
+            started.append(EmbeddedServer(Engine(), "127.0.0.1", port))
             started[0].start()
         return connect(settings, retries=retries)
 
