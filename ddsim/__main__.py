@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, search, server
+from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, search, serve, server
 
 app = typer.Typer(
     name="ddsim",
@@ -24,6 +24,7 @@ app.command(epilog=containers.UP_EPILOG)(containers.up)
 app.command(epilog=containers.DOWN_EPILOG)(containers.down)
 app.command(epilog=containers.STATUS_EPILOG)(containers.status)
 app.command(epilog=containers.LOGS_EPILOG)(containers.logs)
+app.command(epilog=serve.EPILOG)(serve.serve)
 app.command(epilog=server.EPILOG)(server.server)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(catalogue.app, name="catalogue")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ class Collection:
         identity = _identity(settings, self.catalogue)
         self.manifest = Manifest.open(_place(settings, identity), identity)
         self._backend: Backend | None = None
+        self._opening = threading.Lock()
 
     def __enter__(self) -> Collection:
         return self
@@ -280,6 +282,10 @@ class Collection:
             return None
 
     def _open_backend(self) -> Backend:
+        with self._opening:
+            return self._backend_open()
+
+    def _backend_open(self) -> Backend:
         if self._backend is None:
             # Whoever searches takes the vectors where they are; only a run decides where they should be.
             kind = str(self.manifest.get_meta(HOME) or "").partition(" ")[0]
@@ -293,6 +299,11 @@ class Collection:
         if self._client is None:
             raise InvalidRequest("this collection was opened without a client: give it one")
         return backend_for(self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding)
+
+
+def was_indexed(settings: Settings) -> bool:
+    """Whether anything was ever indexed under this configuration, whatever the catalogue."""
+    return (settings.state / settings.name / _CURRENT).exists()
 
 
 def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:

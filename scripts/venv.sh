@@ -30,7 +30,7 @@ make_venv() {
     echo "==> installing ddsim${group:+ and its $group tools} into .venv (takes a minute the first time)"
     # Dependency groups need pip 25.1.
     .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1' || return 1
-    .venv/bin/python -m pip install --quiet --editable '.[embedded]' ${group:+--group "$group"} || return 1
+    .venv/bin/python -m pip install --quiet --editable '.[embedded,web]' ${group:+--group "$group"} || return 1
     rm -f .venv/.installed-"${group:-base}"-*
     touch "$stamp"
   fi

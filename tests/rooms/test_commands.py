@@ -122,6 +122,9 @@ def test_modules_that_can_be_run() -> None:
         ("search",),
         ("server",),
         ("doctor",),
+        ("evaluate",),
+        ("serve",),
+        *((name,) for name in ("up", "down", "status", "logs")),
         *(("config", name) for name in ("show", "init")),
         *(("catalogue", name) for name in ("list", "count", "failures", "remove")),
     ],
@@ -134,7 +137,7 @@ def test_help(arguments: tuple[str, ...]) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("name", ["index", "search", "server", "doctor"])
+@pytest.mark.parametrize("name", ["index", "search", "server", "doctor", "evaluate", "serve", "up"])
 def test_help_has_examples_and_exit_codes(name: str) -> None:
     """The commands that do the work show examples, one a line, and say what their exit codes mean."""
     text = run(name, "--help").stdout
@@ -146,7 +149,7 @@ def test_help_has_examples_and_exit_codes(name: str) -> None:
 def test_without_a_command() -> None:
     """`ddsim` alone shows what there is."""
     output = RUN.invoke(app, []).output
-    for name in ("index", "search", "server", "doctor", "config", "catalogue"):
+    for name in ("index", "search", "evaluate", "serve", "up", "server", "doctor", "config", "catalogue"):
         assert name in output
 
 

@@ -37,6 +37,12 @@ ROOMS = [
     "evaluation.extraction",
     "evaluation.rows",
     "evaluation.run",
+    "web.describing web.files web.products web.refusals",
+    "web.addresses web.answers web.limits web.models web.multipart web.rendering",
+    "web.forms web.pictures web.searching web.security web.uploads",
+    "web.answering",
+    "web.api web.pages",
+    "web.app",
     "doctor.bench doctor.shapes doctor.traps doctor.checks",
     "doctor.expectations doctor.networks doctor.catalogue",
     "doctor.conformance",
@@ -44,20 +50,24 @@ ROOMS = [
     "embedded",
     "commands.common",
     "commands.catalogue commands.config commands.containers commands.doctor commands.evaluate",
-    "commands.index commands.search commands.server",
+    "commands.index commands.search commands.serve commands.server",
     "index __main__",
 ]
 RANKS = {name: rank for rank, line in enumerate(ROOMS) for name in line.split()}
 # The two that may be without what the embedded server needs: they import it when it is asked for, not before.
 USERS_OF_EMBEDDED = {"connection", "commands.server"}
 # What lies beside the rooms: what users import, and a package without content.
-FACES = {"", "commands", "evaluation"}
+FACES = {"", "commands", "evaluation", "web"}
 # Where libraries that most users need not have, or must not see anything of, may be imported.
 AT_HOME = {
     "cv2": ("embedded",),
     "docker": ("docker_engine",),
     "faiss": ("embedded", "vectors.flat"),
+    "fastapi": ("web",),
     "jinja2": ("evaluation", "web"),
+    "python_multipart": ("web",),
+    "starlette": ("web",),
+    "uvicorn": ("commands.serve",),
     "requests": ("http_transport",),
     "urllib3": ("http_transport",),
     "tenacity": ("transport",),

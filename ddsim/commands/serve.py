@@ -1,0 +1,179 @@
+"""`ddsim serve`: the web page."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from ddsim.collection import Collection, was_indexed
+from ddsim.commands.common import (
+    DEFAULT_CONFIG,
+    WRONG_USE,
+    VerboseOption,
+    err,
+    log_to_terminal,
+    out,
+    reported,
+)
+from ddsim.config import load
+from ddsim.errors import CapabilityError
+from ddsim.settings import Settings
+
+EPILOG = """
+Examples:
+
+  ddsim serve --config configs/demo.yaml --open    the demonstration, in the browser at once
+
+  ddsim serve                                      the same after scripts/demo, or what ddsim index made
+
+  ddsim serve --port 9000                          on 127.0.0.1:9000
+
+  ddsim serve --host 0.0.0.0                       for everybody who reaches this machine: there is no login
+
+  curl -F picture=@photo.jpg http://127.0.0.1:8000/api/search
+
+The catalogue has to be indexed: see `ddsim index`. It may be indexed anew while the page is served.
+
+Exit codes: 0 stopped by Ctrl-C, 2 wrong use, such as a port that is taken, 3 something needed is not installed.
+"""
+
+_CONNECTIONS = 512
+_LAST_SECONDS = 5
+
+
+_DEMO = Path("configs/demo.yaml")
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="DDSIM_CONFIG",
+            help=f"Configuration file. By default {DEFAULT_CONFIG}, or {_DEMO} where only that was indexed.",
+        ),
+    ] = None,
+    catalogue: Annotated[
+        Path | None, typer.Option(help="Folder of the reference pictures, if not the one that is searched by default.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another site, such as https://shop.example, whose pages may use the API; may be given again."
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Serve the web page: upload a photo, see the most similar products."""
+    log_to_terminal(verbose)
+    # Of product data that is wrong people should hear without asking.
+    logging.getLogger("ddsim.web").setLevel(logging.INFO if verbose else logging.WARNING)
+    local = _is_loopback(host)
+    with reported():
+        config = config or _default()
+        settings = load(config)
+        server = _server(settings, catalogue, local, allow_origin or [], verbose)
+        _tell_what_is_there(settings, catalogue, config)
+        try:
+            door = _listening(host, port)
+        except OSError as error:
+            text = f"cannot listen on {host}:{port}: {error.strerror}. Choose another --port or --host."
+            err.print(text, markup=False)
+            raise typer.Exit(WRONG_USE) from error
+    if not local:
+        err.print("[yellow]warning:[/] this page has no login: whoever reaches this machine can search and upload")
+    url = _url(host, door)
+    out.print(url, markup=False)
+    err.print("Ctrl-C stops it", style="dim")
+    if browser:
+        _open(url)
+    # What `docker stop` and service managers send; like Ctrl-C it lets searches under way end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The library raises it once more when everything has ended, where it is not ignored.
+    with suppress(KeyboardInterrupt), door:
+        server.run(sockets=[door])
+    err.print("stopped")
+
+
+def _default() -> Path:
+    """After the demonstration its page is what people want to see."""
+    for candidate in (DEFAULT_CONFIG, _DEMO):
+        if candidate.exists() and was_indexed(load(candidate)):
+            return candidate
+    return DEFAULT_CONFIG
+
+
+def _tell_what_is_there(settings: Settings, catalogue: Path | None, config: Path) -> None:
+    with Collection(settings, None, catalogue) as collection:
+        items = sum(collection.manifest.categories().values())
+        if not items:
+            text = f"nothing is indexed yet: run `ddsim index --config {config}`; the page finds it then"
+            err.print(f"[yellow]warning:[/] {escape(text)}")
+
+
+def _server(settings: Settings, catalogue: Path | None, local: bool, origins: list[str], verbose: bool) -> Any:
+    try:
+        import uvicorn
+
+        from ddsim.web.app import create_app
+        from ddsim.web.security import LOOPBACK
+    except ModuleNotFoundError as error:
+        raise CapabilityError(f"the page needs {error.name}: install it with `pip install 'ddsim[web]'`") from error
+    app = create_app(settings, catalogue, hosts=LOOPBACK if local else None, origins=origins)
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,  # the log of this command
+            access_log=verbose,
+            server_header=False,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_LAST_SECONDS,
+            lifespan="on",
+        )
+    )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    door = socket.socket(family, kind, protocol)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+        door.listen()
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def _url(host: str, door: socket.socket) -> str:
+    name = f"[{host}]" if ":" in host else host
+    # A browser cannot go to "all addresses".
+    name = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(name, name)  # noqa: S104  compared, not bound
+    return f"http://{name}:{door.getsockname()[1]}/"
+
+
+def _open(url: str) -> None:
+    # Some browsers run in the terminal, and the call comes back when they are closed.
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

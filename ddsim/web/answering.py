@@ -1,0 +1,179 @@
+"""A search as the page and the API answer it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from typing import Any
+
+from PIL import Image
+
+from ddsim.errors import DDSimError, ImageError
+from ddsim.images import Picture, read_file
+from ddsim.records import Row
+from ddsim.search import SearchResult
+from ddsim.web import addresses
+from ddsim.web.addresses import Region
+from ddsim.web.forms import Wanted
+from ddsim.web.limits import Limits
+from ddsim.web.products import Products
+from ddsim.web.refusals import UNKNOWN_ITEM, UNKNOWN_PHOTO, Refusal, bad_request, words_for
+from ddsim.web.rendering import SIDE, fitted
+from ddsim.web.searching import Searching
+from ddsim.web.uploads import Photos
+
+THUMBNAIL = 320
+"""Which size of thumbnail answers name, in pixels."""
+EXAMPLES = 12
+_LEAST_SIDE = 8
+
+
+class Answering:
+    """Puts searches, kept uploads and product data together. Any thread may use it; every method may block.
+
+    Args:
+        searching: the search.
+        photos: the kept uploads.
+        products: what is known of items.
+        limits: of uploads.
+    """
+
+    def __init__(self, searching: Searching, photos: Photos, products: Products, limits: Limits) -> None:
+        self.searching = searching
+        self.photos = photos
+        self.products = products
+        self.limits = limits
+        self._lock = threading.Lock()
+        self._examples: tuple[object, list[dict[str, Any]]] = (None, [])
+
+    def search(self, wanted: Wanted) -> dict[str, Any]:
+        """Search, and say what was found in plain values; see :class:`ddsim.web.models.Found`.
+
+        Raises:
+            Refusal: for whatever reason not.
+        """
+        if wanted.empty:
+            raise bad_request("No picture is given.", "Choose a photo, or a product of the catalogue.")
+        try:
+            self.searching.check_categories(wanted.categories)
+            query, picture = self._like(wanted) if wanted.like is not None else self._photo(wanted)
+            result = self.searching.run(
+                # What is searched for is itself the most similar item.
+                lambda search: search.query(
+                    picture,
+                    wanted.k + (wanted.like is not None),
+                    category=wanted.categories or None,
+                    route=not wanted.everything,
+                )
+            )
+            return self._answer(query, wanted, result)
+        except DDSimError as error:
+            raise Refusal(words_for(error)) from error
+
+    def catalogue(self) -> dict[str, Any]:
+        """What there is to search; see :class:`ddsim.web.models.Catalogue`."""
+        categories = self.searching.categories()
+        return {
+            "name": self.searching.settings.name,
+            "categories": [{"name": name, "count": count} for name, count in categories.items()],
+            "items": sum(categories.values()),
+            "indexed": bool(categories),
+            "indexing": self.searching.busy(),
+            "examples": self._example_cards(categories),
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Whether a search would be answered; see :class:`ddsim.web.models.Health`.
+
+        Raises:
+            Refusal: it would not.
+        """
+        trouble = self.searching.trouble()
+        if trouble is not None:
+            raise Refusal(trouble)
+        return {
+            "status": "ok",
+            "name": self.searching.settings.name,
+            "items": sum(self.searching.categories().values()),
+            "indexing": self.searching.busy(),
+        }
+
+    def card(self, row: Row) -> dict[str, Any]:
+        """What is shown of an item; see :class:`ddsim.web.models.Card`."""
+        product = self.products.get(row.uri)
+        return {
+            "uri": row.uri,
+            "category": row.category,
+            "name": (product and product.name) or PurePosixPath(row.uri).stem,
+            "price": product and product.price,
+            "url": str(product.url) if product and product.url else None,
+            "thumbnail": addresses.thumbnail(row, THUMBNAIL),
+            "picture": addresses.picture(row),
+        }
+
+    def _photo(self, wanted: Wanted) -> tuple[dict[str, Any], Picture]:
+        photo = self.photos.keep(wanted.data) if wanted.data is not None else self.photos.get(wanted.photo or "")
+        picture: Picture = photo.sent
+        if wanted.region:
+            try:
+                with Image.open(photo.shown) as image:
+                    picture = _part(image, wanted.region)
+            except OSError as error:
+                raise Refusal(UNKNOWN_PHOTO) from error
+        query = {"name": wanted.name or "photo", "photo": photo.token, "like": None, "url": f"/photos/{photo.token}"}
+        return query | {"width": photo.size[0], "height": photo.size[1]}, picture
+
+    def _like(self, wanted: Wanted) -> tuple[dict[str, Any], Picture]:
+        row = self.searching.item(wanted.like or "")
+        upload = self.searching.settings.upload
+        try:
+            data = read_file(self.searching.collection.catalogue / row.uri, upload.max_bytes)
+            image = fitted(data, SIDE, upload.max_pixels, row.uri)
+        except ImageError as error:
+            raise Refusal(UNKNOWN_ITEM) from error
+        picture: Picture = _part(image, wanted.region) if wanted.region else data
+        card = self.card(row)
+        query = {"name": card["name"], "photo": None, "like": card["uri"], "url": card["picture"]}
+        return query | {"width": image.width, "height": image.height}, picture
+
+    def _answer(self, query: dict[str, Any], wanted: Wanted, result: SearchResult) -> dict[str, Any]:
+        cards: list[dict[str, Any]] = []
+        for one in result.neighbours:
+            row = self.searching.collection.manifest.get(one.uri)
+            if row is not None and one.uri != wanted.like and len(cards) < wanted.k:
+                found = {"rank": len(cards) + 1, "distance": one.distance, "score": one.score}
+                cards.append(found | self.card(row))
+        return {
+            "query": query | {"region": list(wanted.region) if wanted.region else None},
+            "categories": [asdict(one) for one in result.categories],
+            "searched": list(result.searched),
+            "all": not result.searched,
+            "neighbours": cards,
+            "nothing_similar": result.nothing_similar,
+            "timings": asdict(result.timings),
+            "link": addresses.link(
+                photo=query["photo"],
+                like=query["like"],
+                categories=wanted.categories,
+                everything=wanted.everything,
+                region=wanted.region,
+            ),
+        }
+
+    def _example_cards(self, categories: dict[str, int]) -> list[dict[str, Any]]:
+        stamp = self.searching.collection.manifest.folder, categories
+        with self._lock:
+            if self._examples[0] != stamp:
+                rows = self.searching.collection.manifest.sample(EXAMPLES, seed=1)
+                self._examples = stamp, [self.card(row) for row in rows]
+            return self._examples[1]
+
+
+def _part(image: Image.Image, region: Region) -> Image.Image:
+    x, y, width, height = region
+    left, top = round(x * image.width), round(y * image.height)
+    right, bottom = round((x + width) * image.width), round((y + height) * image.height)
+    if right - left < _LEAST_SIDE or bottom - top < _LEAST_SIDE:
+        raise bad_request("The region is too small to see anything in it.", "Draw a larger box.")
+    return image.crop((left, top, right, bottom))

@@ -1,0 +1,151 @@
+"""The web page and its API as one application.
+
+``templates/page.html.jinja`` is the one template (Jinja2, everything escaped, unknown names are errors). It is given:
+
+``request``
+    Starlette's own
+``catalogue``
+    as ``GET /api/catalogue`` answers: ``name``, ``categories`` (``name``, ``count``), ``items``, ``indexed``,
+    ``indexing``, ``examples`` (twelve at most; ``uri``, ``category``, ``name``, ``price``, ``url``, ``thumbnail``,
+    ``picture``)
+``max_bytes``, ``too_large``
+    of an upload, and the error that a larger one gets
+``problem``
+    None, or the error that every search would get: nothing indexed, server down
+``result``, ``error``
+    the answer of ``POST /api/search``, or the error, where a form without JavaScript was posted (``POST /search``) or a
+    link followed (``GET /search``, the same fields in the query); else None
+
+An error is ``code``, ``message``, ``hint``. ``GET /`` never searches: that is left to the page's JavaScript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from ddsim.client import Client
+from ddsim.errors import DDSimError
+from ddsim.records import ItemState
+from ddsim.settings import Settings
+from ddsim.web.answering import Answering
+from ddsim.web.answers import refused
+from ddsim.web.api import api
+from ddsim.web.describing import describe
+from ddsim.web.limits import Limits, Workers
+from ddsim.web.pages import STATIC, pages
+from ddsim.web.pictures import Pictures
+from ddsim.web.products import Products
+from ddsim.web.refusals import NOT_FOUND, Refusal, bad_request, words_for
+from ddsim.web.searching import Searching
+from ddsim.web.security import LOOPBACK, Guarded
+from ddsim.web.uploads import Photos
+
+_FOLDER = "web"
+_SOON_SECONDS = 30.0
+_ABOUT = "Visual search in a catalogue: a photo in, the most similar products out."
+
+
+def create_app(
+    settings: Settings,
+    catalogue: Path | None = None,
+    *,
+    client: Client | None = None,
+    limits: Limits | None = None,
+    hosts: Collection[str] | None = LOOPBACK,
+    origins: Collection[str] = (),
+) -> FastAPI:
+    """Make the application; nothing is asked of the server before somebody searches.
+
+    Args:
+        settings: the configuration.
+        catalogue: the folder of reference pictures; None as for :class:`ddsim.ImageSearch`.
+        client: to use instead of one made from the settings; closed with the application.
+        limits: what it takes; where the settings' limits of uploads are tighter, those count.
+        hosts: names that it may be asked for by (the ``Host`` of requests, without port); None for any.
+        origins: other sites whose pages may use the API, such as ``https://shop.example``.
+
+    Raises:
+        ConfigError: the state folder cannot be used.
+        CapabilityError: the embedded server is wanted, and what it needs is not installed.
+    """
+    limits = (limits or Limits()).within(settings)
+    searching = Searching(settings, catalogue, client)
+    folder = settings.state / settings.name / _FOLDER
+    photos = Photos(folder / "photos", settings.upload_options(), limits)
+    pictures = Pictures(folder / "thumbnails", settings)
+    products = Products(lambda: searching.collection.catalogue, lambda uri: _is_indexed(searching, uri))
+    answering = Answering(searching, photos, products, limits)
+    searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")
+    renderings = Workers(limits.renderings, limits.renderings_waiting, _SOON_SECONDS, "render")
+
+    checks = Workers(1, 63, _SOON_SECONDS, "check")
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        searches.close()
+        renderings.close()
+        checks.close()
+        searching.close()
+
+    app = FastAPI(
+        title="ddsim", description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=running
+    )
+    app.include_router(pages(answering, limits, searches, renderings, checks))
+    app.include_router(api(answering, pictures, limits, searches, renderings, checks))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        return describe(app, str(request.base_url))
+
+    app.mount("/static", _Static(directory=STATIC), name="static")
+    _answer_errors(app)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"])
+    # Added last, it is the outermost.
+    app.add_middleware(Guarded, hosts=hosts, origins=origins, upload_bytes=limits.upload_bytes)
+    return app
+
+
+class _Static(StaticFiles):
+    """Files of the page, which browsers keep and ask about again: modules import each other by fixed addresses."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """As the library answers."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
+def _is_indexed(searching: Searching, uri: str) -> bool:
+    row = searching.collection.manifest.get(uri)
+    return row is not None and row.state is ItemState.INDEXED
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def _refused(_: Request, error: Refusal) -> Response:
+        return refused(error.words)
+
+    @app.exception_handler(DDSimError)
+    async def _failed(_: Request, error: DDSimError) -> Response:
+        return refused(words_for(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, __: RequestValidationError) -> Response:
+        return refused(bad_request("The address has a part that cannot be right.").words)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return refused(NOT_FOUND)
+        return refused(bad_request("This is not how to ask for it.", "See /docs.", error.status_code).words)

@@ -1,0 +1,88 @@
+"""The catalogue's pictures for the page: of indexed items only, written anew, small ones kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddsim.errors import ImageError
+from ddsim.images import read_file
+from ddsim.records import Row
+from ddsim.settings import Settings
+from ddsim.web.addresses import version
+from ddsim.web.files import make_folder, write
+from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
+from ddsim.web.rendering import SIDE, fitted, jpeg
+
+SIZES = (160, 320, 640)
+"""Sides of thumbnails, in pixels: of the square that they fit into."""
+_QUALITY, _THUMBNAIL_QUALITY = 88, 82
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A JPEG and which content of the item's file it was made of."""
+
+    data: bytes
+    version: str
+
+
+class Pictures:
+    """Makes the pictures of items. Any thread may use it.
+
+    Args:
+        folder: where thumbnails are kept; made where it is missing.
+        settings: tell which files are too large.
+
+    Raises:
+        ConfigError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._folder = folder
+        self._limits = settings.upload
+        make_folder(folder)
+
+    def picture(self, row: Row, catalogue: Path) -> Rendered:
+        """An item's picture, at most 1600 pixels a side.
+
+        Args:
+            row: the item, as the manifest knows it; no other name ever gets here.
+            catalogue: its folder.
+
+        Raises:
+            Refusal: its file is gone, or no picture any more.
+        """
+        data, found = self._read(row, catalogue)
+        return Rendered(self._made(data, row, SIDE, _QUALITY), found)
+
+    def thumbnail(self, row: Row, catalogue: Path, size: int) -> Rendered:
+        """An item's picture within a square of one of :data:`SIZES`; raises as :meth:`picture` does."""
+        try:
+            return Rendered(self._place(version(row.sha256), size).read_bytes(), version(row.sha256))
+        except OSError:
+            pass  # not made yet
+        data, found = self._read(row, catalogue)
+        made = self._made(data, row, size, _THUMBNAIL_QUALITY)
+        place = self._place(found, size)
+        make_folder(place.parent)
+        write(place, made)
+        return Rendered(made, found)
+
+    def _read(self, row: Row, catalogue: Path) -> tuple[bytes, str]:
+        try:
+            data = read_file(catalogue / row.uri, self._limits.max_bytes)
+        except ImageError as error:
+            raise Refusal(UNKNOWN_ITEM) from error
+        # The file may be another one since it was indexed, and thumbnails are kept by content.
+        return data, version(hashlib.sha256(data).hexdigest())
+
+    def _made(self, data: bytes, row: Row, side: int, quality: int) -> bytes:
+        try:
+            return jpeg(fitted(data, side, self._limits.max_pixels, row.uri), quality)
+        except ImageError as error:
+            raise Refusal(UNKNOWN_ITEM) from error
+
+    def _place(self, content: str, size: int) -> Path:
+        return self._folder / content[:2] / f"{content}-{size}.jpg"

@@ -1,0 +1,155 @@
+"""One search for all threads of the page, opened anew where the index was made anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ddsim.calls import TimeLimits
+from ddsim.client import Client
+from ddsim.collection import Collection
+from ddsim.connection import connect
+from ddsim.errors import DDSimError, ServiceNotFound
+from ddsim.locks import Locks
+from ddsim.records import ItemState, Row
+from ddsim.search import ImageSearch
+from ddsim.settings import Settings
+from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
+
+T = TypeVar("T")
+
+# Somebody is looking at the page meanwhile.
+_PATIENCE = TimeLimits(connect=3.0, info=10.0, create=60.0, predict=20.0)
+_RETRIES = 1
+# What a run that makes an index anew writes into the manifest.
+_FACTS = ("home", "generation", "incarnation")
+
+
+class Searching:
+    """A configured search and its manifest. Any thread may use it.
+
+    Services and index are made ready by the first search, which has them for itself: the library does that once for
+    every thread that comes meanwhile, and some of it takes a server's service away for a moment. The same holds when a
+    run of another process has made the index anew, which a server that is embedded in this process cannot know.
+
+    Args:
+        settings: the configuration.
+        catalogue: the folder of reference pictures; None as for :class:`ddsim.ImageSearch`.
+        client: to use instead of one made from the settings; closed with this object.
+
+    Raises:
+        ConfigError: the state folder cannot be used.
+        CapabilityError: the embedded server is wanted, and what it needs is not installed.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Path | None = None, client: Client | None = None) -> None:
+        self.settings = settings
+        self._catalogue = catalogue
+        self._client = client or connect(settings, timeout=_PATIENCE, retries=_RETRIES)
+        self._search = ImageSearch(settings, catalogue, client=self._client)
+        # Reading needs no server, and must not wait for one.
+        self._collections = [Collection(settings, None, catalogue)]
+        self._turn = threading.Condition()
+        self._searching = 0
+        self._opened: object = None
+
+    def close(self) -> None:
+        """Let go of manifest and server."""
+        for collection in self._collections:
+            collection.close()
+        self._search.close()
+
+    @property
+    def collection(self) -> Collection:
+        """The catalogue, for reading."""
+        return self._collections[-1]
+
+    def categories(self) -> dict[str, int]:
+        """Indexed items of each category; empty where nothing is indexed."""
+        found = self.collection.manifest.categories()
+        if not found and self._catalogue is None:
+            # Which catalogue is searched where none is named is decided by what was indexed last.
+            self._look_again()
+            found = self.collection.manifest.categories()
+        return found
+
+    def item(self, uri: str) -> Row:
+        """An indexed item.
+
+        Raises:
+            Refusal: there is none of that name.
+        """
+        row = self.collection.manifest.get(uri)
+        if row is None or row.state is not ItemState.INDEXED:
+            raise Refusal(UNKNOWN_ITEM)
+        return row
+
+    def busy(self) -> bool:
+        """Whether an indexing run is at work."""
+        return Locks(self.collection.manifest.folder).running()
+
+    def trouble(self) -> Words | None:
+        """Why no search would be answered now; None where there is no reason."""
+        if not self.categories():
+            return NOTHING_INDEXED
+        try:
+            # Not the list of all services: a server reads that without a lock.
+            self._client.get_service(self.settings.similarity.service)
+        except ServiceNotFound:
+            return None  # the server answers; the next search creates it
+        except DDSimError as error:
+            return words_for(error)
+        return None
+
+    def check_categories(self, names: tuple[str, ...]) -> None:
+        """Refuse a search that would find nothing.
+
+        Raises:
+            Refusal: nothing is indexed, or nothing of one of these categories.
+        """
+        known = self.categories()
+        if not known:
+            raise Refusal(NOTHING_INDEXED)
+        for name in names:
+            if name not in known:
+                raise unknown_category(name, list(known))
+
+    def run(self, work: Callable[[ImageSearch], T]) -> T:
+        """Do this with the search.
+
+        Raises:
+            what ``work`` raises.
+        """
+        with self._turn:
+            while self._opened != self._facts() or self._opened is None:
+                if not self._searching:
+                    return self._alone(work)
+                self._turn.wait()
+            self._searching += 1
+        try:
+            return work(self._search)
+        finally:
+            with self._turn:
+                self._searching -= 1
+                self._turn.notify_all()
+
+    def _alone(self, work: Callable[[ImageSearch], T]) -> T:
+        self._search.collection.close()
+        self._search.collection = Collection(self.settings, self._client, self.collection.catalogue)
+        result = work(self._search)
+        self._opened = self._facts()
+        return result
+
+    def _facts(self) -> object:
+        manifest = self.collection.manifest
+        return manifest.folder, [manifest.get_meta(key) for key in _FACTS]
+
+    def _look_again(self) -> None:
+        found = Collection(self.settings, None)
+        if found.manifest.folder == self.collection.manifest.folder:
+            found.close()
+        else:
+            # The one before stays open: somebody may be reading it.
+            self._collections.append(found)
