@@ -28,6 +28,8 @@
         ├── ServiceExists                  409/1014
         └── ServerFault                    any 5xx
 
+Whoever uses :mod:`ddsim.containers` also meets its EngineError, a DDSimError, and PortTaken below that.
+
 A TransportError is never an ApiError: after the first nobody knows what the server did, with the second it answered.
 The class of an ApiError follows from HTTP status and ``dd_code`` alone, never from message texts, which vary between
 builds (tests/contract/recordings).
