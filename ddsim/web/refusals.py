@@ -10,6 +10,7 @@ from ddsim.errors import (
     DDSimError,
     ImageError,
     IndexBusy,
+    IndexLost,
     ManifestBusy,
     ServerTimeout,
     TransportError,
@@ -65,7 +66,7 @@ NOTHING_INDEXED = Words(
     "nothing_indexed",
     503,
     "There is nothing to search yet: the catalogue is not indexed.",
-    "Whoever runs this page starts `ddsim index` with the same configuration; then try again.",
+    "Whoever runs this page runs “ddsim index” with the same configuration; then try again.",
 )
 INDEX_BUSY = Words(
     "index_busy",
@@ -127,10 +128,15 @@ def too_many_pixels(width: int, height: int, limit: int) -> Refusal:
     )
 
 
-def not_a_picture(reason: str, formats: str) -> Refusal:
+def not_a_picture(reason: str) -> Refusal:
     """A file that is no photo."""
     return Refusal(
-        Words("not_a_picture", 415, f"This file cannot be read as a picture: {reason}.", f"Choose a {formats} file.")
+        Words(
+            "not_a_picture",
+            415,
+            f"This file cannot be read as a picture: {reason}.",
+            "Choose another file, such as a photo in JPEG.",
+        )
     )
 
 
@@ -148,6 +154,9 @@ def unknown_category(name: str, known: list[str]) -> Refusal:
 
 def words_for(error: DDSimError) -> Words:
     """What to say about an error of the library; the details go to the log."""
+    if isinstance(error, IndexLost):
+        _log.error("%s", error)
+        return NOTHING_INDEXED
     if isinstance(error, (IndexBusy, ManifestBusy)):
         _log.info("%s", error)
         return INDEX_BUSY

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from ddsim import pixels
 from ddsim.errors import ImageError
 from ddsim.images import Upload, encode
 from ddsim.web.files import make_folder, write
@@ -84,7 +83,7 @@ class Photos:
             image = fitted(data, SIDE, self._limits.upload_pixels, "upload")
             sent = encode(data, self._upload)
         except ImageError as error:
-            raise not_a_picture(error.reason, pixels.FORMATS) from error
+            raise not_a_picture(error.reason) from error
         token = secrets.token_urlsafe(16)
         photo = Photo(token, self._folder / (token + _SHOWN), self._folder / (token + _SENT), image.size)
         write(photo.sent, sent.data)

@@ -1,0 +1,142 @@
+// Draws answers into the page. Every string of an answer goes through textContent or an attribute that runs nothing.
+
+const SHOWN_CHIPS = 8;
+
+export const $ = (id) => document.getElementById(id);
+export const percent = (share) => `${Math.round(share * 100)}%`;
+
+const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
+const likeLink = (uri) => `/search?${new URLSearchParams({ like: uri })}`;
+
+export function button(words, act, kind = "button second small") {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = kind;
+  made.textContent = words;
+  made.addEventListener("click", act);
+  return made;
+}
+
+/** A sentence with what to do, and buttons that do it: [words, act] each. */
+export function notice({ message, hint }, actions = []) {
+  const made = copy("notice-template");
+  made.querySelector(".notice-message").textContent = message;
+  made.querySelector(".notice-hint").textContent = hint ?? "";
+  made.querySelector(".notice-actions").replaceChildren(
+    ...actions.map(([words, act], position) => button(words, act, position ? "button second small" : "button small")),
+  );
+  return made;
+}
+
+export function cards(neighbours) {
+  const list = $("grid");
+  list.replaceChildren(...neighbours.map(card));
+  list.classList.remove("fresh");
+  void list.offsetWidth; // so that the animation starts again
+  list.classList.add("fresh");
+}
+
+export function bones(count) {
+  $("grid").replaceChildren(...Array.from({ length: count }, () => copy("bone-template")));
+}
+
+function card(item, position) {
+  const made = copy("card-template");
+  const part = (name) => made.querySelector(`.card-${name}`);
+  const image = made.querySelector("img");
+  image.loading = position < 8 ? "eager" : "lazy";
+  image.sizes = "(min-width: 48rem) 13rem, 44vw";
+  image.srcset = `${item.thumbnail} 320w, ${item.thumbnail.replace("/thumbnails/320/", "/thumbnails/640/")} 640w`;
+  image.src = item.thumbnail;
+  for (const link of [part("picture"), part("more")]) {
+    link.href = likeLink(item.uri);
+    link.dataset.like = item.uri;
+  }
+  part("name").replaceChildren(shown(item));
+  part("again").textContent = item.name;
+  part("category").textContent = item.category;
+  part("price").textContent = item.price ?? "";
+  made.querySelector("meter").value = item.score;
+  part("percent").textContent = percent(item.score);
+  return made;
+}
+
+function shown(item) {
+  const safe = /^https?:\/\//i.test(item.url ?? "");
+  const made = document.createElement(safe ? "a" : "span");
+  made.textContent = item.name;
+  if (safe) {
+    made.className = "card-shop";
+    made.href = item.url;
+    made.target = "_blank";
+    made.rel = "noopener noreferrer";
+    made.append(copy("away-template"));
+  }
+  return made;
+}
+
+/**
+ * Category chips: all, then what the photo may show with its probability, then the catalogue's others.
+ * Chips stay the same elements from answer to answer, so that the keyboard's focus stays where it is.
+ */
+export function chips(answer, known) {
+  const shares = new Map(answer.categories.map((one) => [one.name, one.probability]));
+  const there = new Set(known.map((one) => one.name));
+  const names = [...shares.keys()].filter((name) => there.has(name));
+  names.push(...[...there].filter((name) => !shares.has(name)));
+  const pressed = new Set(answer.searched);
+  const place = $("chips");
+  const before = new Map([...place.querySelectorAll("[data-category]")].map((one) => [one.dataset.category, one]));
+  const made = [chip(place.querySelector("[data-all]"), "All", null, pressed.size === 0, { all: "" })];
+  names.forEach((name, position) => {
+    const one = chip(before.get(name), name, shares.get(name), pressed.has(name), { category: name });
+    one.hidden = position >= SHOWN_CHIPS && !pressed.has(name) && !place.classList.contains("open");
+    made.push(one);
+  });
+  const hidden = made.filter((one) => one.hidden).length;
+  if (hidden) made.push(opener(place, hidden));
+  const focused = document.activeElement;
+  place.replaceChildren(...made);
+  if (made.includes(focused)) focused.focus({ preventScroll: true });
+}
+
+function chip(old, name, share, isPressed, data) {
+  const made = old ?? button("", () => {}, "chip");
+  const word = document.createElement("span");
+  word.className = "chip-name";
+  word.textContent = name;
+  made.replaceChildren(word);
+  if (share !== undefined && share !== null) {
+    const figure = document.createElement("span");
+    figure.className = "chip-share";
+    figure.textContent = share > 0 && share < 0.005 ? "<1%" : percent(share);
+    made.append(" ", figure);
+  }
+  made.setAttribute("aria-pressed", String(isPressed));
+  Object.assign(made.dataset, data);
+  return made;
+}
+
+/** Show at once what will be searched. */
+export function press(isPressed) {
+  for (const one of $("chips").querySelectorAll("[aria-pressed]")) one.setAttribute("aria-pressed", String(isPressed(one)));
+}
+
+function opener(place, hidden) {
+  return button(`${hidden} more`, (event) => {
+    place.classList.add("open");
+    const first = place.querySelector("[hidden]");
+    for (const one of place.children) one.hidden = false;
+    first.focus();
+    event.currentTarget.remove();
+  }, "chip");
+}
+
+/** Size the photo's box to the picture, so that nothing moves when the picture comes. */
+export function frame(width, height) {
+  const photo = $("photo");
+  photo.hidden = false;
+  photo.style.aspectRatio = `${width} / ${height}`;
+  photo.classList.toggle("wide", width >= height);
+  photo.classList.toggle("tall", width < height);
+}

@@ -1,0 +1,145 @@
+"""Photograph the web page over the demo catalogue with a real Chromium: for the README, and to look at it.
+
+    scripts/demo                     # draws and indexes the catalogue
+    python scripts/screenshots.py    # writes scripts/demo-page.png
+    python scripts/screenshots.py --all shots/    # every view, at three widths, light and dark
+
+Needs Chromium, and of Python the packages of `ddsim[embedded,web]` and `playwright`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from ddsim import Settings, load
+from ddsim.web.app import create_app
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE = ROOT / "scripts" / "demo-page.png"
+QUERY = ROOT / "demo" / "queries" / "lamp" / "lamp-007-view2.jpg"
+MOST_BYTES = 200_000
+README_WIDTH = 1100
+SIZES = {390: 844, 820: 1180, 1440: 900}
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The page on a free port of this machine; yields its address."""
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    door.bind(("127.0.0.1", 0))
+    door.listen()
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        door.close()
+
+
+def opened(browser: Browser, url: str, width: int, scheme: str) -> Page:
+    """The start page in a window of its own."""
+    page = browser.new_context(
+        viewport={"width": width, "height": SIZES[width]},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+        has_touch=width < 1000,
+    ).new_page()
+    page.goto(url, wait_until="networkidle")
+    return page
+
+
+def search(page: Page) -> None:
+    """Upload the drawn photo and wait for all that it finds."""
+    page.set_input_files("#picture", QUERY)
+    page.wait_for_selector('#results:is([data-state="done"], [data-state="error"])')
+    if page.locator("#say .notice").count():
+        raise SystemExit(page.locator("#say .notice").inner_text())
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_load_state("networkidle")
+
+
+def all_views(browser: Browser, url: str, bare: str, folder: Path) -> None:
+    """Photograph start page, results, a part of the photo, an error and an empty catalogue."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for width in SIZES:
+        for scheme in ("light", "dark"):
+
+            def shoot(page: Page, view: str, end: str = f"{width}-{scheme}") -> None:
+                page.screenshot(path=folder / f"{view}-{end}.png")
+
+            page = opened(browser, url, width, scheme)
+            shoot(page, "home")
+            search(page)
+            shoot(page, "results")
+            page.click("#region-start")
+            shoot(page, "part")
+            page.set_input_files("#picture", NOTES)  # type: ignore[arg-type]
+            page.wait_for_selector('#results[data-state="error"]')
+            shoot(page, "error")
+            page.context.close()
+            page = opened(browser, bare, width, scheme)
+            shoot(page, "empty")
+            page.context.close()
+
+
+def readme_picture(browser: Browser, url: str) -> None:
+    """Write the README's picture, in few enough colours to be small."""
+    page = opened(browser, url, 1440, "light")
+    search(page)
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
+        small = shot.convert("RGB")
+    page.context.close()
+    small.thumbnail((README_WIDTH, README_WIDTH), Image.Resampling.LANCZOS)
+    for colours in (256, 192, 128, 64):
+        # Refining the palette keeps the few colours that are not beige.
+        few = small.quantize(colours, Image.Quantize.MEDIANCUT, kmeans=8, dither=Image.Dither.NONE)
+        few.save(PICTURE, optimize=True)
+        if PICTURE.stat().st_size <= MOST_BYTES:
+            break
+    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1000} kB")
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Photograph the web page over the demo catalogue.")
+    parser.add_argument("--all", type=Path, metavar="FOLDER", help="write every view there instead")
+    parser.add_argument("--config", type=Path, default=ROOT / "configs" / "demo.yaml", help="(default: the demo's)")
+    options = parser.parse_args()
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        parser.error("there is no Chromium")
+    if not QUERY.exists():
+        parser.error("there is no demo catalogue: run scripts/demo first")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom Chromium's sandbox does not work
+    settings = load(options.config)
+    with tempfile.TemporaryDirectory() as nowhere, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
+        bare = settings.model_copy(update={"state": Path(nowhere)})
+        with served(settings) as url, served(bare) as bare_url:
+            if options.all:
+                all_views(browser, url, bare_url, options.all)
+            else:
+                readme_picture(browser, url)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
