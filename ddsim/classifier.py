@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from ddsim.client import Client
@@ -24,6 +25,7 @@ class Classifier:
         self._client = client
         self._spec = settings.classification_spec()
         self._ensured = False
+        self._lock = threading.Lock()
 
     def labels(self, pictures: Sequence[Picture]) -> list[tuple[Label, ...]]:
         """Every picture's labels, most probable first; empty ones without a service.
@@ -34,13 +36,19 @@ class Classifier:
         """
         if self._spec is None:
             return [()] * len(pictures)
-        if not self._ensured:
-            ensure(self._client, self._spec)
-            self._ensured = True
+        self._ensure()
         try:
             found = self._client.classify(self._spec.name, pictures, top=None)
         except ServiceNotFound:
             # A server that was restarted since has forgotten its services.
-            ensure(self._client, self._spec)
+            self._ensured = False
+            self._ensure()
             found = self._client.classify(self._spec.name, pictures, top=None)
         return [one.labels for one in found]
+
+    def _ensure(self) -> None:
+        # One thread creates it, the others find it there.
+        with self._lock:
+            if not self._ensured and self._spec is not None:
+                ensure(self._client, self._spec)
+                self._ensured = True

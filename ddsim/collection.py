@@ -16,7 +16,7 @@ from ddsim.calibration import Learned
 from ddsim.catalogue import walk
 from ddsim.classifier import Classifier
 from ddsim.client import Client
-from ddsim.errors import ConfigError, ImageError, IndexBusy, InvalidRequest
+from ddsim.errors import ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.images import Encoded, Picture, encode
 from ddsim.indexing import Failure, IndexReport, Progress, Run
 from ddsim.learning import is_due, learn_from, learned_before
@@ -215,13 +215,13 @@ class Collection:
         Raises:
             ConfigError: nothing is indexed.
             InvalidRequest: no item is of a category that is named.
-            IndexBusy: the server's index turns out to be gone.
+            IndexLost: the server's index turns out to be gone.
         """
         wanted = among.likely if isinstance(among, Select) else among
         self.check((wanted,) if isinstance(wanted, str) else wanted)
         hits = self._open_backend().search(pictures, k, among)
         if pictures and not self.manifest.categories():
-            raise IndexBusy(
+            raise IndexLost(
                 "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
                 "`ddsim index`, which sends every picture again"
             )

@@ -11,6 +11,7 @@
     ├── ServiceConflict                    a service exists with other settings
     ├── ManifestBusy                       another run works on this catalogue's index
     ├── IndexBusy                          the index cannot be searched, or added to, at the moment
+    │   └── IndexLost                      ... because the server has none any more: index again
     ├── TransportError                     no usable answer
     │   ├── ServerUnreachable              nothing was sent: safe to repeat any call
     │   ├── ServerTimeout                  sent, no answer in time
@@ -145,6 +146,10 @@ class ManifestBusy(DDSimError):
 
 class IndexBusy(DDSimError):
     """The index cannot be searched now, as pictures in it are not built yet, or not added to, as it is searched."""
+
+
+class IndexLost(IndexBusy):
+    """The server's index is gone: its files were removed, or the Docker volume that held them."""
 
 
 class TransportError(DDSimError):

@@ -90,6 +90,16 @@ def ensure(
         ApiError: it cannot be created, or cannot predict.
         InvalidRequest: a layer of a service that gives no features.
     """
+    try:
+        return _ensure(client, spec, layer, owner, incarnation, replace_own)
+    except ServiceNotFound:
+        _log.info("the server forgot service %s while it was looked at: it was restarted", spec.name)
+        return _ensure(client, spec, layer, owner, incarnation, replace_own)
+
+
+def _ensure(
+    client: Client, spec: ServiceSpec, layer: str | None, owner: str | None, incarnation: str | None, replace_own: bool
+) -> Ensured:
     marked = spec.model_copy(update={"description": _describe(spec, owner, secrets.token_hex(8))})
     found, created = _found_or_created(client, marked)
     differing = {} if created else _all_differences(spec, found, owner, incarnation)

@@ -277,3 +277,16 @@ def test_a_server_that_refuses_to_say(shop: Shop, spec: ServiceSpec) -> None:
     with pytest.raises(ServerFault):
         ensure(client, spec, layer="pool1")
     assert not shop.tap.matching("PUT")
+
+
+@pytest.mark.parametrize("forgotten", ["GET", "POST"])
+def test_a_server_that_restarts_meanwhile(shop: Shop, spec: ServiceSpec, forgotten: str) -> None:
+    """Where the server forgets the service before it is looked at, or tried, it is created once more."""
+
+    def restart(carry_out: Callable[[], Reply]) -> Reply:
+        shop.tap.restart()
+        return carry_out()
+
+    shop.tap.faults.append(once(lambda sent: sent.method == forgotten and bool(shop.tap.matching("PUT")), restart))
+    assert ensure(shop.client(), spec, layer="pool1").created
+    assert len(shop.tap.matching("PUT")) == 2
