@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ SERVICES: dict[str, dict[str, Any]] = {
     "sim": {"name": "sim", "mllib": "caffe", "type": "unsupervised", "repository": "/i/sim"},
     "torch": {"name": "torch", "mllib": "torch", "type": "supervised", "repository": "/m/torch"},
 }
+
+
+# A test run that was started in the background ignores Ctrl-C, and so would the programs that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
