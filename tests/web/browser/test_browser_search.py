@@ -234,7 +234,7 @@ def test_a_link_reproduces_the_search(served: Any, lamp: bytes, tab_on: Callable
     tab.done().see('[data-category="bed"]').click()
     tab.page.wait_for_url("**category=bed**")
     tab.done().see("#copy").click()
-    tab.page.wait_for_function("document.getElementById('copy-word').textContent === 'Link copied'")
+    tab.see("#copy-word").filter(has_text="Link copied").wait_for()
     link = tab.page.evaluate("navigator.clipboard.readText()")
     assert link == tab.page.url
     other = tab_on(served).open(link.removeprefix(served.url)).done()
