@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,19 +74,30 @@ class SearchReply:
     neighbours: tuple[Neighbour, ...]
 
 
-def similarity_score(distance: float, vector: Vectors) -> float:
-    """Turn a distance of DeepDetect's FAISS index into a score.
+def similarity_scorer(vector: Vectors) -> Callable[[float], float]:
+    """What turns distances of DeepDetect's FAISS index from one query into scores.
 
-    The distance depends on how large a network's features are. Dividing the squared L2 distance by the squared length
+    A distance depends on how large a network's features are. Dividing the squared L2 distance by the squared length
     of the query's vector takes the unit away, ``exp(-x)`` brings it into (0, 1] with 1 for the same picture.
 
     Args:
-        distance: squared L2 distance divided by the dimension.
         vector: the query's features, shape (d,).
+
+    Returns:
+        Squared L2 distance divided by the dimension -> score.
     """
     energy = float(np.mean(np.square(vector, dtype=np.float64))) if vector.size else 0.0
-    if not math.isfinite(distance) or not math.isfinite(energy):
-        return 0.0
-    if energy == 0.0:
-        return 1.0 if distance == 0.0 else 0.0
-    return math.exp(-max(distance, 0.0) / energy)
+
+    def score(distance: float) -> float:
+        if not math.isfinite(distance) or not math.isfinite(energy):
+            return 0.0
+        if energy == 0.0:
+            return 1.0 if distance == 0.0 else 0.0
+        return math.exp(-max(distance, 0.0) / energy)
+
+    return score
+
+
+def similarity_score(distance: float, vector: Vectors) -> float:
+    """One distance's score; see :func:`similarity_scorer`."""
+    return similarity_scorer(vector)(distance)

@@ -15,7 +15,7 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
-from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_score
+from ddsim.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
 
 # Loggers share one namespace with services: these two cannot be created (recordings 12b, 12c). `true` and `false` are
 # read as booleans in the query strings of some endpoints.
@@ -366,7 +366,10 @@ def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
     found.sort(key=lambda entry: entry[1])
-    return SearchReply(vector, tuple(Neighbour(uri, dist, similarity_score(dist, vector)) for uri, dist in found))
+    score = similarity_scorer(vector)
+    return SearchReply(
+        vector, tuple(Neighbour(uri, dist, score(dist), rank) for rank, (uri, dist) in enumerate(found, 1))
+    )
 
 
 def _member(payload: Any, key: str) -> Mapping[str, Any]:

@@ -213,7 +213,7 @@ class Ranking:
 def search_valid(
     ask: Callable[[list[int], int], Sequence[Ranking]],
     manifest: Records,
-    score: Callable[[float, Vectors], float],
+    scorer: Callable[[Vectors], Callable[[float], float]],
     queries: int,
     k: int,
     among: Among = None,
@@ -223,7 +223,7 @@ def search_valid(
     Args:
         ask: gives the nearest rows of these queries (by position), so many for each; fewer where the index has fewer.
         manifest: knows the valid ones.
-        score: of a distance and the query's vector.
+        scorer: for a query's vector, what gives a distance its score.
         queries: how many there are.
         k: items wanted for each query.
         among: only items of some categories.
@@ -243,7 +243,7 @@ def search_valid(
         rankings = ask(waiting, wide)
         rows = manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
         for position, ranking in zip(waiting, rankings, strict=True):
-            found, exhausted = _valid(ranking, rows, score), len(ranking.rows) < wide
+            found, exhausted = _valid(ranking, rows, scorer(ranking.vector)), len(ranking.rows) < wide
             if position not in chosen:
                 if len(found) < select.sees and not exhausted:
                     continue
@@ -267,12 +267,12 @@ def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:
     return max(least, min(_WIDEST_AT_ONCE, math.ceil(2 * k / share))) if share else least
 
 
-def _valid(ranking: Ranking, rows: Mapping[int, Row], score: Callable[[float, Vectors], float]) -> tuple[Found, ...]:
+def _valid(ranking: Ranking, rows: Mapping[int, Row], score: Callable[[float], float]) -> tuple[Found, ...]:
     found: dict[int, Found] = {}
     for vid, distance in ranking.rows:
         row = rows.get(vid)
         if row is not None and vid not in found and math.isfinite(distance):
-            found[vid] = Found(vid, row.uri, row.category, distance, score(distance, ranking.vector))
+            found[vid] = Found(vid, row.uri, row.category, distance, score(distance))
     return tuple(found.values())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from ddsim.client import Client
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
 from ddsim.images import Picture
 from ddsim.manifest import ItemState, Manifest
-from ddsim.results import Vectors, similarity_score
+from ddsim.results import Vectors, similarity_scorer
 from ddsim.services import ensure
 from ddsim.settings import Settings
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
@@ -148,7 +148,7 @@ class LocalBackend:
             def ask(positions: list[int], wide: int) -> list[Ranking]:
                 return [Ranking(compared[place], self._index.nearest(compared[place], wide)) for place in positions]
 
-            found = search_valid(ask, self._manifest, self._score, len(queries), k, among)
+            found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
             return [replace(hits, vector=query) for query, hits in zip(queries, found, strict=True)]
 
     def stored(self) -> int:
@@ -208,8 +208,8 @@ class LocalBackend:
                 "sends every picture again"
             )
 
-    def _score(self, distance: float, vector: Vectors) -> float:
-        return similarity_score(distance, vector) if self._metric == "l2" else min(1.0, max(0.0, 1.0 - distance))
+    def _scorer(self, vector: Vectors) -> Callable[[float], float]:
+        return similarity_scorer(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
 
     # Index and file
 

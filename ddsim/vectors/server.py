@@ -32,7 +32,7 @@ from ddsim.errors import (
 )
 from ddsim.images import Picture
 from ddsim.manifest import ItemState, Manifest, Row
-from ddsim.results import Vectors, similarity_score
+from ddsim.results import Vectors, similarity_scorer
 from ddsim.services import Ensured
 from ddsim.settings import Settings
 from ddsim.vectors.base import HOME, Among, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
@@ -302,7 +302,7 @@ class ServerBackend:
         with self._manifest.searching(self._patience.busy):
             if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
-            hits = search_valid(ask, self._manifest, similarity_score, len(pictures), k, among)
+            hits = search_valid(ask, self._manifest, similarity_scorer, len(pictures), k, among)
             short = next((hit for hit in hits if len(hit.found) < k), None)
             if short is not None:
                 self._explain(short, k)

@@ -484,7 +484,7 @@ class Rows:
 
     def search(self, k: int, among: Any = None) -> list[Hits]:
         """All queries."""
-        return search_valid(self, self.book, lambda distance, _: 1 / (1 + distance), len(self.ranked), k, among)  # type: ignore[arg-type]
+        return search_valid(self, self.book, lambda _: lambda far: 1 / (1 + far), len(self.ranked), k, among)  # type: ignore[arg-type]
 
 
 def rows_of(categories: Sequence[str | None], orders: Sequence[Sequence[int]]) -> Rows:
