@@ -223,8 +223,8 @@ class ImageSearch:
         timings: Timings,
     ) -> SearchResult:
         neighbours = tuple(
-            Neighbour(one.uri, one.distance, router.probability(one), rank, self.catalogue / one.uri)
-            for rank, one in enumerate(hits.found, 1)
+            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri)
+            for rank, (one, score) in enumerate(zip(hits.found, router.probabilities(hits.found), strict=True), 1)
         )
         return SearchResult(
             query=name,
@@ -252,15 +252,16 @@ class _Router:
         by = "neighbours" if routing.by == "none" else routing.by
         self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
 
-    def probability(self, found: Found) -> float:
-        """That an item is of the query's category; before anything was learned, how similar it is."""
+    def probabilities(self, found: Sequence[Found]) -> list[float]:
+        """That each item is of the query's category; before anything was learned, how similar it is."""
         if self._learned is None or self._learned.line is None:
-            return found.score
-        return float(self._learned.line.probability(found.distance))
+            return [one.score for one in found]
+        return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
 
     def decide(self, position: int, near: Sequence[Found], forced: tuple[str, ...] | None) -> Decision:
         """What to search for one picture, given what is nearest to it."""
-        voted = vote([(one.category, self.probability(one)) for one in near[: self._voters]])
+        voters = near[: self._voters]
+        voted = vote([(one.category, share) for one, share in zip(voters, self.probabilities(voters), strict=True)])
         return decide(self._service[position], voted, self._rules, self._sizes, forced)
 
     def nothing_similar(self, found: Sequence[Found], decision: Decision) -> str | None:
