@@ -2,14 +2,14 @@
 
 import logging
 
-from ddsim.audit import Audit
-from ddsim.calibration import Learned
-from ddsim.calls import TimeLimits
-from ddsim.catalogue import Item, scan
-from ddsim.client import Client
-from ddsim.collection import Collection, IndexOptions
-from ddsim.config import load
-from ddsim.connection import connect
+from ddsim.catalogue.folder import Item, scan
+from ddsim.config.loading import load
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.calls import TimeLimits
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply
+from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport
+from ddsim.deepdetect.wire import Capabilities, Info, ServiceInfo, ServiceSpec
 from ddsim.errors import (
     ApiError,
     BadInput,
@@ -38,14 +38,14 @@ from ddsim.errors import (
     UnknownLibrary,
     UnsafeCall,
 )
-from ddsim.images import Picture, ServerPath, Upload, Url
-from ddsim.indexing import Failure, IndexReport, Progress
-from ddsim.results import Classification, Label, Neighbour, SearchReply
-from ddsim.routing import RoutedCategory
-from ddsim.search import ImageSearch, SearchResult, Timings
-from ddsim.settings import Settings
-from ddsim.transport import Reply, Retries, Timeout, Transport
-from ddsim.wire import Capabilities, Info, ServiceInfo, ServiceSpec
+from ddsim.indexing.audit import Audit
+from ddsim.indexing.run import Failure, IndexReport, Progress
+from ddsim.pictures.encoding import Picture, ServerPath, Upload, Url
+from ddsim.routing.calibration import Learned
+from ddsim.routing.categories import RoutedCategory
+from ddsim.search.collection import Collection, IndexOptions
+from ddsim.search.connection import connect
+from ddsim.search.search import ImageSearch, SearchResult, Timings
 
 __all__ = [
     "ApiError",

@@ -229,6 +229,6 @@ def draw() -> Callable[..., Image.Image]:
 @pytest.fixture
 def as_sent() -> Callable[[Any], str]:
     """The base64 that a picture is sent as."""
-    from ddsim.images import encode
+    from ddsim.pictures.encoding import encode
 
     return lambda picture: base64.b64encode(encode(picture).data).decode()

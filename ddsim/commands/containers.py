@@ -20,10 +20,10 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.containers import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer
-from ddsim.containers import down as remove
-from ddsim.containers import status as look
-from ddsim.docker_engine import Engine, EngineError
+from ddsim.containers.container import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer
+from ddsim.containers.container import down as remove
+from ddsim.containers.container import status as look
+from ddsim.containers.engine import Engine, EngineError
 
 UP_EPILOG = """
 Examples:

@@ -24,10 +24,10 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config import load, shipped
-from ddsim.connection import connect, transport_to
+from ddsim.config.loading import load, shipped
+from ddsim.config.settings import Server, Settings
 from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, diagnose
-from ddsim.settings import Server, Settings
+from ddsim.search.connection import connect, transport_to
 
 EPILOG = """
 Examples:

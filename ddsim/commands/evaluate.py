@@ -34,15 +34,15 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config import dump
+from ddsim.config.loading import dump
 from ddsim.errors import ConfigError, ImageError
+from ddsim.evaluation.experiments import Experiment, experiments
 from ddsim.evaluation.page import render
 from ddsim.evaluation.pictures import PRODUCTS
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate
-from ddsim.experiments import Experiment, experiments
-from ddsim.images import Upload, encode
 from ddsim.metrics import Interval
+from ddsim.pictures.encoding import Upload, encode
 
 EPILOG = """
 Examples:

@@ -10,9 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.audit import Audit
-from ddsim.calibration import Learned
-from ddsim.collection import IndexOptions
+from ddsim.catalogue.plan import Change
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -30,14 +28,16 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config import load
-from ddsim.connection import connect
+from ddsim.config.loading import load
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.transport import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
-from ddsim.indexing import IndexReport, Progress
-from ddsim.plan import Change
-from ddsim.search import ImageSearch
-from ddsim.settings import Settings
-from ddsim.transport import Retries
+from ddsim.indexing.audit import Audit
+from ddsim.indexing.run import IndexReport, Progress
+from ddsim.routing.calibration import Learned
+from ddsim.search.collection import IndexOptions
+from ddsim.search.connection import connect
+from ddsim.search.search import ImageSearch
 
 EPILOG = """
 Examples:

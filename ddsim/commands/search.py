@@ -22,11 +22,11 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config import load
+from ddsim.config.loading import load
+from ddsim.deepdetect.results import Neighbour
 from ddsim.errors import ConfigError
-from ddsim.report import contact_sheet
-from ddsim.results import Neighbour
-from ddsim.search import ImageSearch, SearchResult
+from ddsim.search.search import ImageSearch, SearchResult
+from ddsim.search.sheet import contact_sheet
 
 EPILOG = """
 Examples:

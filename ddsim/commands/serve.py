@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ddsim.collection import Collection, was_indexed
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     WRONG_USE,
@@ -25,9 +24,10 @@ from ddsim.commands.common import (
     out,
     reported,
 )
-from ddsim.config import load
+from ddsim.config.loading import load
+from ddsim.config.settings import Settings
 from ddsim.errors import CapabilityError
-from ddsim.settings import Settings
+from ddsim.search.collection import Collection, was_indexed
 
 EPILOG = """
 Examples:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ddsim.client import Client
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.transport import Transport
+from ddsim.deepdetect.wire import Info
 from ddsim.doctor import conformance
 from ddsim.doctor.bench import PREFIX, Bench
 from ddsim.doctor.catalogue import check_catalogue, check_index
@@ -14,9 +17,6 @@ from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
 from ddsim.doctor.networks import Networks
 from ddsim.doctor.traps import TRAPS, Facts, Harm, Trap, facts_of, traps_of
-from ddsim.settings import Settings
-from ddsim.transport import Transport
-from ddsim.wire import Info
 
 __all__ = [
     "PREFIX",

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from types import TracebackType
 
-from ddsim.calls import Calls, TimeLimits
-from ddsim.client import Client
+from ddsim.deepdetect.calls import Calls, TimeLimits
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.transport import Retries, Transport
+from ddsim.deepdetect.wire import ServiceSpec
 from ddsim.errors import (
     ApiError,
     BadParameter,
@@ -24,8 +26,6 @@ from ddsim.errors import (
     ServerUnreachable,
     ServiceNotFound,
 )
-from ddsim.transport import Retries, Transport
-from ddsim.wire import ServiceSpec
 
 _log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Collection as Names
 from collections.abc import Sequence
 
-from ddsim.catalogue import walk
-from ddsim.collection import Collection
+from ddsim.catalogue.folder import walk
+from ddsim.catalogue.manifest import ItemState
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.results import Label
 from ddsim.doctor.checks import Check, Note
 from ddsim.errors import ConfigError
-from ddsim.manifest import ItemState
-from ddsim.results import Label
-from ddsim.settings import Settings
+from ddsim.search.collection import Collection
 from ddsim.vectors.base import HOME
 
 _NAMED = 8

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, TypeAlias, TypeVar
 
-from ddsim.client import Client
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.wire import Capabilities, Info
 from ddsim.errors import DDSimError, TransportError
-from ddsim.settings import Settings
 from ddsim.vectors.served import can_search
-from ddsim.wire import Capabilities, Info
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 _Answer = TypeVar("_Answer")

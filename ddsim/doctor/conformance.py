@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ddsim import wire
-from ddsim.calls import TimeLimits
+from ddsim.config.settings import Settings
+from ddsim.deepdetect import wire
+from ddsim.deepdetect.calls import TimeLimits
+from ddsim.deepdetect.transport import Timeout, Transport
 from ddsim.doctor import shapes
 from ddsim.doctor.bench import Bench, NoPlace
 from ddsim.doctor.expectations import STEPS, Answer, Scene, Service, Step
 from ddsim.errors import ApiError, TransportError
-from ddsim.settings import Settings
-from ddsim.transport import Timeout, Transport
 
 _SHOWN = 200
 

@@ -9,15 +9,15 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from ddsim.client import Client
+from ddsim.config.settings import Classification, Settings, Similarity
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Label
+from ddsim.deepdetect.services import differences, mark_of
+from ddsim.deepdetect.wire import ServiceInfo, ServiceSpec
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.checks import Check, Note, Stopped, milliseconds, timed
 from ddsim.errors import ApiError, BadParameter, ServerFault, ServiceNotFound
-from ddsim.images import Upload
-from ddsim.results import Label
-from ddsim.services import differences, mark_of
-from ddsim.settings import Classification, Settings, Similarity
-from ddsim.wire import ServiceInfo, ServiceSpec
+from ddsim.pictures.encoding import Upload
 
 
 @dataclass

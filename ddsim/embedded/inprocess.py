@@ -8,13 +8,13 @@ from typing import Any
 
 import orjson
 
+from ddsim.deepdetect.transport import Reply, Timeout
 from ddsim.embedded.engine import Engine
 from ddsim.errors import ServerUnreachable
-from ddsim.transport import Reply, Timeout
 
 
 class EmbeddedTransport:
-    """Carries exchanges to an engine of the same process; implements :class:`ddsim.transport.Transport`.
+    """Carries exchanges to an engine of the same process; implements :class:`ddsim.deepdetect.transport.Transport`.
 
     Time limits do not apply: a call takes as long as the engine does.
     """

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from ddsim.database import transaction
+from ddsim.catalogue.database import transaction
+from ddsim.deepdetect.results import Label, Vectors
 from ddsim.errors import ConfigError
-from ddsim.results import Label, Vectors
 
 FILE = "extracted.sqlite"
 _VERSION = 1

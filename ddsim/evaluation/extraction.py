@@ -10,16 +10,16 @@ from functools import partial
 
 import numpy as np
 
-from ddsim.client import Client
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Label, Vectors
 from ddsim.errors import DDSimError, ImageError, InvalidResponse
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.fingerprints import label_key, network_key, vector_key
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.sending import Extraction, Outcome, Work
 from ddsim.evaluation.throwaway import borrowed
-from ddsim.images import Encoded
-from ddsim.results import Label, Vectors
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Encoded
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ddsim.config.settings import Service, Settings, Similarity
 from ddsim.evaluation.pictures import hash_files
-from ddsim.settings import Service, Settings, Similarity
 
 # Raised when pictures are prepared in another way, so that other vectors come out.
 _VERSION = 1

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ddsim.calibration import learn
+from ddsim.config.settings import Routing, Settings
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import InvalidResponse
 from ddsim.evaluation.cache import Cache
+from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.fingerprints import label_key
 from ddsim.evaluation.floors import CHANCE, KEY, THUMBNAIL
 from ddsim.evaluation.pictures import Photo, some
@@ -18,10 +20,8 @@ from ddsim.evaluation.scoring import SHOWN, Router, Scores, chance, score
 from ddsim.evaluation.searching import Exact, Searcher, searcher
 from ddsim.evaluation.sending import Outcome
 from ddsim.evaluation.task import Task
-from ddsim.experiments import Experiment
-from ddsim.results import Vectors
-from ddsim.routing import Shares, by_labels
-from ddsim.settings import Routing, Settings
+from ddsim.routing.calibration import learn
+from ddsim.routing.categories import Shares, by_labels
 
 #: As an index learns: from so many items, of which the classification service names so many.
 LEARN_FROM, NAMED = 1000, 100

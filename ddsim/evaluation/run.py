@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ddsim.client import Client
-from ddsim.connection import connect
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
+from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.extraction import extract_labels, extract_vectors
 from ddsim.evaluation.fingerprints import label_key, vector_key
 from ddsim.evaluation.floors import KEY, keep_thumbnails
@@ -22,9 +23,8 @@ from ddsim.evaluation.rows import NAMED, Rows, failed
 from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.sending import Outcome, Stopped, Work
 from ddsim.evaluation.task import Task
-from ddsim.experiments import Experiment
-from ddsim.images import Upload
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Upload
+from ddsim.search.connection import connect
 from ddsim.vectors.base import Patience
 
 _SHOWN = 5
@@ -89,7 +89,7 @@ def evaluate(
     any configuration is touched.
 
     Args:
-        experiments: see :func:`ddsim.experiments.experiments`.
+        experiments: see :func:`ddsim.evaluation.experiments.experiments`.
         catalogue: the items, ``<category>/<picture>``.
         queries: likewise; None takes every item for a query for all others (leave-one-out).
         options: see there.

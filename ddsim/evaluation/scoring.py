@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.calibration import Learned
+from ddsim.deepdetect.results import Vectors
 from ddsim.evaluation.searching import Searcher
 from ddsim.evaluation.task import Block, Task
 from ddsim.metrics import (
@@ -24,8 +24,8 @@ from ddsim.metrics import (
     routing_loss,
     top_k_accuracy,
 )
-from ddsim.results import Vectors
-from ddsim.routing import Shares, combine, vote
+from ddsim.routing.calibration import Learned
+from ddsim.routing.categories import Shares, combine, vote
 
 #: So many of the nearest items are shown where configurations disagree.
 SHOWN = 10

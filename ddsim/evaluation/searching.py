@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.calibration import pairwise
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
-from ddsim.results import Vectors
-from ddsim.settings import Settings
+from ddsim.routing.calibration import pairwise
 from ddsim.vectors.flat import Metric, load_faiss
 from ddsim.vectors.transform import Recipe, Transform
 

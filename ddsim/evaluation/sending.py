@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import ItemState, Row
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
 from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TransportError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
-from ddsim.images import Encoded, encode, read_file
-from ddsim.manifest import ItemState, Row
-from ddsim.preparing import Ready, Unreadable, prepare, prepare_ahead
-from ddsim.settings import Settings
+from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.pictures.encoding import Encoded, encode, read_file
 from ddsim.vectors.base import Patience
 
 _log = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ddsim.client import Client
+from ddsim.config.settings import Service
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.services import ensure
+from ddsim.deepdetect.wire import ServiceSpec
 from ddsim.errors import DDSimError, ServiceNotFound
 from ddsim.evaluation.fingerprints import stands_alone
-from ddsim.services import ensure
-from ddsim.settings import Service
 from ddsim.vectors.base import Patience
-from ddsim.wire import ServiceSpec
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
 from ddsim.errors import ConfigError
-from ddsim.manifest import ItemState, Manifest
-from ddsim.settings import Settings
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.local import LocalBackend
 from ddsim.vectors.served import can_search

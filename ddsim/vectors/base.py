@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import Manifest, Row
+from ddsim.catalogue.records import Records
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
-from ddsim.images import Encoded, Picture
-from ddsim.manifest import Manifest, Row
-from ddsim.records import Records
-from ddsim.results import Vectors
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Encoded, Picture
 
 _log = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ class Backend(Protocol):
     It keeps index and manifest in step. A row of the index counts only where the manifest says that its vid is valid,
     so an item whose vid is no longer valid is found no more from that moment on, whatever the index still holds.
 
-    Whoever adds holds :meth:`ddsim.manifest.Manifest.writing` from before :meth:`open` to after :meth:`close`, and not
-    :meth:`ddsim.manifest.Manifest.adding`, which the backend takes as it needs it. After a ``TransportError`` of
+    Whoever adds holds :meth:`.Manifest.writing` from before :meth:`open` to after :meth:`close`, and not
+    :meth:`.Manifest.adding`, which the backend takes as it needs it. After a ``TransportError`` of
     :meth:`add` or :meth:`build` call :meth:`recover`; items whose fate is unknown are pending afterwards. After any
     other error nothing of that call counts: the same items may be given again, or put aside.
     """

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import CapabilityError
-from ddsim.results import Vectors
 
 Metric = Literal["l2", "cosine"]
 Vids = NDArray[np.int64]

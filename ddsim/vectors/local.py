@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Vectors, similarity_scorer
+from ddsim.deepdetect.services import ensure
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
-from ddsim.images import Picture
-from ddsim.manifest import ItemState, Manifest
-from ddsim.results import Vectors, similarity_scorer
-from ddsim.services import ensure
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
 from ddsim.vectors.flat import Vids, load_faiss
 from ddsim.vectors.space import Space

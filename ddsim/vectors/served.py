@@ -4,7 +4,7 @@ What has to outlive this process stands in the manifest's meta::
 
     repository     the folder of all generations, on the server, without their number
     generation     which of them, from 1
-    incarnation    of the service that holds the index, see :class:`ddsim.services.Mark`
+    incarnation    of the service that holds the index, see :class:`ddsim.deepdetect.services.Mark`
     unbuilt        whether something may have been added since the last build; written before it is
     stored_rows    how many rows this generation may hold; written before they are sent
     dimension      length of the vectors
@@ -18,15 +18,15 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import SearchReply, Vectors
+from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of
+from ddsim.deepdetect.wire import Capabilities, ServiceSpec
 from ddsim.errors import ConnectionLost, InvalidResponse, ServerFault, ServiceNotFound
-from ddsim.images import Picture
-from ddsim.manifest import ItemState, Manifest
-from ddsim.results import SearchReply, Vectors
-from ddsim.services import Ensured, differences, ensure, mark_of
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Picture
 from ddsim.vectors.base import owner_of
-from ddsim.wire import Capabilities, ServiceSpec
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,11 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
-from ddsim.client import Client
+from ddsim.catalogue.manifest import ItemState, Manifest, Row
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Vectors, similarity_scorer
+from ddsim.deepdetect.services import Ensured
 from ddsim.errors import (
     ApiError,
     CapabilityError,
@@ -30,11 +34,7 @@ from ddsim.errors import (
     TransportError,
     UnsafeCall,
 )
-from ddsim.images import Picture
-from ddsim.manifest import ItemState, Manifest, Row
-from ddsim.results import Vectors, similarity_scorer
-from ddsim.services import Ensured
-from ddsim.settings import Settings
+from ddsim.pictures.encoding import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
 from ddsim.vectors.served import GREY, Served, can_search
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import InvalidRequest
-from ddsim.results import Vectors
 from ddsim.vectors.flat import FlatIndex, Metric, Vids
 from ddsim.vectors.transform import Recipe, Transform
 from ddsim.vectors.vectorfile import Damaged, read_arrays, write_arrays

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.config.settings import Index
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import ConfigError
-from ddsim.results import Vectors
-from ddsim.settings import Index
 
 _Float64 = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.deepdetect.results import Vectors
 from ddsim.errors import ConfigError
-from ddsim.results import Vectors
 from ddsim.vectors.flat import Vids
 
 _ROWS_AT_ONCE = 4096

@@ -32,10 +32,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from ddsim.client import Client
+from ddsim.catalogue.records import ItemState
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
 from ddsim.errors import DDSimError
-from ddsim.records import ItemState
-from ddsim.settings import Settings
 from ddsim.web.answering import Answering
 from ddsim.web.answers import refused
 from ddsim.web.api import api

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ddsim import pixels
+from ddsim.pictures import pixels
 from ddsim.web.refusals import too_many_pixels
 
 MEDIA = "image/jpeg"

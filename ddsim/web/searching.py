@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ddsim.calls import TimeLimits
-from ddsim.client import Client
-from ddsim.collection import Collection
-from ddsim.connection import connect
+from ddsim.catalogue.locks import Locks
+from ddsim.catalogue.records import ItemState, Row
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.calls import TimeLimits
+from ddsim.deepdetect.client import Client
 from ddsim.errors import DDSimError, ServiceNotFound
-from ddsim.locks import Locks
-from ddsim.records import ItemState, Row
-from ddsim.search import ImageSearch
-from ddsim.settings import Settings
+from ddsim.search.collection import Collection
+from ddsim.search.connection import connect
+from ddsim.search.search import ImageSearch
 from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
 
 T = TypeVar("T")

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ddsim import wire
-from ddsim.catalogue import walk
-from ddsim.client import Client
-from ddsim.collection import Collection, IndexOptions
-from ddsim.http_transport import HttpTransport
-from ddsim.images import Upload, encode
-from ddsim.indexing import Progress
-from ddsim.plan import Change
-from ddsim.search import ImageSearch
-from ddsim.settings import Settings
-from ddsim.transport import Reply, Timeout
+from ddsim.catalogue.folder import walk
+from ddsim.catalogue.plan import Change
+from ddsim.config.settings import Settings
+from ddsim.deepdetect import wire
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.transport import Reply, Timeout
+from ddsim.indexing.run import Progress
+from ddsim.pictures.encoding import Upload, encode
+from ddsim.search.collection import Collection, IndexOptions
+from ddsim.search.search import ImageSearch
 
 _EARLY = 10_000
 
@@ -41,7 +41,7 @@ class TimedTransport:
         self.calls, self.seconds, self.server_seconds = 0, 0.0, 0.0
 
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
-        """See :meth:`ddsim.transport.Transport.exchange`."""
+        """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
         begun = time.perf_counter()
         reply = self._http.exchange(method, path, json, timeout)
         self.seconds += time.perf_counter() - begun
@@ -99,7 +99,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
 
 
 def client_of(given: argparse.Namespace, transport: TimedTransport) -> Client:
-    """As ``ddsim.connection.connect`` makes it."""
+    """As ``ddsim.search.connection.connect`` makes it."""
     settings = settings_of(given)
     limits = settings.index
     return Client(

@@ -17,9 +17,9 @@ import pytest
 from client_side import EXCHANGES, KINDS, NO_CALL, Exchange, expected, files, no_call, part, read, refusal, spec_of
 
 from ddsim import Client, Reply, Timeout
-from ddsim.calls import checked
+from ddsim.deepdetect.calls import checked
+from ddsim.deepdetect.http import HttpTransport
 from ddsim.errors import ApiError, ConnectionLost, DDSimError, InvalidResponse
-from ddsim.http_transport import HttpTransport
 
 
 def assert_refused(error: DDSimError, exchange: Exchange) -> None:

@@ -14,6 +14,9 @@ from world import TINY
 
 from ddsim import Reply, Settings, Timeout
 from ddsim import load as load_settings
+from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.transport import Transport
+from ddsim.deepdetect.wire import decode
 from ddsim.doctor import PREFIX, Conformance, conformance
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.expectations import STEPS, Answer, Scene, Step
@@ -21,9 +24,6 @@ from ddsim.doctor.shapes import itself_first
 from ddsim.doctor.traps import TRAPS
 from ddsim.embedded import WOULD_HAVE_DIED, EmbeddedServer, EmbeddedTransport, Engine
 from ddsim.errors import ConnectionLost
-from ddsim.http_transport import HttpTransport
-from ddsim.transport import Transport
-from ddsim.wire import decode
 
 IDS = [step.name for step in STEPS]
 TORCH_PROFILES = {"torch-v0.29": Answer(400, 1006), "torch-v0.28": Answer(404, 1000)}

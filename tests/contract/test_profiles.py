@@ -23,9 +23,9 @@ from world import TINY, World
 from ddsim import BadParameter, CapabilityError, Client, Reply, ServiceSpec, Timeout, UnknownLibrary
 from ddsim.__main__ import app
 from ddsim.commands import server
+from ddsim.deepdetect.services import ensure
 from ddsim.embedded import EmbeddedServer, EmbeddedTransport, Engine
 from ddsim.embedded.profile import PROFILES, profile_named
-from ddsim.services import ensure
 
 TORCH = [name for name in PROFILES if profile_named(name).torch]
 PICTURES = [IMAGES / name for name in ("chair1.jpg", "lamp1.jpg", "sofa1.jpg", "bed2.png", "odd.png")]

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from ddsim import ImageSearch, load
-from ddsim.manifest import ItemState
+from ddsim.catalogue.manifest import ItemState
 
 TINY = Path(__file__).parents[1] / "contract" / "recordings" / "models" / "tiny"
 CATEGORIES = ("bed", "chair", "lamp", "sofa", "table")

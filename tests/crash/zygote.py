@@ -25,13 +25,13 @@ from typing import Any
 # module:name of what a process can be killed before or after; os.* are reached through the writing of files.
 POINTS = {
     "index": (
-        "ddsim.manifest:Manifest.apply",
-        "ddsim.manifest:Manifest.begin",
-        "ddsim.manifest:Manifest.added",
-        "ddsim.manifest:Manifest.indexed",
-        "ddsim.manifest:Manifest.quarantine",
-        "ddsim.manifest:Manifest.requeue",
-        "ddsim.manifest:Manifest.set_meta",
+        "ddsim.catalogue.manifest:Manifest.apply",
+        "ddsim.catalogue.manifest:Manifest.begin",
+        "ddsim.catalogue.manifest:Manifest.added",
+        "ddsim.catalogue.manifest:Manifest.indexed",
+        "ddsim.catalogue.manifest:Manifest.quarantine",
+        "ddsim.catalogue.manifest:Manifest.requeue",
+        "ddsim.catalogue.manifest:Manifest.set_meta",
         "ddsim.vectors.local:write",
         "numpy:savez",
         "os:fsync",

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import pytest
 from dock import COMPOSE, Composed, Story, answers, image, put, tell_story
 
-from ddsim.docker_engine import Engine, EngineError
+from ddsim.containers.engine import Engine, EngineError
 
 HERE = Path(__file__).parent
 CONTRACT = HERE.parent / "contract"

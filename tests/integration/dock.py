@@ -17,11 +17,11 @@ from typing import Any
 from urllib.request import urlopen
 
 import yaml
-from rooms import picture
+from shop import picture
 
 from ddsim import Client, DDSimError, ImageSearch, ServiceNotFound, load
-from ddsim.containers import IMAGE
-from ddsim.docker_engine import Engine
+from ddsim.containers.container import IMAGE
+from ddsim.containers.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

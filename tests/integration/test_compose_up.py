@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dock import Composed, Story, answers, kill_server, run_in, tell_story, until
-from rooms import picture
+from shop import picture
 
 from ddsim import Client, DDSimError, ServiceSpec, load
-from ddsim.containers import status
-from ddsim.indexing import Progress
+from ddsim.containers.container import status
+from ddsim.indexing.run import Progress
 
 
 def test_what_is_up(composed: Composed) -> None:

@@ -12,8 +12,8 @@ from dock import Composed, answers, image, run_in, tell_story
 from terminal import error, run
 
 from ddsim import Client
-from ddsim.containers import DeepDetectContainer, status
-from ddsim.docker_engine import Engine, EngineError
+from ddsim.containers.container import DeepDetectContainer, status
+from ddsim.containers.engine import Engine, EngineError
 
 
 @pytest.fixture

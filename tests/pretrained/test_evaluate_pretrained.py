@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ddsim.evaluation.experiments import experiments
 from ddsim.evaluation.results import Evaluation
 from ddsim.evaluation.run import Options, evaluate
-from ddsim.experiments import experiments
 
 SHARED = Path(__file__).parents[3] / "shared"
 MODEL = SHARED / "models" / "squeezenet_v1.1"

@@ -14,7 +14,7 @@ import pytest
 from homes import HOMES, Blow, Home, Killed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rooms import Sent, lost_reply, once, picture
+from shop import Sent, lost_reply, once, picture
 
 from ddsim import (
     BadInput,
@@ -26,9 +26,9 @@ from ddsim import (
     ServerUnreachable,
     TransportError,
 )
-from ddsim.database import Database
+from ddsim.catalogue.database import Database
+from ddsim.catalogue.manifest import ItemState
 from ddsim.errors import IndexBusy, ManifestBusy
-from ddsim.manifest import ItemState
 from ddsim.vectors import Patience
 
 

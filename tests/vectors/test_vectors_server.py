@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from homes import Blow, Home, Killed
-from rooms import Sent, lost_reply, once, picture, plain, refusal
+from shop import Sent, lost_reply, once, picture, plain, refusal
 
 from ddsim import (
     CapabilityError,
@@ -27,9 +27,9 @@ from ddsim import (
     ServiceSpec,
     TransportError,
 )
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.deepdetect.services import ensure, mark_of
 from ddsim.errors import IndexBusy
-from ddsim.manifest import ItemState, Manifest
-from ddsim.services import ensure, mark_of
 from ddsim.vectors import Backend, Prepared, ServerBackend, served
 
 
@@ -686,7 +686,7 @@ def test_it_stands_in_the_log_when_the_service_is_created_anew(home: Home, caplo
     """Replacing a service of ours is nothing to worry about, and nothing to hide."""
     home.index()
     home.shop.configure(network={**_network(home), "nclasses": 6})
-    with caplog.at_level(logging.INFO, "ddsim.services"):
+    with caplog.at_level(logging.INFO, "ddsim.deepdetect.services"):
         home.index()
     assert "created anew, as it differs in nclasses" in caplog.text
 

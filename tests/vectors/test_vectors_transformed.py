@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from homes import Home, Killed
-from rooms import picture
+from shop import picture
 
 from ddsim import ConfigError, load
-from ddsim.calibration import pairwise
-from ddsim.manifest import ItemState, Manifest
-from ddsim.results import Vectors
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.deepdetect.results import Vectors
+from ddsim.routing.calibration import pairwise
 from ddsim.vectors import LocalBackend, space
 from ddsim.vectors.transform import Recipe, Transform
 from ddsim.vectors.vectorfile import read, write_arrays

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from rooms import Shop, plain
+from shop import Shop, plain
 from starlette.testclient import TestClient
 from webshop import ADDRESS, Served, app_of, stocked
 

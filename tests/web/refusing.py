@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rooms import Shop
+from shop import Shop
 
 HEADERS = {
     "x-content-type-options": "nosniff",

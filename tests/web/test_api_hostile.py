@@ -18,7 +18,7 @@ import anyio
 import pytest
 from PIL import Image
 from refusing import assert_refused
-from rooms import Shop, picture
+from shop import Shop, picture
 from starlette.testclient import TestClient
 from webshop import NASTY, Served, app_of
 

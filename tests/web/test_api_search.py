@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from rooms import Shop, picture
+from shop import Shop, picture
 from starlette.testclient import TestClient
 
 from ddsim.web.limits import Limits

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from rooms import Shop
+from shop import Shop
 from typer.testing import CliRunner, Result
 
 import ddsim.commands.serve as command
 from ddsim.commands.serve import EPILOG, serve
-from ddsim.config import write_shipped
+from ddsim.config.loading import write_shipped
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "import typer; from ddsim.commands.serve import serve; typer.run(serve)"

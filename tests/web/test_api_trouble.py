@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from refusing import assert_refused
-from rooms import Sent, Shop, Tap, refusal
+from shop import Sent, Shop, Tap, refusal
 from starlette.testclient import TestClient
 from webshop import app_of
 

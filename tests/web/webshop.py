@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
-from rooms import Shop
+from shop import Shop
 
 from ddsim.web.app import create_app
 from ddsim.web.limits import Limits

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
-from rooms import Shop
+from shop import Shop
 from tabs import Tab
 
 from ddsim import ImageSearch, load

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import orjson
 import pytest
-from rooms import Shop
+from shop import Shop
 from tabs import Tab, error
 
 from ddsim import ServerUnreachable

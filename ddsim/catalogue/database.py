@@ -1,0 +1,228 @@
+"""The SQLite file of a manifest: opened safely, its errors in ddsim's words, its transactions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from ddsim.catalogue.locks import busy
+from ddsim.errors import ConfigError, InvalidRequest
+
+FILE = "manifest.sqlite"
+_APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
+_VERSION = 1
+_WAIT_S = 10.0
+
+
+def _counting(name: str, event: str, *sides: Literal["new", "old"]) -> str:
+    """A trigger that keeps the tally: counting a large catalogue after every batch would take longer than the batch."""
+    steps = []
+    for side in sides:
+        place, sign = f"{side}.category, {side}.state", "+" if side == "new" else "-"
+        steps.append(f"INSERT OR IGNORE INTO tally VALUES ({place}, 0)")  # noqa: S608  nothing but the words below
+        steps.append(f"UPDATE tally SET items = items {sign} 1 WHERE (category, state) = ({place})")  # noqa: S608
+    return f"CREATE TRIGGER items_{name} AFTER {event} ON items BEGIN {'; '.join(steps)}; END"
+
+
+# Names are kept as bytes (see pack), whose order is that of the code points, as Python sorts text.
+_SCHEMA = f"""
+CREATE TABLE about (identity TEXT NOT NULL, last_vid INTEGER NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    uri BLOB PRIMARY KEY,
+    category BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sending', 'added', 'indexed', 'quarantined')),
+    error TEXT,
+    tries INTEGER NOT NULL,
+    changed REAL NOT NULL,
+    vid INTEGER,
+    CHECK ((vid IS NULL) = (state IN ('pending', 'quarantined')))
+) WITHOUT ROWID;
+CREATE INDEX items_state ON items (state);
+CREATE INDEX items_category ON items (category, state);
+CREATE UNIQUE INDEX items_vid ON items (vid) WHERE vid IS NOT NULL;
+CREATE TABLE tally (
+    category BLOB, state TEXT, items INTEGER NOT NULL, PRIMARY KEY (category, state)
+) WITHOUT ROWID;
+{_counting("entered", "INSERT", "new")};
+{_counting("left", "DELETE", "old")};
+{_counting("moved", "UPDATE OF category, state", "new", "old")};
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {_VERSION};
+"""
+
+
+def pack(text: str) -> bytes:
+    """A name as it is stored; file names may hold bytes that are no Unicode, which SQLite's text cannot."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpack(stored: bytes) -> str:
+    """The name behind :func:`pack`."""
+    return stored.decode("utf-8", "surrogatepass")
+
+
+def fit(number: int) -> int:
+    """A size or time as SQLite holds it, in 64 bits: some file systems know times past the year 2262."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
+class Database:
+    """One manifest file.
+
+    Every method may be called from any thread; ``connection`` is used with ``lock`` held.
+
+    Durability: a commit survives the end of the process in any case, ``kill -9`` included, for its bytes are with the
+    operating system. A power cut may undo the last commits unless they are synchronised with the disk, which costs
+    milliseconds. The manifest then is an older one, and true to the index still, under one condition: no vid that was
+    given out is given out again, or a stale row of the index would pass for a valid one. So the steps of every batch
+    are not synchronised, but the reservation of the vids they use is (:meth:`.Manifest.begin`), and so is
+    whatever happens once a run.
+
+    Attributes:
+        path: the file.
+        lock: guards ``connection``.
+        connection: for short statements; what takes long opens its own with :meth:`connect`.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
+        self.path = folder / FILE
+        self.lock = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{folder}: the state folder cannot be made: {error.strerror or error}") from error
+        self._closed = False
+        self.connection = self.connect()
+        try:
+            with self.translated():
+                self._prepare(json.dumps(identity, sort_keys=True, default=str))
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection of the caller's own, to be closed by it; statements commit by themselves."""
+        if self._closed:
+            raise InvalidRequest(f"{self.path}: the manifest is closed")
+        with self.translated():
+            connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                # Otherwise the log keeps the size of the largest transaction ever.
+                connection.execute(f"PRAGMA journal_size_limit = {2**24}")
+                # Temporary tables are as large as the catalogue: on disk, past some megabytes of cache.
+                connection.execute("PRAGMA temp_store = FILE")
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def close(self) -> None:
+        """Close the shared connection; a second time does nothing."""
+        with self.lock:
+            self._closed = True
+            self.connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The shared connection for a short query."""
+        with self.lock, self.translated():
+            yield self.connection
+
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """The shared connection in a transaction, undone when the block raises.
+
+        Args:
+            durable: whether the commit has to survive a power cut.
+        """
+        with self.lock, self.translated():
+            # The setting cannot be changed inside a transaction, and a second block inside the first is never opened.
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            with transaction(self.connection):
+                yield self.connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns what SQLite raises into ddsim's errors."""
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            raise InvalidRequest(f"{self.path}: the manifest is closed, or used wrongly ({error})") from error
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):  # the code is an attribute from Python 3.11 on only
+                raise busy(self.path.parent) from error
+            raise ConfigError(
+                f"{self.path}: the manifest cannot be used: {error}; "
+                "see to free space and rights there and in the folder for temporary files"
+            ) from error
+        except sqlite3.Error as error:
+            raise self._corrupt(str(error)) from error
+
+    def _corrupt(self, reason: str) -> ConfigError:
+        return ConfigError(
+            f"{self.path}: not a manifest that can be read ({reason}). Restore it from a backup, or delete the folder "
+            f"{self.path.parent} and index again: that sends every picture of the catalogue once more; no picture is "
+            "lost"
+        )
+
+    def _prepare(self, identity: str) -> None:
+        if self._pragma("user_version") == 0:
+            self._create(identity)
+        found = self._pragma("user_version")
+        if self._pragma("application_id") != _APPLICATION:
+            raise self._corrupt("it is some other program's file")
+        if found > _VERSION:
+            raise ConfigError(
+                f"{self.path}: written by a newer ddsim (layout {found}, this one knows up to {_VERSION}): "
+                "update ddsim, or give another state folder"
+            )
+        (stored,) = self.connection.execute("SELECT identity FROM about").fetchone()
+        if stored != identity:
+            raise ConfigError(
+                f"{self.path}: belongs to another catalogue or configuration ({_difference(stored, identity)}); "
+                f"was the folder copied or renamed? Move it away, or delete it to index again"
+            )
+
+    def _create(self, identity: str) -> None:
+        with transaction(self.connection):
+            if self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return  # somebody else was faster, or it is no manifest
+            for statement in _SCHEMA.split(";\n"):
+                self.connection.execute(statement)
+            self.connection.execute("INSERT INTO about VALUES (?, ?)", (identity, 0))
+
+    def _pragma(self, name: str) -> int:
+        return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing: commits at the end, undoes everything when the block raises."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # not where it never began, or a full disk has undone it
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _difference(stored: str, identity: str) -> str:
+    try:
+        old, new = json.loads(stored), json.loads(identity)
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        return "; ".join(f"{key}: stored {old.get(key)!r}, now {new.get(key)!r}" for key in keys)
+    except (ValueError, AttributeError):
+        return "its identity cannot be read"

@@ -1,0 +1,206 @@
+# ruff: noqa: S608  statements are put together of constants; values are bound
+"""What an indexing run has to do: a catalogue's folder compared with its manifest.
+
+A plan is made in temporary tables of SQLite, on disk, so that its memory does not grow with the catalogue.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+
+from ddsim.catalogue.database import Database, fit, pack, transaction, unpack
+from ddsim.catalogue.folder import Entry
+from ddsim.errors import ImageError
+
+_PAGE = 500
+_TABLE = """
+CREATE TEMP TABLE plan (
+    uri BLOB PRIMARY KEY,
+    category BLOB NOT NULL,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    change TEXT,
+    sha256 TEXT
+) WITHOUT ROWID
+"""
+_ENTER = "INSERT OR REPLACE INTO plan (uri, category, path, size, mtime_ns) VALUES (?, ?, ?, ?, ?)"
+# Size and time decide where they are the same. Otherwise the content does, but for what is sent anyway (waiting) and
+# what has no content to compare; NULL stands for "look at the content".
+_COMPARE = """
+UPDATE plan SET change = coalesce((
+    SELECT CASE
+        WHEN items.state IN ('pending', 'sending') THEN 'waiting'
+        WHEN items.size = plan.size AND items.mtime_ns = plan.mtime_ns
+            THEN CASE items.state WHEN 'quarantined' THEN 'failed' ELSE 'unchanged' END
+        WHEN items.sha256 IS NULL OR plan.size < 0 THEN 'changed'
+        ELSE 'unknown'
+    END
+    FROM main.items WHERE items.uri = plan.uri
+), 'new')
+"""
+_UNKNOWN = """
+SELECT plan.uri, plan.path, items.sha256, items.state FROM plan CROSS JOIN main.items USING (uri)
+WHERE plan.change = 'unknown' AND plan.uri > ? ORDER BY plan.uri LIMIT ?
+"""
+_VANISHED = """
+INSERT INTO plan SELECT uri, category, x'', size, mtime_ns, 'vanished', NULL FROM main.items
+WHERE NOT EXISTS (SELECT 1 FROM plan WHERE plan.uri = items.uri)
+"""
+_MOVED = "(items.size, items.mtime_ns) <> (SELECT size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
+_THOSE = "items.uri IN (SELECT uri FROM plan WHERE change = '{}')"
+_RESENT = f"({_THOSE.format('changed')} OR {_THOSE.format('waiting')} AND {_MOVED})"
+_FREED = f"SELECT vid FROM main.items WHERE vid IS NOT NULL AND ({_THOSE.format('vanished')} OR {_RESENT})"
+_AS_FOUND = "(SELECT size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
+_APPLY = [
+    f"DELETE FROM main.items WHERE {_THOSE.format('vanished')}",
+    f"""
+    UPDATE main.items SET state = 'pending', vid = NULL, error = NULL, tries = 0, changed = :now,
+        sha256 = (SELECT sha256 FROM plan WHERE plan.uri = items.uri), (size, mtime_ns) = {_AS_FOUND}
+    WHERE {_RESENT}
+    """,
+    f"""
+    UPDATE main.items SET (size, mtime_ns) = {_AS_FOUND}
+    WHERE ({_THOSE.format("touched")} OR {_THOSE.format("failed")}) AND {_MOVED}
+    """,
+    """
+    INSERT OR IGNORE INTO main.items
+    SELECT uri, category, size, mtime_ns, NULL, 'pending', NULL, 0, :now, NULL FROM plan WHERE change = 'new'
+    """,
+]
+_RETRY = f"""
+UPDATE main.items SET state = 'pending', changed = :now WHERE state = 'quarantined' AND {_THOSE.format("failed")}
+"""
+
+
+class Change(str, Enum):
+    """What became of an item since the last run."""
+
+    NEW = "new"
+    """Not in the manifest."""
+    CHANGED = "changed"
+    """Its content is another one, or cannot be read any more."""
+    TOUCHED = "touched"
+    """Size or time differ, the content does not: nothing is sent."""
+    UNCHANGED = "unchanged"
+    """In the index as it is, or sent and not built."""
+    WAITING = "waiting"
+    """Left to do by an earlier run."""
+    FAILED = "failed"
+    """In quarantine, and the same file as then: skipped unless failed ones are retried."""
+    VANISHED = "vanished"
+    """In the manifest, and no longer in the folder."""
+
+
+class Plan:
+    """What a run has to do. A context manager; holds temporary files until closed.
+
+    Attributes:
+        counts: items by what became of them; every :class:`Change` is in it.
+        retry_failed: whether items in quarantine are tried again.
+    """
+
+    def __init__(self, database: Database, *, retry_failed: bool) -> None:
+        self.retry_failed = retry_failed
+        self.counts: dict[Change, int] = dict.fromkeys(Change, 0)
+        self._database = database
+        self._connection = database.connect()
+        self._applied = False
+        self._close = weakref.finalize(self, self._connection.close)
+
+    @property
+    def total(self) -> int:
+        """Items in the folder."""
+        return sum(self.counts.values()) - self.counts[Change.VANISHED]
+
+    @property
+    def to_send(self) -> int:
+        """Items that a run would send."""
+        failed = self.counts[Change.FAILED] if self.retry_failed else 0
+        return self.counts[Change.NEW] + self.counts[Change.CHANGED] + self.counts[Change.WAITING] + failed
+
+    def uris(self, change: Change) -> Iterator[str]:
+        """The items that this became of, in order; also after the plan was applied.
+
+        Raises:
+            InvalidRequest: the plan is closed.
+        """
+        last = b""
+        while page := self._query(
+            "SELECT uri FROM plan WHERE change = ? AND uri > ? ORDER BY uri LIMIT ?", change, last
+        ):
+            yield from map(unpack, page)
+            last = page[-1]
+
+    def close(self) -> None:
+        """Let go of the temporary files."""
+        self._close()
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fill(self, entries: Iterable[Entry], hash_file: Callable[[Path], str]) -> None:
+        """Compare; called once, by :meth:`ddsim.catalogue.manifest.Manifest.plan`."""
+        db = self._connection
+        with self._database.translated():
+            db.execute(_TABLE)
+            db.execute("BEGIN")
+            db.executemany(_ENTER, map(_row, entries))
+            db.execute("COMMIT")
+            db.execute(_COMPARE)
+            self._look_inside(hash_file)
+            db.execute(_VANISHED)
+            found = db.execute("SELECT change, count(*) FROM plan GROUP BY change")
+            self.counts.update({Change(change): count for change, count in found})
+
+    def apply(self) -> list[int]:
+        """Carry it out; called by :meth:`ddsim.catalogue.manifest.Manifest.apply`, which says more."""
+        if self._applied:
+            return []
+        now = {"now": time.time()}
+        with self._database.translated(), transaction(self._connection):
+            freed = [vid for (vid,) in self._connection.execute(_FREED)]
+            for statement in _APPLY:
+                self._connection.execute(statement, now)
+            if self.retry_failed:
+                self._connection.execute(_RETRY, now)
+        self._applied = True
+        return freed
+
+    def _look_inside(self, hash_file: Callable[[Path], str]) -> None:
+        """Tell the touched from the changed by their content."""
+        last = b""
+        while page := self._connection.execute(_UNKNOWN, (last, _PAGE)).fetchall():
+            found = []
+            for uri, path, known, state in page:
+                sha256 = _content(hash_file, Path(unpack(path)))
+                same = Change.FAILED if state == "quarantined" else Change.TOUCHED
+                found.append(((same if sha256 == known else Change.CHANGED).value, sha256, uri))
+            self._connection.executemany("UPDATE plan SET change = ?, sha256 = ? WHERE uri = ?", found)
+            last = page[-1][0]
+
+    def _query(self, sql: str, change: Change, last: bytes) -> list[bytes]:
+        with self._database.translated():
+            return [uri for (uri,) in self._connection.execute(sql, (change.value, last, _PAGE))]
+
+
+def _row(entry: Entry) -> tuple[bytes, bytes, bytes, int, int]:
+    return pack(entry.uri), pack(entry.category), pack(str(entry.path)), fit(entry.size), fit(entry.mtime_ns)
+
+
+def _content(hash_file: Callable[[Path], str], path: Path) -> str | None:
+    try:
+        return hash_file(path)
+    except (OSError, ImageError):
+        # As changed as can be: whoever opens it to send it will meet the reason and report it.
+        return None

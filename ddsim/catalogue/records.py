@@ -1,0 +1,198 @@
+"""What a manifest knows: its items one by one, in pages and in numbers."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby, islice
+from typing import Any
+
+from ddsim.catalogue.database import Database, pack, unpack
+
+_CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
+
+
+class ItemState(str, Enum):
+    """How far an item is."""
+
+    PENDING = "pending"
+    """To be sent."""
+    SENDING = "sending"
+    """Being sent, or was when a run ended: whether the index holds it is unknown."""
+    ADDED = "added"
+    """The index took it and does not find it yet: it has to be built."""
+    INDEXED = "indexed"
+    """Found by searches."""
+    QUARANTINED = "quarantined"
+    """Cannot be indexed; left alone until it changes or failed ones are retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One item as the manifest knows it.
+
+    Attributes:
+        uri, category: as in :class:`ddsim.catalogue.folder.Item`.
+        size, mtime_ns: of the file when it was last compared or read; see :class:`ddsim.catalogue.folder.Entry`.
+        sha256: of the file's content, None until it was read.
+        state: how far it is.
+        error: why it is in quarantine, or was before it got pending.
+        tries: how often it failed with this content.
+        changed: when the state last changed, in seconds since 1970.
+        vid: its number in the index; None while pending or in quarantine.
+    """
+
+    uri: str
+    category: str
+    size: int
+    mtime_ns: int
+    sha256: str | None
+    state: ItemState
+    error: str | None
+    tries: int
+    changed: float
+    vid: int | None
+
+
+class Records:
+    """Questions to a manifest; none of them changes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def resolve(self, vids: Iterable[int]) -> dict[int, Row]:
+        """The items behind numbers of the index.
+
+        Args:
+            vids: any numbers.
+
+        Returns:
+            The valid ones alone: of items that are indexed or added, under the number they have now.
+        """
+        wanted = iter({int(vid) for vid in vids if is_vid(vid)})  # numpy's integers too
+        rows: dict[int, Row] = {}
+        while chunk := list(islice(wanted, _CHUNK)):
+            marks = ", ".join("?" * len(chunk))
+            with self._database.reading() as db:
+                found = db.execute(f"SELECT * FROM items WHERE vid IN ({marks})", chunk).fetchall()  # noqa: S608
+            rows.update((row.vid, row) for row in map(_row, found) if row.vid and row.state is not ItemState.SENDING)
+        return rows
+
+    def get(self, uri: str) -> Row | None:
+        """One item, None where there is none of that name."""
+        with self._database.reading() as db:
+            found = db.execute("SELECT * FROM items WHERE uri = ?", (pack(uri),)).fetchone()
+        return _row(found) if found else None
+
+    def rows(
+        self, state: ItemState | None = None, category: str | None = None, after: str = "", limit: int = 500
+    ) -> list[Row]:
+        """A page of items, sorted by uri.
+
+        Args:
+            state: only items in it.
+            category: only items of it.
+            after: the last uri of the page before.
+            limit: how many at most.
+        """
+        wanted: dict[str, object] = {"uri > ?": pack(after)}
+        if state is not None:
+            wanted["state = ?"] = state.value
+        if category is not None:
+            # The plus keeps SQLite from an index that it would have to sort for every page.
+            wanted["category = ?" if state else "+category = ?"] = pack(category)
+        with self._database.reading() as db:
+            found = db.execute(
+                f"SELECT * FROM items WHERE {' AND '.join(wanted)} ORDER BY uri LIMIT ?",  # noqa: S608  the keys above
+                (*wanted.values(), limit),
+            ).fetchall()
+        return [_row(record) for record in found]
+
+    def counts(self) -> dict[ItemState, int]:
+        """How many items are in each state; every state is in it."""
+        with self._database.reading() as db:
+            found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state").fetchall()
+        return dict.fromkeys(ItemState, 0) | {ItemState(state): count for state, count in found}
+
+    def categories(self) -> dict[str, int]:
+        """How many indexed items each category has, sorted by name; categories without any are left out."""
+        with self._database.reading() as db:
+            found = db.execute(
+                "SELECT category, items FROM tally WHERE state = 'indexed' AND items > 0 ORDER BY category"
+            ).fetchall()
+        return {unpack(category): count for category, count in found}
+
+    def vids(self) -> Iterator[int]:
+        """All valid numbers, ascending."""
+        for (vid,) in self._stream("SELECT vid FROM items WHERE vid IS NOT NULL AND state <> 'sending' ORDER BY vid"):
+            yield vid
+
+    def twins(self) -> Iterator[list[str]]:
+        """Items in the index that have the same content, the uris of a group sorted."""
+        records = self._stream(
+            "SELECT sha256, uri FROM items WHERE state IN ('added', 'indexed') AND sha256 IN (SELECT sha256 FROM items "
+            "WHERE state IN ('added', 'indexed') GROUP BY sha256 HAVING count(*) > 1) ORDER BY sha256, uri"
+        )
+        for _, group in groupby(records, key=lambda record: record[0]):
+            yield [unpack(uri) for _, uri in group]
+
+    def sample(self, n: int, seed: int) -> list[Row]:
+        """Some indexed items by chance, each category in proportion and with one at least.
+
+        Args:
+            n: how many; fewer than categories gives one each of so many categories.
+            seed: the same manifest and seed give the same items.
+
+        Returns:
+            Sorted by uri; all indexed items where there are not more than ``n``.
+        """
+        chance = random.Random(seed)  # noqa: S311  a sample, no secret
+        sizes = self.categories()
+        rows: list[Row] = []
+        for category, quota in _quotas(sizes, n, chance).items():
+            chosen = set(chance.sample(range(sizes[category]), quota))
+            records = self._stream(
+                "SELECT * FROM items WHERE category = ? AND state = 'indexed' ORDER BY uri", (pack(category),)
+            )
+            rows += [_row(record) for position, record in enumerate(records) if position in chosen]
+        return sorted(rows, key=lambda row: row.uri)
+
+    def get_meta(self, key: str) -> Any:
+        """A fact that was stored under this key, None where there is none."""
+        with self._database.reading() as db:
+            found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def _stream(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Many rows through a connection of their own, which sees the manifest as it is at the beginning."""
+        with closing(self._database.connect()) as db, self._database.translated():
+            yield from db.execute(sql, values)
+
+
+def is_vid(number: int) -> bool:
+    """Whether this can be a vid at all; numbers come from other programs, and SQLite raises for larger ones."""
+    return 0 < number < 2**63
+
+
+def _row(record: tuple[Any, ...]) -> Row:
+    uri, category, size, mtime_ns, sha256, state, error, tries, changed, vid = record
+    return Row(unpack(uri), unpack(category), size, mtime_ns, sha256, ItemState(state), error, tries, changed, vid)
+
+
+def _quotas(sizes: Mapping[str, int], n: int, chance: random.Random) -> dict[str, int]:
+    """How many of each category to take: one at least, and what is left in proportion by largest remainders."""
+    total, left = sum(sizes.values()), n - len(sizes)
+    if n >= total:
+        return dict(sizes)
+    if left <= 0:
+        return dict.fromkeys(chance.sample(sorted(sizes), max(n, 0)), 1)
+    shares = {category: left * (size - 1) / (total - len(sizes)) for category, size in sizes.items()}
+    quotas = {category: 1 + int(share) for category, share in shares.items()}
+    largest = sorted(shares, key=lambda category: int(shares[category]) - shares[category])
+    for category in largest[: n - sum(quotas.values())]:
+        quotas[category] += 1
+    return quotas

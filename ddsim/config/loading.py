@@ -1,0 +1,236 @@
+"""Configuration files: YAML -> :class:`Settings`, one file for one way to search, and back.
+
+Whatever is wrong with a file is a :class:`~ddsim.errors.ConfigError` with a line for each problem: file, line, key,
+what stands there and what was expected.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ddsim.config.problems import config_error, described, fields, problems_in
+from ddsim.config.settings import Network, Settings
+from ddsim.config.values import Categories, Origin
+from ddsim.config.yamlfile import Document, Key, Problem, parse
+from ddsim.errors import ConfigError
+
+__all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "settle", "shipped", "write_shipped"]
+
+#: The key of a file that describes several configurations; :mod:`ddsim.evaluation.experiments` reads those.
+MATRIX = "matrix"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_EMBEDDED: dict[str, Any] = {"url": None}
+
+
+def load(path: str | os.PathLike[str]) -> Settings:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is wrong; the message has a line for each problem.
+    """
+    file = Path(path)
+    document = read(file)
+    if MATRIX in document.data:
+        several = "this file describes several configurations: `ddsim evaluate` compares them and writes out the best"
+        raise config_error(file, document, [Problem((MATRIX,), several)])
+    return settle(document.data, file, document)
+
+
+def read(file: Path) -> Document:
+    """A configuration file as it stands there.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no mapping.
+    """
+    document = _parsed(file)
+    if not isinstance(document.data, dict):
+        found = "is empty" if document.data is None else "holds no mapping (key: value)"
+        raise ConfigError(f"{file}: {found}; `ddsim config init` writes commented configurations to begin with")
+    return document
+
+
+def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
+    """Make settings of a file's content.
+
+    Args:
+        raw: the content, or one made of it; it is changed.
+        file: whence the settings have their name, and where relative paths begin.
+        document: knows lines and spelling.
+
+    Raises:
+        ConfigError: the content is wrong; the message has a line for each problem.
+    """
+    inherited = _complete(raw, file.stem)
+    origin = Origin(Path(os.path.abspath(file)).parent, embedded=raw["server"] == _EMBEDDED)
+    problems = document.problems + _read_categories(raw, origin.folder)
+    # On its own too: what both services override would go unchecked otherwise.
+    problems += problems_in(Network, raw.pop("network"), origin, document, ("network",))
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(raw, context=origin)
+    except ValidationError as error:
+        problems += described(error, document, inherited)
+    if problems or settings is None:
+        raise config_error(file, document, problems)
+    return settings
+
+
+def dump(settings: Settings) -> str:
+    """The settings as YAML with nothing left to defaults; loading it gives equal settings, from any folder."""
+    return yaml.dump(_escaped(plain(settings)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def plain(settings: Settings) -> dict[str, Any]:
+    """The settings as a file would hold them, with nothing left to defaults; :func:`settle` makes them of it again."""
+    raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
+    raw["server"] = "embedded" if settings.server.embedded else {"url": settings.server.url}
+    for part in ("classification", "similarity"):
+        if part in raw:
+            raw[part] = {"service": raw[part].pop("service"), **raw[part]}
+    return raw
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text with line breaks beyond ASCII in it, which YAML would fold into spaces."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    breaks = any(char in text for char in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if breaks else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def shipped() -> dict[str, Path]:
+    """The commented configurations that come with ddsim: file name -> path."""
+    return {path.name: path for path in sorted(_shipped_folder().glob("*.yaml"))}
+
+
+def write_shipped(folder: Path, overwrite: bool = False) -> list[Path]:
+    """Copy the commented configurations, and the files they use, into a folder, which is made if need be.
+
+    Args:
+        folder: where to.
+        overwrite: whether files that are there already are replaced; otherwise they are left alone.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ConfigError: the folder cannot be written, or this installation has no configurations.
+    """
+    source = _shipped_folder()
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise ConfigError(f"{source}: the commented configurations are missing; install ddsim again")
+    written = []
+    try:
+        for path in files:
+            content, target = path.read_bytes(), folder / path.relative_to(source)
+            if overwrite or not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+                written.append(target)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+    return written
+
+
+def _shipped_folder() -> Path:
+    # A wheel carries them inside the package; in a checkout they stand beside it.
+    inside = _PACKAGE / "_configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
+
+
+def _parsed(file: Path) -> Document:
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError as error:
+        hint = "; it comes with ddsim: `ddsim config init` writes it" if file.name in shipped() else ""
+        raise ConfigError(f"{file}: no such file{hint}") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{file}: cannot be read: {reason}") from error
+    document = parse(content, {**os.environ, "DDSIM_MODELS": str(_PACKAGE / "embedded" / "models")})
+    # Nothing more can be said about a file that is no YAML, and nothing right about paths on a server unknown.
+    if any(problem.key[:1] in ((), ("server",)) for problem in document.problems):
+        raise config_error(file, document, document.problems)
+    return document
+
+
+def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
+    """Fill in the defaults that follow from other settings; return which service keys come from ``network``."""
+    for section in ("server", "network", "similarity", "index", "routing", "upload", "categories"):
+        # A section whose keys are all commented out reads as nothing.
+        raw[section] = {} if raw.get(section) is None else raw[section]
+    if "classification" in raw and raw["classification"] is None:
+        raw["classification"] = {}
+    if isinstance(raw["server"], str):
+        raw["server"] = dict(_EMBEDDED) if raw["server"] == "embedded" else {"url": raw["server"]}
+    elif raw["server"] == _EMBEDDED:
+        # A key with nothing behind it must not pass for the word that says so.
+        raw["server"] = {"url": ""}
+    for key, default in (("name", name_of(stem)), ("catalogue", "catalogue"), ("state", ".ddsim")):
+        raw.setdefault(key, default)
+    inherited: dict[Key, Key] = {}
+    for section, purpose in (("classification", "classes"), ("similarity", "similar")):
+        part = raw.get(section)
+        if isinstance(part, dict):
+            if isinstance(raw["network"], dict):
+                inherited |= _inherit(section, part, raw["network"])
+            _complete_service(part, purpose, raw)
+    if isinstance(raw["index"], dict) and isinstance(raw["similarity"], dict):
+        raw["index"].setdefault("backend", "local" if raw["similarity"].get("mllib") == "torch" else "server")
+    return inherited
+
+
+def _inherit(section: str, part: dict[str, Any], network: dict[str, Any]) -> dict[Key, Key]:
+    keys = [key for key in fields(Network) if key not in part and (key in network or key != "repository")]
+    part.update({key: network[key] for key in keys if key in network})
+    return {(section, key): ("network", key) for key in keys}
+
+
+def _complete_service(part: dict[str, Any], purpose: str, raw: dict[str, Any]) -> None:
+    name = name_of(str(raw["name"]))
+    files_named = bool((part.get("def") or part.get("template")) and part.get("weights"))
+    part.setdefault("service", f"{name}-{purpose}")
+    part.setdefault("create_repository", files_named)
+    if raw["server"] == _EMBEDDED and files_named and isinstance(raw["state"], str):
+        # Only here does the server see ddsim's own folders.
+        part.setdefault("repository", f"{raw['state']}/{name}/{purpose}")
+
+
+def name_of(stem: str) -> str:
+    """Some text as a name for settings."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-._")[:100] or "search"
+
+
+def _read_categories(raw: dict[str, Any], folder: Path) -> list[Problem]:
+    """Put the content of a categories file in the place of its name; return what is wrong with it."""
+    if not isinstance(raw["categories"], str):
+        return []
+    file = folder / os.path.expanduser(raw["categories"])
+    raw["categories"] = {}
+    try:
+        document = _parsed(file)
+        if problems := document.problems + problems_in(Categories, document.data, None, document):
+            raise config_error(file, document, problems)
+    except ConfigError as error:
+        return [Problem(("categories",), line) for line in str(error).splitlines()]
+    raw["categories"] = document.data
+    return []
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value

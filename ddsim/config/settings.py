@@ -1,0 +1,314 @@
+"""The settings of one way to search: typed, complete and checked. :mod:`ddsim.config.loading` reads them from YAML."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from ddsim.config.values import (
+    Categories,
+    Channels,
+    DeviceIds,
+    IndexType,
+    LocalPath,
+    Pixels,
+    ServerPath,
+    ServiceName,
+    Size,
+    Url,
+    Word,
+)
+from ddsim.config.yamlfile import Key
+from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.errors import ConfigError, UnsafeCall
+from ddsim.pictures.encoding import Upload
+
+
+class RulesBroken(ValueError):
+    """Settings that are fine one by one do not go together; ``broken`` lists key path and reason."""
+
+    def __init__(self, broken: list[tuple[Key, str]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, key))}: {reason}" for key, reason in broken))
+        self.broken = broken
+
+
+class Part(BaseModel):
+    """A section of the settings: strict types, no unknown keys, never changed after it was made."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Server(Part):
+    """Where pictures are turned into vectors."""
+
+    url: Url | None = "http://localhost:8080"
+    """Address of a DeepDetect server; none means the server that is embedded in ddsim."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether ddsim itself plays the server."""
+        return self.url is None
+
+
+class _Network(Part):
+    mllib: Literal["caffe", "torch"] = "caffe"
+    """The server's library for networks."""
+    create_repository: bool = False
+    """Whether the server makes the repository; by default where definition and weights are named."""
+    definition: ServerPath | None = Field(default=None, alias="def")
+    """The network's definition (deploy.prototxt); without it the server looks for one in the repository."""
+    weights: ServerPath | None = None
+    """The network's weights (.caffemodel); without them the server looks for some in the repository."""
+    corresp: ServerPath | None = None
+    """The network's labels, a line each; without them the server looks for some in the repository."""
+    template: Word | None = None
+    """Name of a network definition that comes with the server, instead of ``def``."""
+    templates: ServerPath | None = None
+    """The server's folder of templates, where it is not at its usual place."""
+    width: Pixels = 224
+    """Width of the network's input, in pixels."""
+    height: Pixels = 224
+    """Height of the network's input, in pixels."""
+    mean: Channels = ()
+    """Subtracted from every pixel, a number a channel: blue, green, red for Caffe networks; none when empty."""
+    std: Channels = ()
+    """Every pixel is divided by it, as ``mean``; Torch only."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """Every pixel is multiplied by it first; Torch only."""
+    rgb: bool = False
+    """Whether the network wants red, green, blue; Caffe networks want blue, green, red."""
+    gpu: bool = False
+    """Whether the server computes on a GPU."""
+    gpuid: DeviceIds = ()
+    """Which GPUs, -1 for all of them."""
+
+
+class Network(_Network):
+    """What both services run; each of them may override any of it."""
+
+    repository: ServerPath | None = None
+    """The folder that the service writes into, as the server sees it."""
+    nclasses: Annotated[int, Field(ge=1)] | None = None
+    """How many labels the network knows."""
+
+
+class Service(_Network):
+    """A network on the server under a name."""
+
+    service: ServiceName
+    """The service's name on the server."""
+    repository: ServerPath
+    """The folder that the service writes into, as the server sees it."""
+    nclasses: Annotated[int, Field(ge=1)]
+    """How many labels the network knows."""
+
+    def spec(self, type_: Literal["supervised", "unsupervised"]) -> ServiceSpec:
+        """This service as the client creates it."""
+        return ServiceSpec(
+            name=self.service,
+            type=type_,
+            gpuid=self.gpuid[0] if len(self.gpuid) == 1 else self.gpuid or None,
+            **self.model_dump(exclude={"service", "gpuid", "extract_layer", "index_type"}),
+        )
+
+
+class Classification(Service):
+    """The service that names what a picture shows."""
+
+
+class Similarity(Service):
+    """The service that turns pictures into vectors and, on the server's own index, finds similar ones."""
+
+    extract_layer: Word
+    """The layer whose values describe a picture, such as pool5/7x7_s1; on Torch ``last`` or ``final``."""
+    index_type: IndexType = "Flat"
+    """FAISS index of the server. Flat is exact; IVF answers nothing where pictures are fewer than its lists."""
+
+
+class Index(Part):
+    """Where vectors live and how pictures are sent there."""
+
+    backend: Literal["server", "local", "auto"] = "server"
+    """``server``: DeepDetect's own index; ``local``: ddsim keeps the vectors; ``auto``: what the server can do."""
+    metric: Literal["l2", "cosine"] = "l2"
+    """What makes two vectors near: ``l2`` their distance, ``cosine`` the angle between them (``local`` only)."""
+    normalisation: Literal["none", "l2", "power"] = "none"
+    """Vectors at length 1 before they are compared: ``l2``; after square roots of their values: ``power``
+    (``local`` only)."""
+    pca: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """So many principal components are compared in place of the vectors themselves (``local`` only)."""
+    whiten: bool = False
+    """Whether all of these components have the same weight (``local`` only)."""
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 32
+    """Pictures in one call at most."""
+    batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
+    """Size of the pictures in one call at most, as they are sent; a single larger one goes alone."""
+    checkpoint: Annotated[int, Field(ge=1)] = 1000
+    """After so many pictures the index is written to disk; if a server dies, so many and a batch are sent again."""
+    max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
+
+
+class Routing(Part):
+    """Which categories are searched for a photo."""
+
+    by: Literal["combined", "service", "neighbours", "none"] = "combined"
+    """Who says what a photo shows: the classification ``service``, the vote of the nearest ``neighbours``, both of them
+    ``combined``, or ``none``: all categories are searched. Without a classification service the neighbours decide."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """The most probable categories that together hold this share of the probability are searched."""
+    most: Annotated[int, Field(ge=1)] = 3
+    """No more categories than that."""
+    voters: Annotated[int, Field(ge=1, le=100)] = 15
+    """How many of the nearest neighbours vote."""
+
+
+class UploadSettings(Part):
+    """What is done to pictures before they are sent."""
+
+    shrink: bool = True
+    """Whether pictures are shrunk to the network's input before they are sent."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """JPEG quality of what is sent."""
+    max_pixels: Annotated[int, Field(ge=1)] = Upload().max_pixels
+    """Pictures with more are refused before anything of them is decoded."""
+    max_bytes: Annotated[Size, Field(ge=1)] = Upload().max_bytes
+    """Files with more are refused before they are read."""
+
+
+class Settings(Part):
+    """One way to search, complete."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    """What this way is called; by default the file's name without its ending."""
+    server: Server = Server()
+    """Where pictures are turned into vectors."""
+    catalogue: LocalPath
+    """Folder of the reference pictures, ``<category>/<picture>``."""
+    state: LocalPath
+    """Folder where ddsim keeps what it must remember."""
+    classification: Classification | None = None
+    """The service that names what a picture shows; without one, the neighbours' categories decide."""
+    similarity: Similarity
+    """The service that turns pictures into vectors."""
+    index: Index = Index()
+    """Where vectors live and how pictures are sent there."""
+    routing: Routing = Routing()
+    """Which categories are searched for a photo."""
+    categories: Categories = {}
+    """The network's labels, or their first words alone -> categories of the catalogue."""
+    upload: UploadSettings = UploadSettings()
+    """What is done to pictures before they are sent."""
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        broken = list(_broken_rules(self))
+        if broken:
+            raise RulesBroken(broken)
+        return self
+
+    def with_backend(self, backend: Literal["server", "local", "auto"]) -> Settings:
+        """The same with vectors living elsewhere.
+
+        Raises:
+            ConfigError: that does not go together with the rest.
+        """
+        changed = self.model_copy(update={"index": self.index.model_copy(update={"backend": backend})})
+        broken = list(_broken_rules(changed))
+        if broken:
+            raise ConfigError(str(RulesBroken(broken)))
+        return changed
+
+    def classification_spec(self) -> ServiceSpec | None:
+        """The classification service, None where the settings have none."""
+        return self.classification.spec("supervised") if self.classification else None
+
+    def similarity_spec(self) -> ServiceSpec:
+        """The similarity service. Torch has no unsupervised type and extracts on a supervised service."""
+        return self.similarity.spec("unsupervised" if self.similarity.mllib == "caffe" else "supervised")
+
+    def upload_options(self) -> Upload:
+        """How pictures are prepared; shrunk ones suit the larger input where the two services' differ."""
+        sides = [(part.width, part.height) for part in (self.similarity, self.classification) if part]
+        largest = (max(width for width, _ in sides), max(height for _, height in sides))
+        limits = self.upload.model_dump(exclude={"shrink"})
+        return Upload(shrink=largest if self.upload.shrink else None, **limits)
+
+
+def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
+    similarity, classification = settings.similarity, settings.classification
+    yield from _service_rules("similarity", similarity, settings.similarity_spec())
+    if classification and (spec := settings.classification_spec()):
+        yield from _service_rules("classification", classification, spec)
+        if classification.service == similarity.service:
+            yield ("similarity", "service"), f"{similarity.service!r} is the classification service's name too"
+    if settings.routing.by == "service" and not (classification and settings.categories):
+        missing = "categories" if classification else "classification"
+        yield ("routing", "by"), f"the service cannot tell categories without {missing}: give them, or write neighbours"
+    if settings.index.metric != "l2" and settings.index.backend != "local":
+        yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
+    yield from _recipe_rules(settings.index)
+    if similarity.mllib == "torch":
+        yield from _torch_rules(settings)
+    else:
+        yield from _own_folder_rules(similarity, classification)
+
+
+def _recipe_rules(index: Index) -> Iterator[tuple[Key, str]]:
+    given = {"normalisation": index.normalisation != "none", "pca": index.pca is not None, "whiten": index.whiten}
+    for key in (key for key, used in given.items() if used and index.backend != "local"):
+        yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"
+    if index.whiten and index.pca is None:
+        yield ("index", "whiten"), "it weighs principal components: say with pca how many, or leave it out"
+
+
+def _service_rules(name: str, service: Service, spec: ServiceSpec) -> Iterator[tuple[Key, str]]:
+    try:
+        spec.body()
+    except UnsafeCall as error:
+        yield (name, "repository"), str(error)
+    if service.gpuid and not service.gpu:
+        # Read in the server's source; no recording, for want of a GPU.
+        yield (name, "gpuid"), "a server that is told a GPU uses it, whatever gpu says: add gpu: true or leave it out"
+    if service.mllib == "caffe":
+        # recordings/wire/63: the values come out the same with and without.
+        if service.scale not in (None, 1.0):
+            yield (name, "scale"), "a Caffe server ignores it: leave it out"
+        if service.std:
+            yield (name, "std"), "a Caffe server ignores it: leave it out"
+    if service.template and service.definition:
+        yield (name, "template"), "def is given too: leave one of them out"
+
+
+def _torch_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
+    if settings.similarity.extract_layer not in ("last", "final"):
+        # recordings/torch/wire/09: every other name is an unknown layer.
+        yield ("similarity", "extract_layer"), "a Torch server knows only the layers last and final"
+    if settings.index.backend != "local":
+        # Official servers with Torch alone are built without similarity search (recordings/torch/wire/01, 11).
+        yield ("index", "backend"), "with mllib torch write local: Torch servers come without an index"
+
+
+def _own_folder_rules(similarity: Similarity, classification: Classification | None) -> Iterator[tuple[Key, str]]:
+    why = "what clears the index could take the network with it"
+    if not (similarity.weights and (similarity.definition or similarity.template)):
+        missing = "weights" if not similarity.weights else "def"
+        yield (
+            ("similarity", missing),
+            f"missing: name both def and weights, so that the index can have a repository of its own, or {why}",
+        )
+    inside = {"def": similarity.definition, "weights": similarity.weights, "corresp": similarity.corresp}
+    if classification:
+        inside["classification.repository"] = classification.repository
+    repository = PurePosixPath(posixpath.normpath(similarity.repository))
+    for key, path in inside.items():
+        if path and PurePosixPath(posixpath.normpath(path)).is_relative_to(repository):
+            holds = f"{similarity.repository} holds {key} ({path})"
+            yield ("similarity", "repository"), f"{holds}: give similarity a repository of its own, or {why}"
+            return

@@ -1,0 +1,171 @@
+"""The transport that speaks HTTP: requests underneath, none of its exceptions above."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from ddsim.deepdetect.transport import Reply, Timeout
+from ddsim.errors import (
+    ConnectionLost,
+    InvalidRequest,
+    InvalidResponse,
+    ServerTimeout,
+    ServerUnreachable,
+    TransportError,
+)
+
+
+class HttpTransport:
+    """Exchanges over HTTP with one pooled session; safe to use from several threads.
+
+    Args:
+        url: where the server is, e.g. ``http://localhost:8080``.
+        pool: connections kept open.
+    """
+
+    def __init__(self, url: str, *, pool: int = 8) -> None:
+        host, self._shown = _checked(url)
+        self.url = url.rstrip("/")
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        here = _is_loopback(host)
+        # A proxy from the environment would be asked for this machine's own server.
+        self._session.trust_env = not here
+        # Only the bare word counts for the server (recording 11). Compressing costs more than loopback saves.
+        self._session.headers.update({"Accept-Encoding": "identity" if here else "gzip", "Connection": "keep-alive"})
+
+    def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
+        """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
+        # GET and DELETE must not carry a body: the server takes it for the start of the next request (recording 11).
+        try:
+            body = None if json is None else orjson.dumps(json)
+        except orjson.JSONEncodeError as error:
+            raise InvalidRequest(f"{method} {path}: the request cannot be written as JSON: {error}") from error
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with _translated(self._shown, method, path, timeout):
+            answer = self._session.request(
+                method,
+                self.url + path,
+                data=body,
+                headers=headers,
+                timeout=(timeout.connect, timeout.read),
+                allow_redirects=False,
+            )
+            lowered = {name.lower(): value for name, value in answer.headers.items()}
+            return Reply(answer.status_code, answer.content, lowered)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._session.close()
+
+
+def _checked(url: str) -> tuple[str, str]:
+    """The host, and the url as error messages may show it: without a password."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or a bracket left open
+        usable = False
+    if not usable or parts.query or parts.fragment or " " in url or not url.isprintable():
+        raise InvalidRequest(f"server url {url!r}: expected something like http://localhost:8080")
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return parts.hostname or "", shown.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def _translated(url: str, method: str, path: str, timeout: Timeout) -> Iterator[None]:
+    """Let nothing of requests or urllib3 out."""
+    call = f"{method} {path}"
+    try:
+        yield
+    except _BELOW as error:
+        kind, words = _explain(error, url, timeout)
+        raise kind(f"{call}: {words}", method=method, path=path) from error
+
+
+_BELOW = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError)
+_UNSENT = (
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.ProxyError,
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.ProxySchemeUnsupported,
+    ssl.SSLCertVerificationError,
+    UnicodeError,
+)
+_CUT = (
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ProtocolError,
+    http.client.RemoteDisconnected,
+    http.client.IncompleteRead,
+)
+_LOST = "the connection ended without an answer: the server died or was stopped (its log says why)"
+
+
+def _explain(error: BaseException, url: str, timeout: Timeout) -> tuple[type[TransportError], str]:
+    """What an error of the libraries below means. Only where nothing can have been sent is it ServerUnreachable."""
+    causes = list(_causes(error))
+
+    def caused_by(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    start = f"no server answers at {url}; start one (docker compose up, or ddsim server) or correct the url"
+    if caused_by(urllib3.exceptions.NewConnectionError):
+        return ServerUnreachable, start
+    if caused_by(requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+        return ServerUnreachable, f"no connection within {timeout.connect:g} s: {start}"
+    if caused_by(*_UNSENT):
+        return ServerUnreachable, f"no connection to {url}: {error}"
+    if caused_by(ssl.SSLError, requests.exceptions.SSLError):
+        # It may break during the handshake and long after it; nothing tells which.
+        return ConnectionLost, f"the encryption with {url} failed (is it https at all?): {error}"
+    if caused_by(TimeoutError, requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+        return ServerTimeout, f"no answer within {timeout.read:g} s; the server may still be working on it"
+    if caused_by(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
+        return InvalidResponse, "the answer's compression is broken"
+    if caused_by(http.client.HTTPException) and not caused_by(
+        http.client.RemoteDisconnected, http.client.IncompleteRead
+    ):
+        return InvalidResponse, f"what answers at {url} does not speak HTTP"
+    # A RequestException is an OSError, too.
+    if caused_by(*_CUT) or any(type(cause).__module__ == "builtins" and isinstance(cause, OSError) for cause in causes):
+        return ConnectionLost, _LOST
+    return InvalidResponse, f"{type(error).__name__}: {error}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it wraps: requests and urllib3 hide the cause in ``args`` and ``reason``.
+
+    Not its ``__context__``: that may be an earlier failure which the caller is handling just now.
+    """
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        current = waiting.pop()
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting += [*current.args, getattr(current, "reason", None), current.__cause__]

@@ -1,0 +1,82 @@
+"""Pictures made ready ahead of time: decoding and shrinking go on while the server works on the batch before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddsim.catalogue.manifest import Row
+from ddsim.deepdetect.wire import check_uri
+from ddsim.errors import ImageError, InvalidRequest
+from ddsim.pictures.encoding import Encoded, Upload, encode, read_file
+
+_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An item that can be sent: as it was read, which is what its hash, size and time belong to."""
+
+    row: Row
+    sha256: str
+    picture: Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An item that cannot, and why; with the hash of its content where that could be read."""
+
+    row: Row
+    reason: str
+    sha256: str | None = None
+
+
+def prepare(row: Row, folder: Path, upload: Upload) -> Ready | Unreadable:
+    """Read, hash and encode one item."""
+    sha256 = None
+    try:
+        check_uri(row.uri)
+        data = read_file(folder / row.uri, upload.max_bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Ready(row, sha256, encode(data, upload))
+    except ImageError as error:
+        return Unreadable(row, error.reason, sha256)
+    except InvalidRequest as error:
+        return Unreadable(row, str(error), sha256)
+
+
+def prepare_ahead(
+    rows: Iterable[Row], make: Callable[[Row], Ready | Unreadable], *, count: int, size: int
+) -> Iterator[Ready | Unreadable]:
+    """Prepare items in order, some of them in advance.
+
+    Args:
+        rows: what to prepare; taken one by one.
+        make: prepares one; called in threads.
+        count: items in advance at most.
+        size: bytes of their files at most, so that memory stays flat whatever the pictures are; one item always goes.
+
+    Yields:
+        the items in the order of ``rows``.
+    """
+    waiting: deque[tuple[int, Future[Ready | Unreadable]]] = deque()
+    held = 0
+    source = iter(rows)
+    upcoming = next(source, None)
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="ddsim-prepare") as pool:
+        try:
+            while waiting or upcoming is not None:
+                while upcoming is not None and (not waiting or (len(waiting) < count and held + upcoming.size <= size)):
+                    waiting.append((upcoming.size, pool.submit(make, upcoming)))
+                    held += upcoming.size
+                    upcoming = next(source, None)
+                taken, future = waiting.popleft()
+                held -= taken
+                yield future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()

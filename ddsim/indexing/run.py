@@ -1,0 +1,301 @@
+"""Sending a catalogue's pictures: every item exactly once in the index, whatever happens on the way.
+
+The manifest says what is to be done and what holds; the vectors' home does it. Both a run and the server can be killed
+at any point: the next run finds out what holds and does the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ddsim.catalogue.manifest import ItemState, Manifest, Row
+from ddsim.config.settings import Index
+from ddsim.deepdetect.results import Vectors
+from ddsim.errors import BadInput, ServerFault, TransportError
+from ddsim.indexing.audit import Audit
+from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.pictures.encoding import Upload
+from ddsim.routing.calibration import Learned
+from ddsim.vectors import Backend, Prepared
+
+_log = logging.getLogger(__name__)
+_TRIES_ALONE = 2
+# So many pictures one after the other at which the server fails are not all to blame: it is the server.
+_SUSPECTS = 6
+_GROW_AFTER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, in items.
+
+    Attributes:
+        done: sent or failed in this run.
+        total: what this run set out to do.
+        failed: of those done, the ones that cannot be indexed.
+        stage: what it does now: once all is sent, it learns from the index and checks it.
+    """
+
+    done: int
+    total: int
+    failed: int
+    stage: Literal["indexing", "learning", "checking"] = "indexing"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that is not in the index because it cannot be, why, and how often it was tried."""
+
+    uri: str
+    reason: str
+    tries: int = 1
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an indexing run did, and what holds now.
+
+    Attributes:
+        indexed: items in the index.
+        sent: items that this run added to it.
+        changes: what the run found: new, changed, touched, unchanged, waiting, failed, vanished -> how many items.
+        failures: items in quarantine, by uri.
+        failures_file: the same, a JSON object a line.
+        twins: groups of items with the same content; each of them is indexed.
+        home: where the vectors are, e.g. ``server Flat``.
+        rows: rows of the index, tombstones included.
+        tombstones: their share, 0 to 1: rows of removed and replaced pictures that no search shows.
+        dimension: the length of the vectors.
+        audit: what checking the index gave; None where it was not checked.
+        learned: what the catalogue's own distances taught; see :mod:`ddsim.routing.calibration`.
+        finished: False after a run that was told to stop.
+        seconds: how long it took.
+    """
+
+    indexed: int
+    sent: int
+    changes: dict[str, int]
+    failures: tuple[Failure, ...]
+    failures_file: Path
+    twins: int
+    home: str
+    rows: int
+    tombstones: float
+    dimension: int
+    audit: Audit | None
+    learned: Learned | None
+    finished: bool
+    seconds: float
+
+
+class Run:
+    """Sends all that is pending.
+
+    Args:
+        manifest: what is to be done; held for writing.
+        backend: the vectors' home, open.
+        folder: the catalogue.
+        limits: batch sizes, and how often to build.
+        upload: how pictures are prepared.
+        progress: told after every batch.
+        stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
+        seen: told every batch that was added, with its vectors.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend: Backend,
+        folder: Path,
+        *,
+        limits: Index,
+        upload: Upload,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+        seen: Callable[[Sequence[Prepared], Vectors], None] = lambda _batch, _vectors: None,
+    ) -> None:
+        self._manifest = manifest
+        self._backend = backend
+        self._limits = limits
+        self._make = partial(prepare, folder=folder, upload=upload)
+        self._progress = progress
+        self._stopping = stopping
+        self._seen = seen
+        counts = manifest.counts()
+        self._total = counts[ItemState.PENDING]
+        self._indexed_before = counts[ItemState.INDEXED]
+        self._size = limits.batch_size
+        self._good_in_a_row = 0
+        self._unbuilt = 0
+        self._worked = False
+        self._told: Progress | None = None
+        self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
+        self.failed = 0
+
+    @property
+    def indexed(self) -> int:
+        """Items that are in the index since this run."""
+        return self._manifest.counts()[ItemState.INDEXED] - self._indexed_before
+
+    def run(self) -> bool:
+        """Send, build and settle everything.
+
+        Returns:
+            whether all is done; False after a stop.
+
+        Raises:
+            TransportError, ApiError: the server is not to be had, or fails again and again. What was built holds.
+        """
+        # Recovery can make items pending again behind the point where the pass is.
+        while self._manifest.counts()[ItemState.PENDING] and not self._stopping():
+            with closing(self._batches()) as batches:
+                for batch, last in batches:
+                    self._send(batch, build=last or self._unbuilt + len(batch) >= self._limits.checkpoint)
+                    self._tell()
+                    if self._stopping():
+                        break
+            self._judge()
+            self._tell()
+        self._build()
+        return not self._manifest.counts()[ItemState.PENDING]
+
+    def _build(self) -> None:
+        """Build what was added and not built, as when the last batch held nothing but bad pictures."""
+        try:
+            self._backend.build()
+        except TransportError:
+            self._backend.recover()
+            raise
+
+    def progress(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> Progress:
+        """How far it is."""
+        left = self._manifest.counts()[ItemState.PENDING]
+        return Progress(self._total - left, self._total, self.failed, stage)
+
+    def _tell(self) -> None:
+        now = self.progress()
+        if now != self._told:
+            self._told = now
+            self._progress(now)
+
+    # What to send
+
+    def _batches(self) -> Generator[tuple[list[Ready], bool], None, None]:
+        """Batches within both limits, each with whether it is the last."""
+        held: list[Ready] | None = None
+        for batch in self._cut():
+            if held is not None:
+                yield held, False
+            held = batch
+        if held is not None:
+            yield held, True
+
+    def _cut(self) -> Iterator[list[Ready]]:
+        batch: list[Ready] = []
+        size = 0
+        for ready in self._readable():
+            full = len(batch) >= self._size or size + ready.picture.sent_bytes > self._limits.batch_bytes
+            if batch and full:
+                yield batch
+                batch, size = [], 0
+            batch.append(ready)
+            size += ready.picture.sent_bytes
+        if batch:
+            yield batch
+
+    def _readable(self) -> Iterator[Ready]:
+        ahead = prepare_ahead(
+            self._pending(), self._make, count=2 * self._limits.batch_size, size=2 * self._limits.batch_bytes
+        )
+        for item in ahead:
+            if isinstance(item, Unreadable):
+                self._quarantine(item, item.reason)
+            else:
+                yield item
+
+    def _pending(self) -> Iterator[Row]:
+        after = ""
+        while rows := self._manifest.pending(after):
+            yield from rows
+            after = rows[-1].uri
+
+    # Sending
+
+    def _send(self, batch: Sequence[Ready], *, build: bool) -> None:
+        """Send a batch; halve it where it fails, until the culprit is alone."""
+        for tries in range(1, _TRIES_ALONE + 1):
+            try:
+                self._add(batch, build=build)
+                return
+            except BadInput as error:
+                # The server could read one of them, or more, not: nothing was added (recording 38).
+                self._manifest.requeue(ItemState.SENDING)
+                if len(batch) == 1:
+                    self._quarantine(batch[0], error.dd_msg)
+                    return
+            except (ServerFault, TransportError) as error:
+                self._faulted(error, len(batch))
+                if len(batch) == 1 and tries == _TRIES_ALONE:
+                    self._suspect(batch[0], error)
+                    return
+            if len(batch) > 1:
+                break
+        middle = len(batch) // 2
+        self._send(batch[:middle], build=build)
+        self._send(batch[middle:], build=build)
+
+    def _add(self, batch: Sequence[Ready], *, build: bool) -> None:
+        # The numbers are written down before anything is sent: a row of a number that is not an item's current one is
+        # found by nobody, so whatever a lost answer leaves in the index does no harm.
+        vids = self._manifest.begin(
+            [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
+        )
+        prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
+        self._seen(prepared, self._backend.add(prepared, build=build))
+        self._unbuilt = 0 if build else self._unbuilt + len(batch)
+        self._worked = True
+        self._convict()
+        self._grow()
+
+    def _faulted(self, error: ServerFault | TransportError, count: int) -> None:
+        """Take smaller batches from now on, and find out what holds."""
+        _log.warning("the server failed at a batch of %d: %s", count, error)
+        self._size, self._good_in_a_row = max(1, min(self._size, count) // 2), 0
+        if isinstance(error, TransportError):
+            self._backend.recover()
+        self._manifest.requeue(ItemState.SENDING)
+        self._unbuilt = self._manifest.counts()[ItemState.ADDED]
+
+    def _suspect(self, item: Ready, error: ServerFault | TransportError) -> None:
+        """Note that the server failed at an item alone. It is to blame once another one goes through."""
+        self._suspects.append((item, error))
+        if len(self._suspects) > _SUSPECTS:
+            raise error
+
+    def _judge(self) -> None:
+        """Decide about those that no other item came after. They stay pending where all else failed, too."""
+        if len(self._suspects) > 1 and not self._worked:
+            raise self._suspects[-1][1]
+        self._convict()
+
+    def _convict(self) -> None:
+        for item, error in self._suspects:
+            self._quarantine(item, f"the server failed at it {_TRIES_ALONE} times: {error}")
+        self._suspects.clear()
+
+    def _grow(self) -> None:
+        self._good_in_a_row += 1
+        if self._size < self._limits.batch_size and self._good_in_a_row >= _GROW_AFTER:
+            self._size, self._good_in_a_row = min(2 * self._size, self._limits.batch_size), 0
+
+    def _quarantine(self, item: Ready | Unreadable, reason: str) -> None:
+        _log.warning("not indexed: %s: %s", item.row.uri, reason)
+        row = item.row
+        self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
+        self.failed += 1

@@ -1,0 +1,181 @@
+"""What a catalogue teaches about its own index: what a distance means, when to trust a category, and whom.
+
+Every item is taken for a query for all others (leave-one-out), so nothing has to be labelled but by the catalogue's own
+folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ddsim.deepdetect.results import Vectors
+from ddsim.errors import InvalidRequest
+from ddsim.metrics import Calibration, Values, calibrate, matches
+from ddsim.routing.categories import Shares, combine, vote
+
+# One picture in so many of the catalogue's own may be told that nothing is similar to it.
+_FALSE_ALARM = 0.01
+# Fewer items than this have no distribution to speak of: nothing is ruled out by it.
+_FEW = 20
+_WEIGHTS = np.linspace(0.0, 1.0, 21)
+# What a category that got no probability at all is taken to have, so that one such item does not decide everything.
+_LEAST = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned from a catalogue.
+
+    Attributes:
+        line: distance -> probability that an item there is of the query's category; with one category alone, the share
+            of the catalogue's pairs that are farther apart. None where there are no two items.
+        reach: where even the nearest item is farther, nothing is similar: 1 in 100 of the catalogue's own items are
+            that far from all others. None where items are too few to tell.
+        floor: where no category has this probability, the photo shows none of them: 1 in 100 of the items that are
+            routed right had less. None where items are too few, or of one category.
+        weight: of the classification service beside the neighbours' vote, see :func:`best_weight`; None where no item
+            was classified.
+        items, classified: how many it was learned from.
+    """
+
+    line: Calibration | None
+    reach: float | None
+    floor: float | None
+    weight: float | None
+    items: int
+    classified: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Learned:
+        """Of what :meth:`as_json` gave."""
+        line = plain["line"]
+        known = {key: value for key, value in plain.items() if key != "line"}
+        if line is None:
+            return cls(line=None, **known)
+        corners = tuple(line["distances"]), tuple(line["probabilities"])
+        return cls(line=Calibration(*corners, line["pairs"]), **known)
+
+
+def pairwise(vectors: Vectors, metric: Literal["l2", "cosine"]) -> NDArray[np.float64]:
+    """The distances between vectors as an index of this metric gives them, the diagonal NaN.
+
+    Args:
+        vectors: shape (n, d).
+        metric: ``l2``: squared and divided by d; ``cosine``: 1 minus the cosine.
+    """
+    rows = np.asarray(vectors, dtype=np.float64)
+    products = rows @ rows.T
+    squares = np.diag(products).copy()
+    distances: NDArray[np.float64]
+    if metric == "l2":
+        distances = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0) / max(rows.shape[1], 1)
+    else:
+        lengths = np.sqrt(np.outer(squares, squares))
+        cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
+        distances = np.maximum(1.0 - cosines, 0.0)
+    np.fill_diagonal(distances, np.nan)
+    return distances
+
+
+def learn(
+    distances: ArrayLike, categories: Sequence[str], service: Mapping[int, Shares] | None = None, *, voters: int = 15
+) -> Learned:
+    """Learn from items with known categories.
+
+    Args:
+        distances: between them, shape (n, n), the diagonal NaN.
+        categories: theirs.
+        service: item's position -> category -> probability by the classification service, of some of the items or all.
+        voters: how many nearest items vote.
+
+    Raises:
+        InvalidRequest: the shapes do not fit.
+    """
+    far = np.asarray(distances, dtype=np.float64)
+    count = len(categories)
+    if far.shape != (count, count) or voters < 1:
+        raise InvalidRequest(f"learn: distances {far.shape} of {count} items do not fit, or {voters=} is below 1")
+    service = service or {}
+    if count < 2:
+        return Learned(None, None, None, None, count, len(service))
+    line = _line(far, categories)
+    nearest = np.nanmin(far, axis=1)
+    reach = float(np.quantile(nearest, 1 - _FALSE_ALARM, method="higher")) if count >= _FEW else None
+    voted = leave_one_out_votes(far, categories, line, voters)
+    weight = best_weight(categories, voted, service)
+    floor = _floor(categories, voted) if len(set(categories)) > 1 else None
+    return Learned(line, reach, floor, weight, count, len(service))
+
+
+def leave_one_out_votes(
+    distances: NDArray[np.float64], categories: Sequence[str], line: Calibration, voters: int
+) -> list[Shares]:
+    """Each item's categories by the vote of the others; see :func:`ddsim.routing.categories.vote`."""
+    order = np.argsort(distances, axis=1, kind="stable")[:, : min(voters, len(categories) - 1)]  # NaN comes last
+    weights = line.probability(np.take_along_axis(distances, order, axis=1))
+    return [
+        vote([(categories[other], float(weight)) for other, weight in zip(others, row, strict=True)])
+        for others, row in zip(order.tolist(), weights, strict=True)
+    ]
+
+
+def best_weight(categories: Sequence[str], voted: Sequence[Shares], service: Mapping[int, Shares]) -> float | None:
+    """How much the service should count.
+
+    It is the weight under which the right categories are most probable altogether or, where others are as good within
+    one standard error, the one of these that is nearest to one half. So a service that was trained on these very
+    pictures, or a few lucky ones, do not silence the other side.
+
+    Args:
+        categories: of the items.
+        voted: each item's by the vote.
+        service: see :func:`learn`.
+    """
+    if not service:
+        return None
+    likelihoods = np.log(
+        [
+            [
+                max(combine(shares, voted[position], float(weight)).get(categories[position], 0.0), _LEAST)
+                for position, shares in service.items()
+            ]
+            for weight in _WEIGHTS
+        ]
+    )
+    behind = likelihoods[int(np.argmax(likelihoods.mean(axis=1)))] - likelihoods
+    error = behind.std(axis=1) / np.sqrt(behind.shape[1])
+    as_good = _WEIGHTS[behind.mean(axis=1) <= error]
+    return float(as_good[np.argmin(np.abs(as_good - 0.5))])
+
+
+def _line(far: Values, categories: Sequence[str]) -> Calibration:
+    upper = np.triu_indices(len(categories), 1)
+    pairs = far[upper]
+    if len(set(categories)) > 1:
+        return calibrate(pairs, matches(categories, categories)[upper], centred=True)
+    # With nothing of another category to be told from, all that can be said is how near is near in this catalogue.
+    steps = np.linspace(0.0, 1.0, min(len(pairs), 200) + 1)[1:]
+    corners: dict[float, float] = {0.0: 1.0}
+    for distance, share in zip(np.quantile(np.maximum(pairs, 0.0), steps), steps, strict=True):
+        if distance > 0:  # of equal ones the last one counts: they are not farther
+            # As if one more pair were farther than all: those that were seen are not the farthest there can be.
+            corners[float(distance)] = float(1 - share * len(pairs) / (len(pairs) + 1))
+    return Calibration(tuple(corners), tuple(corners.values()), len(pairs))
+
+
+def _floor(categories: Sequence[str], voted: Sequence[Shares]) -> float | None:
+    right = [
+        next(iter(shares.values()))
+        for category, shares in zip(categories, voted, strict=True)
+        if next(iter(shares), None) == category
+    ]
+    return float(np.quantile(right, _FALSE_ALARM, method="lower")) if len(right) >= _FEW else None

@@ -1,0 +1,54 @@
+"""The classification service of a configuration, there when it is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Label
+from ddsim.deepdetect.services import ensure
+from ddsim.errors import ServiceNotFound
+from ddsim.pictures.encoding import Picture
+
+
+class Classifier:
+    """Names what pictures show.
+
+    Args:
+        client: the server.
+        settings: with a classification service or without.
+    """
+
+    def __init__(self, client: Client, settings: Settings) -> None:
+        self._client = client
+        self._spec = settings.classification_spec()
+        self._ensured = False
+        self._lock = threading.Lock()
+
+    def labels(self, pictures: Sequence[Picture]) -> list[tuple[Label, ...]]:
+        """Every picture's labels, most probable first; empty ones without a service.
+
+        Raises:
+            ServiceConflict: the service is there with other settings.
+            ApiError, TransportError: as the client raises.
+        """
+        if self._spec is None:
+            return [()] * len(pictures)
+        self._ensure()
+        try:
+            found = self._client.classify(self._spec.name, pictures, top=None)
+        except ServiceNotFound:
+            # A server that was restarted since has forgotten its services.
+            self._ensured = False
+            self._ensure()
+            found = self._client.classify(self._spec.name, pictures, top=None)
+        return [one.labels for one in found]
+
+    def _ensure(self) -> None:
+        # One thread creates it, the others find it there.
+        with self._lock:
+            if not self._ensured and self._spec is not None:
+                ensure(self._client, self._spec)
+                self._ensured = True

@@ -1,0 +1,352 @@
+"""One catalogue under one configuration: its manifest, its vectors, and what is done with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddsim.catalogue.folder import walk
+from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.catalogue.plan import Change
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.errors import ConfigError, ImageError, IndexLost, InvalidRequest
+from ddsim.indexing.audit import Audit, audit
+from ddsim.indexing.run import Failure, IndexReport, Progress, Run
+from ddsim.pictures.encoding import Encoded, Picture, encode
+from ddsim.routing.calibration import Learned
+from ddsim.routing.classifier import Classifier
+from ddsim.routing.learning import is_due, learn_from, learned_before
+from ddsim.routing.sampling import Sample
+from ddsim.vectors import Among, Backend, Hits, Select, backend_for
+from ddsim.vectors.base import HOME
+
+FAILURES = "failures.jsonl"
+_CURRENT = "current"
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """What an indexing run is to do besides the ordinary.
+
+    Attributes:
+        retry_failed: try again what is in quarantine.
+        rebuild: start with an empty index and send everything again.
+        audit: check the index afterwards.
+    """
+
+    retry_failed: bool = False
+    rebuild: bool = False
+    audit: bool = True
+
+
+class Collection:
+    """A catalogue under a configuration. A context manager.
+
+    Args:
+        settings: the configuration.
+        client: its server; None where only the manifest is read.
+        catalogue: the folder; None takes the one that was indexed last under this configuration if the settings' own
+            never was.
+
+    Raises:
+        ConfigError: the folder for the manifest cannot be used.
+    """
+
+    def __init__(self, settings: Settings, client: Client | None, catalogue: Path | None = None) -> None:
+        self.settings = settings
+        self.catalogue = (catalogue if catalogue is not None else _current(settings)).absolute()
+        self._client = client
+        identity = _identity(settings, self.catalogue)
+        self.manifest = Manifest.open(_place(settings, identity), identity)
+        self._backend: Backend | None = None
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the manifest and the vectors."""
+        if self._backend is not None:
+            self._backend.close()
+            self._backend = None
+        self.manifest.close()
+
+    # Indexing
+
+    def changes(self, options: IndexOptions | None = None) -> dict[Change, int]:
+        """Count what a run would do, without doing it.
+
+        Raises:
+            ConfigError: there is no catalogue.
+        """
+        options = options or IndexOptions()
+        with self.manifest.plan(walk(self.catalogue), _hash_file, retry_failed=options.retry_failed) as plan:
+            return dict(plan.counts)
+
+    def index(
+        self,
+        options: IndexOptions | None = None,
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> IndexReport:
+        """Bring the index into step with the catalogue's folder.
+
+        Only what is new or changed is sent; what vanished is found no more. Items that cannot be indexed are put aside
+        with the reason, and stay there until they change or are retried.
+
+        Args:
+            options: see :class:`IndexOptions`.
+            progress: told after every batch.
+            stopping: asked between batches; once it is true the run ends early, with what was sent searchable.
+
+        Raises:
+            ConfigError: no catalogue, or settings that do not fit what is indexed.
+            ManifestBusy: another run is at work; says who.
+            ServiceConflict, CapabilityError, ApiError, TransportError: the server does not do as it should. What was
+                built holds; the next run does the rest.
+        """
+        options = options or IndexOptions()
+        begun = time.monotonic()
+        with self.manifest.writing():
+            with self.manifest.plan(walk(self.catalogue), _hash_file, retry_failed=options.retry_failed) as plan:
+                changes = dict(plan.counts)
+                gone = self.manifest.apply(plan)
+            (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
+            with self._writing(options.rebuild) as backend:
+                backend.remove(gone)
+                sample = Sample(self.manifest)
+                run = Run(
+                    self.manifest,
+                    backend,
+                    self.catalogue,
+                    limits=self.settings.index,
+                    upload=self.settings.upload_options(),
+                    progress=progress,
+                    stopping=stopping,
+                    seen=sample.take,
+                )
+                finished = run.run()
+                if run.indexed or gone:
+                    self.manifest.set_meta(learned=None)
+                learned = self._learn(backend, sample, run, progress) if finished else None
+                checked = None
+                if options.audit and finished:
+                    progress(run.progress("checking"))
+                    checked = self._audit(backend)
+                return self._report(backend, run, changes, checked, learned, finished, time.monotonic() - begun)
+
+    def _learn(
+        self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
+    ) -> Learned | None:
+        if self._client is None or not is_due(self.manifest, self.settings):
+            return self.learned()
+        progress(run.progress("learning"))
+        classifier = Classifier(self._client, self.settings)
+        return learn_from(self.manifest, backend, self.settings, sample, classifier, self.picture_of)
+
+    @contextmanager
+    def _writing(self, rebuild: bool) -> Iterator[Backend]:
+        backend = self._make_backend(self.settings, rebuilding=rebuild)
+        try:
+            if rebuild:
+                backend.rebuild()
+            else:
+                backend.open(writing=True)
+            yield backend
+        finally:
+            backend.close()
+
+    def _report(
+        self,
+        backend: Backend,
+        run: Run,
+        changes: dict[Change, int],
+        checked: Audit | None,
+        learned: Learned | None,
+        finished: bool,
+        took: float,
+    ) -> IndexReport:
+        failures = tuple(self.failures())
+        path = self.manifest.folder / FAILURES
+        lines = (json.dumps({"uri": one.uri, "reason": one.reason, "tries": one.tries}) for one in failures)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        counts = self.manifest.counts()
+        return IndexReport(
+            indexed=counts[ItemState.INDEXED],
+            sent=run.indexed,
+            changes={change.value: count for change, count in changes.items()},
+            failures=failures,
+            failures_file=path,
+            twins=sum(1 for _ in self.manifest.twins()),
+            home=backend.home,
+            rows=backend.stored(),
+            tombstones=backend.tombstone_share(),
+            dimension=int(self.manifest.get_meta("dimension") or 0),
+            audit=checked,
+            learned=learned,
+            finished=finished,
+            seconds=took,
+        )
+
+    def audit(self) -> Audit:
+        """Check the index; see :func:`ddsim.indexing.audit.audit`."""
+        return self._audit(self._open_backend())
+
+    def _audit(self, backend: Backend) -> Audit:
+        return audit(self.manifest, backend, self.picture_of)
+
+    # Looking
+
+    def search(self, pictures: Sequence[Picture], k: int, *, among: Among = None) -> list[Hits]:
+        """Find the nearest items; see :meth:`ddsim.vectors.Backend.search`.
+
+        Raises:
+            ConfigError: nothing is indexed.
+            InvalidRequest: no item is of a category that is named.
+            IndexLost: the server's index turns out to be gone.
+        """
+        wanted = among.likely if isinstance(among, Select) else among
+        self.check((wanted,) if isinstance(wanted, str) else wanted)
+        hits = self._open_backend().search(pictures, k, among)
+        if pictures and not self.manifest.categories():
+            raise IndexLost(
+                "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
+                "`ddsim index`, which sends every picture again"
+            )
+        return hits
+
+    def check(self, categories: Iterable[str] | None = None) -> None:
+        """Make sure that there is something to search; the server is not asked.
+
+        Args:
+            categories: of each of them something has to be indexed.
+
+        Raises:
+            ConfigError: nothing is indexed.
+            InvalidRequest: nothing of a category that is named.
+        """
+        known = self.manifest.categories()
+        if not known:
+            raise ConfigError(
+                f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
+                "run `ddsim index` with it first"
+            )
+        if unknown := [category for category in categories or () if category not in known]:
+            raise InvalidRequest(f"no category {unknown[0]!r} is indexed; there are {', '.join(known)}")
+
+    def learned(self) -> Learned | None:
+        """What the last run learned from the catalogue; None where that does not fit the settings of today."""
+        return learned_before(self.manifest, self.settings)
+
+    def failures(self) -> Iterator[Failure]:
+        """Items that are not in the index because they cannot be, by uri."""
+        after = ""
+        while rows := self.manifest.rows(ItemState.QUARANTINED, after=after):
+            yield from (Failure(row.uri, row.error or "", row.tries) for row in rows)
+            after = rows[-1].uri
+
+    def remove(self, uris: Sequence[str]) -> int:
+        """Take items out of the index. Their files stay: while they are in the catalogue, the next run finds them anew.
+
+        Returns:
+            how many items there were of these names.
+
+        Raises:
+            ManifestBusy: a run is at work.
+        """
+        with self.manifest.writing():
+            vids = [row.vid for uri in uris if (row := self.manifest.get(uri)) and row.vid is not None]
+            count = self.manifest.remove(uris)
+            if vids:
+                with self._writing(rebuild=False) as backend:
+                    backend.remove(vids)
+        return count
+
+    def picture_of(self, uri: str) -> Encoded | None:
+        """An item's picture as it is sent; None where it cannot be read."""
+        try:
+            return encode(self.catalogue / uri, self.settings.upload_options())
+        except ImageError:
+            return None
+
+    def _open_backend(self) -> Backend:
+        with self._opening:
+            return self._backend_open()
+
+    def _backend_open(self) -> Backend:
+        if self._backend is None:
+            # Whoever searches takes the vectors where they are; only a run decides where they should be.
+            kind = str(self.manifest.get_meta(HOME) or "").partition(" ")[0]
+            settings = self.settings.with_backend("local") if kind == "local" else self.settings
+            backend = self._make_backend(settings)
+            backend.open(writing=False)
+            self._backend = backend
+        return self._backend
+
+    def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
+        if self._client is None:
+            raise InvalidRequest("this collection was opened without a client: give it one")
+        return backend_for(self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding)
+
+
+def was_indexed(settings: Settings) -> bool:
+    """Whether anything was ever indexed under this configuration, whatever the catalogue."""
+    return (settings.state / settings.name / _CURRENT).exists()
+
+
+def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:
+    """All that the vectors depend on: with any of it another, the manifest and the index are others."""
+    similarity = settings.similarity.model_dump(mode="json", exclude={"service", "repository", "create_repository"})
+    identity: dict[str, object] = {
+        "catalogue": str(catalogue),
+        "server": settings.server.url or "embedded",
+        "similarity": similarity,
+        "upload": settings.upload.model_dump(mode="json", exclude={"max_pixels", "max_bytes"}),
+    }
+    if settings.server.embedded:
+        # These files are here to be looked at; those of a server elsewhere are known by their names only.
+        identity["network"] = [
+            _hash_file(Path(path))
+            for path in (settings.similarity.definition, settings.similarity.weights)
+            if path and Path(path).is_file()
+        ]
+    return identity
+
+
+def _place(settings: Settings, identity: dict[str, object]) -> Path:
+    def short(value: object) -> str:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+    rest = {key: value for key, value in identity.items() if key != "catalogue"}
+    return settings.state / settings.name / f"{short(identity['catalogue'])}-{short(rest)}"
+
+
+def _current(settings: Settings) -> Path:
+    """The catalogue to search in where none is named."""
+    # Every run leaves that file; the folder is there as soon as somebody looked whether anything is indexed.
+    if (_place(settings, _identity(settings, settings.catalogue.absolute())) / FAILURES).exists():
+        return settings.catalogue
+    try:
+        return Path((settings.state / settings.name / _CURRENT).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return settings.catalogue
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""The server that settings name, as a client."""
+
+from __future__ import annotations
+
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.calls import TimeLimits
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.transport import Retries, Transport
+
+
+def connect(
+    settings: Settings,
+    *,
+    timeout: float | TimeLimits | None = None,
+    retries: int | Retries | None = None,
+    transport: Transport | None = None,
+) -> Client:
+    """Open a client to the configured server; close it when done.
+
+    Args:
+        settings: name the server, and how pictures are prepared and batched.
+        timeout: as for :class:`ddsim.Client`, and so are ``retries`` and ``transport``.
+        retries: see there.
+        transport: see there; given, it replaces the configured server.
+
+    Raises:
+        CapabilityError: the settings want the embedded server and what it needs is not installed.
+    """
+    return Client(
+        settings.server.url or "http://localhost",
+        timeout=timeout,
+        retries=retries,
+        transport=transport if transport is not None else transport_to(settings),
+        upload=settings.upload_options(),
+        batch_size=settings.index.batch_size,
+        batch_bytes=settings.index.batch_bytes,
+    )
+
+
+def transport_to(settings: Settings) -> Transport:
+    """What carries exchanges to the configured server.
+
+    Raises:
+        CapabilityError: the settings want the embedded server and what it needs is not installed.
+    """
+    if settings.server.url is not None:
+        return HttpTransport(settings.server.url)
+    # Only here: whoever talks to a real server needs neither OpenCV nor FAISS.
+    from ddsim.embedded import EmbeddedTransport, Engine
+
+    return EmbeddedTransport(Engine())

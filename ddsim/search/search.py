@@ -1,0 +1,286 @@
+"""A picture in; its labels, categories and the most similar items of a catalogue out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from ddsim.config.loading import load
+from ddsim.config.settings import Settings
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Label, Neighbour
+from ddsim.errors import InvalidRequest
+from ddsim.indexing.run import IndexReport, Progress
+from ddsim.pictures.encoding import Encoded, Picture, describe, encode
+from ddsim.routing.categories import Decision, RoutedCategory, Rules, by_labels, decide, vote
+from ddsim.routing.classifier import Classifier
+from ddsim.search.collection import Collection as Catalogue
+from ddsim.search.collection import IndexOptions
+from ddsim.search.connection import connect
+from ddsim.vectors import Found, Hits, Select
+
+# How similar the same picture is to itself, but for what rounding takes from it.
+_SAME = 0.9999
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in seconds; for all pictures of the call together.
+
+    Attributes:
+        prepare: reading, shrinking and encoding pictures.
+        classify: the classification service; 0 where it was not asked.
+        search: the similarity service and the index.
+        total: all of it.
+    """
+
+    prepare: float
+    classify: float
+    search: float
+    total: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was found for one picture.
+
+    Attributes:
+        query: what the caller named the picture.
+        labels: of the classification service, most probable first; empty where it was not asked.
+        categories: what the picture may show, most probable first, each with whether it was searched and why. What the
+            probabilities lack of 1 is that of none of them.
+        searched: the categories that were searched; empty means all of them.
+        neighbours: nearest first.
+        nothing_similar: None, or a sentence why even the nearest is not similar enough to be taken for a find. The
+            neighbours are there all the same.
+        timings: where the time went.
+    """
+
+    query: str
+    labels: tuple[Label, ...]
+    categories: tuple[RoutedCategory, ...]
+    searched: tuple[str, ...]
+    neighbours: tuple[Neighbour, ...]
+    nothing_similar: str | None
+    timings: Timings
+
+
+class ImageSearch:
+    """One configured way to search. Use it as a context manager, or call :meth:`close`.
+
+    Args:
+        settings: see :func:`ddsim.load`.
+        catalogue: the folder of reference pictures; None takes the settings' own, or where that was never indexed the
+            one that was indexed last.
+        client: to use instead of one made from the settings; it is closed with this object.
+
+    Raises:
+        ConfigError: the settings' state folder cannot be used.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Path | None = None, *, client: Client | None = None) -> None:
+        self.settings = settings
+        self.client = client if client is not None else connect(settings)
+        try:
+            self.collection = Catalogue(settings, self.client, catalogue)
+        except BaseException:
+            self.client.close()
+            raise
+        self._classifier = Classifier(self.client, settings)
+
+    @classmethod
+    def from_config(cls, path: str | Path, catalogue: str | Path | None = None) -> ImageSearch:
+        """Read a configuration file.
+
+        Raises:
+            ConfigError: it is wrong; nothing was sent.
+        """
+        return cls(load(path), Path(catalogue) if catalogue is not None else None)
+
+    def __enter__(self) -> ImageSearch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release manifest and connections."""
+        self.collection.close()
+        self.client.close()
+
+    @property
+    def catalogue(self) -> Path:
+        """The folder of reference pictures."""
+        return self.collection.catalogue
+
+    def index(
+        self,
+        folder: str | Path | None = None,
+        options: IndexOptions | None = None,
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> IndexReport:
+        """Bring the index into step with a catalogue; see :meth:`ddsim.search.collection.Collection.index`.
+
+        Args:
+            folder: ``<category>/<picture>``; None takes the settings' catalogue. Later queries search it.
+            options: what to do besides the ordinary.
+            progress: told after every batch.
+            stopping: asked between batches; once it is true the run ends early.
+
+        Raises:
+            ConfigError: no such folder, or nothing in it.
+        """
+        wanted = Path(folder) if folder is not None else self.settings.catalogue
+        if wanted.absolute() != self.catalogue:
+            self.collection.close()
+            self.collection = Catalogue(self.settings, self.client, wanted)
+        return self.collection.index(options, progress=progress, stopping=stopping)
+
+    def query(
+        self, picture: Picture, k: int = 10, *, category: str | Collection[str] | None = None, route: bool = True
+    ) -> SearchResult:
+        """Find the most similar items.
+
+        Args:
+            picture: see :data:`ddsim.Picture`.
+            k: how many; fewer come back only where the searched categories hold fewer.
+            category: search this category, or these, whatever the picture shows.
+            route: False searches all categories where none is given.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            InvalidRequest: ``k`` below 1, or a category that is not indexed.
+            ConfigError: nothing is indexed.
+            IndexBusy: an indexing run is adding pictures at this moment.
+            ApiError, TransportError: the server does not answer as it should.
+        """
+        return self.query_many([picture], k, category=category, route=route)[0]
+
+    def query_many(
+        self,
+        pictures: Sequence[Picture],
+        k: int = 10,
+        *,
+        category: str | Collection[str] | None = None,
+        route: bool = True,
+    ) -> list[SearchResult]:
+        """Find the most similar items for each of some pictures, in batches; see :meth:`query`.
+
+        Raises:
+            ImageError: one of them cannot be read; nothing was sent.
+        """
+        if k < 1:
+            raise InvalidRequest(f"query: k={k} must be 1 or more")
+        named = (category,) if isinstance(category, str) else category
+        forced = None if named is None else tuple(dict.fromkeys(named))
+        if forced == ():
+            raise InvalidRequest("query: category names none; leave it out to search what the picture shows")
+        self.collection.check(forced)  # before the classification service is asked
+        if not pictures:
+            return []
+        begun = time.perf_counter()
+        names, upload = [describe(picture) for picture in pictures], self.settings.upload_options()
+        prepared = [encode(picture, upload) for picture in pictures]
+        ready = time.perf_counter()
+        asked = self.settings.routing.by in ("combined", "service")
+        labels = self._classifier.labels(prepared) if asked else [()] * len(prepared)
+        classified = time.perf_counter()
+        router = _Router(self.settings, self.collection, labels, route)
+        found = self._found(prepared, k, forced, router)
+        done = time.perf_counter()
+        timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
+        return [
+            self._result(name, ones, hits, decision, router, timings)
+            for name, ones, (hits, decision) in zip(names, labels, found, strict=True)
+        ]
+
+    def _found(
+        self, prepared: Sequence[Encoded], k: int, forced: tuple[str, ...] | None, router: _Router
+    ) -> list[tuple[Hits, Decision]]:
+        decisions: dict[int, Decision] = {}
+
+        def choose(position: int, near: Sequence[Found]) -> Collection[str] | None:
+            decisions[position] = router.decide(position, near, forced)
+            return decisions[position].searched or None  # nothing to go by: all
+
+        hits = self.collection.search(prepared, k, among=Select(choose, forced, self.settings.routing.voters))
+        return [(one, decisions[position]) for position, one in enumerate(hits)]
+
+    def _result(
+        self,
+        name: str,
+        labels: tuple[Label, ...],
+        hits: Hits,
+        decision: Decision,
+        router: _Router,
+        timings: Timings,
+    ) -> SearchResult:
+        neighbours = tuple(
+            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri)
+            for rank, (one, score) in enumerate(zip(hits.found, router.probabilities(hits.found), strict=True), 1)
+        )
+        return SearchResult(
+            query=name,
+            labels=labels,
+            categories=decision.categories,
+            searched=decision.searched,
+            neighbours=neighbours,
+            nothing_similar=router.nothing_similar(hits.found, decision),
+            timings=timings,
+        )
+
+
+class _Router:
+    """Decides what to search for the pictures of one call, and what to think of what was found."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, labels: Sequence[tuple[Label, ...]], route: bool
+    ) -> None:
+        routing = settings.routing
+        self._learned = catalogue.learned()
+        self._sizes = catalogue.manifest.categories()
+        self._service = [by_labels(ones, settings.categories) for ones in labels]
+        self._voters = routing.voters
+        weight = self._learned.weight if self._learned else None
+        by = "neighbours" if routing.by == "none" else routing.by
+        self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
+
+    def probabilities(self, found: Sequence[Found]) -> list[float]:
+        """That each item is of the query's category; before anything was learned, how similar it is."""
+        if self._learned is None or self._learned.line is None:
+            return [one.score for one in found]
+        return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
+
+    def decide(self, position: int, near: Sequence[Found], forced: tuple[str, ...] | None) -> Decision:
+        """What to search for one picture, given what is nearest to it."""
+        voters = near[: self._voters]
+        voted = vote([(one.category, share) for one, share in zip(voters, self.probabilities(voters), strict=True)])
+        return decide(self._service[position], voted, self._rules, self._sizes, forced)
+
+    def nothing_similar(self, found: Sequence[Found], decision: Decision) -> str | None:
+        """A sentence why not, or None."""
+        if not found:
+            return "nothing of these categories is indexed"
+        learned, nearest = self._learned, found[0].distance
+        if learned is None or found[0].score >= _SAME:
+            return None
+        if learned.reach is not None and nearest > learned.reach:
+            return (
+                f"the nearest item is at distance {nearest:.4g}; 99 of 100 of the catalogue's own pictures have "
+                f"another one within {learned.reach:.4g}"
+            )
+        most = max((one.probability for one in decision.categories), default=0.0)
+        believed = max(most, decision.vote)
+        if learned.floor is not None and believed < learned.floor:
+            return (
+                f"no category has more than {believed:.0%} of probability; 99 of 100 of the catalogue's own pictures "
+                f"have one with {learned.floor:.0%}"
+            )
+        return None

@@ -1,0 +1,216 @@
+"""`ddsim evaluate`: what is printed where, which files it leaves, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from shop import PATIENT, Shop, picture
+from terminal import RUN, error, error_line
+from typer.testing import Result
+
+import ddsim.commands.evaluate
+from ddsim import Client, Reply, ServerUnreachable, Settings, connect, load
+from ddsim.commands.evaluate import EPILOG, evaluate_command
+from ddsim.evaluation.run import Step, evaluate
+
+APP = typer.Typer(rich_markup_mode="markdown")
+APP.command(epilog=EPILOG)(evaluate_command)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with four lamps and four beds, and the current folder in it; commands talk to its own server."""
+    shop = Shop(tmp_path)
+    shop.add(*(f"{category}/{number}.png" for category in ("lamp", "bed") for number in range(4)))
+    monkeypatch.chdir(tmp_path)
+
+    def opening(settings: Settings) -> Client:
+        return connect(settings, transport=shop.tap, retries=PATIENT)
+
+    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate", partial(evaluate, opening=opening))
+    return shop
+
+
+def run(*args: object) -> Result:
+    """Run the command. Only an exit is expected of it, never an exception."""
+    result = RUN.invoke(APP, [str(arg) for arg in args])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def other(shop: Shop, name: str, **changes: Any) -> Path:
+    """Another configuration beside the shop's own."""
+    before = shop.config.read_text("utf-8")
+    shop.configure(**changes)
+    path = shop.root / f"{name}.yaml"
+    shop.config.rename(path)
+    shop.config.write_text(before, "utf-8")
+    return path
+
+
+def test_evaluate(shop: Shop) -> None:
+    """A table that fits a terminal, every pair's verdict, the conclusion, and where the files are."""
+    names = [other(shop, f"net-{layer}", similarity={"extract_layer": layer}) for layer in ("pool1", "fc1", "data")]
+    result = run(*names)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "8 queries (leave-one-out) on 8 items; in %"
+    assert lines[1].split() == ["P@10", "P@1", "MAP@R", "cat.", "loss", "dim", "index", "ms"]
+    assert {line.split()[0] for line in lines[2:5]} == {"pool1", "fc1", "data"}
+    assert [line[:14] for line in lines[5:7]] in (
+        ["grey thumbnail", "pure chance   "],
+        ["pure chance   ", "grey thumbnail"],
+    )
+    assert max(map(len, lines[:8])) <= 80
+    assert len([line for line in lines if line.startswith("no difference between ") or " beats net-" in line]) >= 3
+    assert lines[-1] == "evaluation/results.json evaluation/report.html evaluation/best.yaml"
+    assert result.stderr == ""
+
+
+def test_many_rows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal shows the first of them and the floors, and says that there are more."""
+    monkeypatch.setattr(ddsim.commands.evaluate, "_ROWS", 1)
+    monkeypatch.setattr(ddsim.commands.evaluate, "_VERDICTS", 1)
+    names = [other(shop, f"net-{layer}", similarity={"extract_layer": layer}) for layer in ("pool1", "fc1", "data")]
+    text = run(*names).stdout
+    assert "and 2 more configurations, all in the report" in text
+    assert "... and 2 comparisons more in the report" in text
+    assert "pure chance" in text
+
+
+def test_the_files(shop: Shop) -> None:
+    """Results for machines, a page for people, and the winner's configuration, which loads as it is."""
+    result = run(shop.config, other(shop, "second", similarity={"extract_layer": "fc1"}), "--out", "deep/results")
+    assert result.exit_code == 0
+    folder = shop.root / "deep" / "results"
+    found = json.loads((folder / "results.json").read_text("utf-8"))
+    assert [row["kind"] for row in found["rows"]] == ["configuration"] * 2 + ["floor"] * 2
+    assert found["comparisons"][0]["verdict"]
+    page = (folder / "report.html").read_text("utf-8")
+    assert "<html" in page
+    assert "data:image/jpeg;base64," in page or not found["disagreements"]
+    best = load(folder / "best.yaml")
+    assert best.name == found["rows"][0]["name"]
+    assert best.catalogue == shop.catalogue
+
+
+def test_evaluate_as_json(shop: Shop) -> None:
+    """Standard output is one object, the same as the file with the names of the files."""
+    result = run(shop.config, "--json")
+    value = json.loads(result.stdout)
+    files = value.pop("files")
+    assert json.loads(Path(files["results"]).read_text("utf-8")) == value
+    assert set(files) == {"results", "report", "best"}
+
+
+def test_queries_of_their_own(shop: Shop) -> None:
+    """Another catalogue, queries from a folder, some of each category, products by a pattern."""
+    for name in ("lamp/sku1-x", "lamp/sku2-x", "bed/sku3-x"):
+        shop.add_picture(f"{name}.png", picture(len(name)))
+    shop.catalogue.rename(shop.root / "items")
+    path = shop.root / "photos" / "lamp" / "sku1-y.png"
+    path.parent.mkdir(parents=True)
+    picture(5).save(path)
+    arguments = (
+        "--catalogue",
+        "items",
+        "--queries",
+        "photos",
+        "--limit",
+        3,
+        "--product-pattern",
+        r"(?P<product>sku\d)",
+    )
+    result = run(shop.config, *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    value = json.loads(result.stdout)
+    assert (value["items"], value["asked"], value["primary"]) == (11, 1, "product@1")
+    assert value["products"] == r"(?P<product>sku\d)"
+
+
+def test_the_cache(shop: Shop) -> None:
+    """It lies beside the state unless it is named; --no-cache leaves none."""
+    run(shop.config)
+    assert (shop.root / ".ddsim" / "evaluation").is_dir()
+    run(shop.config, "--cache", "kept")
+    assert [path.suffix for path in (shop.root / "kept").iterdir()] == [".sqlite"]
+    shop.tap.sent.clear()
+    assert json.loads(run(shop.config, "--cache", "kept", "--json").stdout)["rows"][0]["extracted"] == 0
+    assert json.loads(run(shop.config, "--cache", "kept", "--no-cache", "--json").stdout)["rows"][0]["extracted"] == 8
+
+
+def test_some_fail(shop: Shop) -> None:
+    """Exit code 1; each says why, and the others are compared."""
+    result = run(shop.config, other(shop, "broken", similarity={"extract_layer": "nosuch"}))
+    assert result.exit_code == 1
+    assert "failed: broken: POST /predict answered 400/1006" in result.stdout
+    assert "shop" in result.stdout.splitlines()[2]
+
+
+def test_the_server_is_gone(shop: Shop) -> None:
+    """Exit code 3; no winner, and the last one's configuration is not left to pass for one."""
+    run(shop.config)
+    assert (shop.root / "evaluation" / "best.yaml").is_file()
+
+    def refused(*_: object) -> Reply:
+        raise ServerUnreachable("nobody there", method="GET", path="/")
+
+    shop.tap.faults.append(refused)
+    result = run(shop.config, "--no-cache")
+    assert result.exit_code == 3
+    assert "failed: shop: nobody there" in result.stdout
+    assert "No configuration could be measured." in result.stdout
+    assert not (shop.root / "evaluation" / "best.yaml").exists()
+
+
+def test_pictures_that_are_left_out(shop: Shop) -> None:
+    """They are told once, whatever their names, and the rest is measured."""
+    shop.add_bytes("lamp/[red]x\n.jpg", b"")
+    result = run(shop.config)
+    assert result.exit_code == 0
+    assert (
+        result.stdout.count("note: 1 picture is left out, for all rows alike: lamp/[red]x\\n.jpg (empty, 0 bytes)") == 1
+    )
+
+
+def test_wrong_use(shop: Shop) -> None:
+    """Exit code 2, one line, nothing sent."""
+    for arguments, said in [
+        (("missing.yaml",), "missing.yaml: no such file"),
+        ((shop.config, "--catalogue", "nowhere"), "nowhere: no such folder"),
+        ((shop.config, "--queries", "nowhere"), "nowhere: no such folder"),
+        ((shop.config, "--product-pattern", "("), "no regular expression"),
+        ((shop.config, "--out", "shop.yaml/x"), "cannot be made"),
+        ((shop.config, "--cache", "shop.yaml/x"), "shop.yaml"),
+    ]:
+        assert said in error_line(run(*arguments), 2)
+    assert shop.tap.sent == []
+    assert run(shop.config, "--limit", 0).exit_code == 2
+
+
+def test_ctrl_c(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one ends the run after the batch, with what was computed kept; nothing is written."""
+
+    def stopped(*arguments: Any, stopping: Any, progress: Any, **options: Any) -> None:
+        progress(Step("reading", 1, None))
+        signal.raise_signal(signal.SIGINT)
+        assert stopping()
+
+    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate", stopped)
+    said = error(run(shop.config), 130)
+    assert "Stopping after this batch" in said
+    assert "run the same command again to go on" in said
+    assert list((shop.root / "evaluation").iterdir()) == []
+
+
+def test_help_shows_examples() -> None:
+    """The help names the options and ends with examples."""
+    text = run("--help").stdout
+    for word in ("--catalogue", "--queries", "--product-pattern", "--no-cache", "best.yaml", "Exit codes"):
+        assert word in text

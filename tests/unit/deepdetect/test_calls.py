@@ -1,0 +1,226 @@
+"""ddsim.deepdetect.calls: limits, retries, and the error an answer stands for."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddsim.deepdetect.calls import Calls, TimeLimits, checked, limits_of, retries_of
+from ddsim.deepdetect.transport import Reply, Retries
+from ddsim.errors import (
+    ApiError,
+    BadParameter,
+    DDSimError,
+    InvalidRequest,
+    InvalidResponse,
+    MalformedRequest,
+    ServerFault,
+    ServerTimeout,
+    ServerUnreachable,
+    ServiceNotFound,
+)
+
+
+def read(status: int, body: bytes, method: str = "POST", path: str = "/predict") -> Any:
+    """What `checked` makes of an answer."""
+    return checked(Reply(status, body), method, path)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"head": {}}'),
+        (200, b'{"status": {"code": 200, "msg": "OK"}, "body": {}}'),
+        (201, b'{"status": {"code": 201}}'),
+        (200, b"[1]"),
+        (200, b'{"status": {}}'),
+        (200, b'{"status": {"code": "odd"}}'),
+    ],
+)
+def test_good_answers_are_their_json(status: int, body: bytes) -> None:
+    """An answer that is no error is returned as it is, with or without a status object."""
+    assert read(status, body) is not None
+
+
+def test_an_error_keeps_all_that_the_server_said() -> None:
+    """Status, code, words and call stand in the error, and so does a hint where there is one."""
+    with pytest.raises(BadParameter) as raised:
+        read(400, b'{"status":{"code":400,"msg":"BadRequest","dd_code":1006,"dd_msg":"unknown extract layer fc9"}}')
+    error = raised.value
+    assert (error.status, error.dd_code, error.dd_msg) == (400, 1006, "unknown extract layer fc9")
+    assert (error.method, error.path) == ("POST", "/predict")
+    assert "deploy.prototxt" in str(error)
+
+
+def test_words_fall_back_to_msg() -> None:
+    """Where there is no dd_msg the short one is kept."""
+    with pytest.raises(MalformedRequest, match="answered 400: BadRequest") as raised:
+        read(400, b'{"status":{"code":400,"msg":"BadRequest"}}')
+    assert (raised.value.dd_code, raised.value.dd_msg) == (None, "BadRequest")
+
+
+def test_the_body_may_say_no_where_http_says_yes() -> None:
+    """With output.network the HTTP status can say 200 and the body 404 (recording 16)."""
+    with pytest.raises(ApiError) as raised:
+        read(200, b'{"status":{"code":404,"msg":"Not Found","dd_code":1009,"dd_msg":"Output Connector Network Error"}}')
+    assert (raised.value.status, raised.value.dd_code) == (404, 1009)
+
+
+def test_http_may_say_no_where_the_body_says_yes() -> None:
+    """A proxy that failed while passing on an answer is believed."""
+    with pytest.raises(ServerFault):
+        read(502, b'{"status":{"code":200,"msg":"OK"}}')
+
+
+def test_deleting_what_is_not_there() -> None:
+    """DELETE says 404 without a code where other calls say 1002 (recording 07)."""
+    with pytest.raises(ServiceNotFound) as raised:
+        read(404, b'{"status":{"code":404,"msg":"NotFound"}}', "DELETE", "/services/a")
+    assert raised.value.dd_code is None
+
+
+def test_a_route_that_is_not_there() -> None:
+    """The same answer to another method is a plain ApiError."""
+    with pytest.raises(ApiError) as raised:
+        read(404, b'{"status":{"code":404,"msg":"Not Found: No mapping"}}', "GET", "/nope")
+    assert type(raised.value) is ApiError
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("body", [b"", b"<html>Bad Gateway</html>", b'{"message": "no upstream"}', b'"down"', b"null"])
+def test_a_proxy_in_between(status: int, body: bytes) -> None:
+    """Any 5xx is a ServerFault with the words that came, JSON or not."""
+    with pytest.raises(ServerFault) as raised:
+        read(status, body)
+    assert (raised.value.status, raised.value.dd_code, raised.value.dd_msg) == (status, None, body.decode())
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 301, 302, 401, 403, 404, 413, 429])
+@pytest.mark.parametrize("body", [b"", b"<!doctype html><title>router</title>", b"\xff\xfe"])
+def test_something_else_that_speaks_http(status: int, body: bytes) -> None:
+    """HTML, nothing, or bytes from a stranger is an InvalidResponse that names call and status."""
+    with pytest.raises(InvalidResponse, match=rf"POST /predict: HTTP {status} without JSON .*DeepDetect") as raised:
+        read(status, body)
+    assert (raised.value.method, raised.value.path) == ("POST", "/predict")
+
+
+@pytest.mark.parametrize("status", [301, 404, 422])
+@pytest.mark.parametrize("body", [b'{"detail": "Not Found"}', b"[]", b'{"status": "error"}'])
+def test_json_of_a_stranger(status: int, body: bytes) -> None:
+    """JSON without DeepDetect's status object is no answer of a DeepDetect server."""
+    with pytest.raises(InvalidResponse, match="status object"):
+        read(status, body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=5), parts, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    status=st.integers(100, 599),
+    body=st.binary(max_size=20)
+    | st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(("status", "head", "body"), JSON)
+        | {"status": st.dictionaries(st.sampled_from(["code", "dd_code", "dd_msg", "msg"]), JSON)},
+    ).map(lambda value: json.dumps(value).encode()),
+    method=st.sampled_from(["GET", "PUT", "POST", "DELETE"]),
+)
+def test_no_answer_breaks_the_reader(status: int, body: bytes, method: str) -> None:
+    """Whatever comes back, it is JSON or a DDSimError."""
+    try:
+        read(status, body, method)
+    except DDSimError as error:
+        str(error).encode("utf-8")
+
+
+def test_a_call_goes_through_with_its_limits(wire_answers: Any) -> None:
+    """Method, path, JSON and both limits reach the transport."""
+    transport = wire_answers.transport(wire_answers.reply(status=201))
+    calls = Calls(transport, TimeLimits(connect=3), retries_of(0))
+    calls.call("PUT", "/services/a", {"mllib": "caffe"}, 7.0)
+    (sent,) = transport.sent
+    assert (sent.method, sent.path, sent.json) == ("PUT", "/services/a", {"mllib": "caffe"})
+    assert (sent.timeout.connect, sent.timeout.read) == (3, 7.0)
+
+
+@pytest.mark.parametrize(("repeatable", "made"), [(True, 2), (False, 1)])
+def test_repeatable_is_passed_on(wire_answers: Any, repeatable: bool, made: int) -> None:
+    """Only a repeatable call is made again after a lost answer."""
+    transport = wire_answers.transport(ServerTimeout("slow"))
+    calls = Calls(transport, TimeLimits(), Retries(sleep=lambda _: None))
+    try:
+        calls.call("POST", "/train", {"a": 1}, 1.0, repeatable=repeatable)
+    except ServerTimeout:
+        assert not repeatable
+    assert len(transport.sent) == made
+
+
+def test_retries_can_be_switched_off(wire_answers: Any) -> None:
+    """retries=0 makes one call, and waits for nothing."""
+    transport = wire_answers.transport(*[ServerUnreachable("x")] * 3)
+    with pytest.raises(ServerUnreachable):
+        Calls(transport, TimeLimits(), retries_of(0)).call("PUT", "/services/a", {}, 1.0, repeatable=True)
+    assert len(transport.sent) == 1
+
+
+def test_every_limit_is_finite() -> None:
+    """Each kind of call has a limit, and indexing the longest."""
+    limits = limits_of(None)
+    assert limits == TimeLimits()
+    assert limits.index == max(limits.info, limits.create, limits.predict, limits.index) < math.inf
+
+
+@pytest.mark.parametrize(("timeout", "connect"), [(1.5, 1.5), (60, 5.0)])
+def test_one_number_limits_every_call(timeout: float, connect: float) -> None:
+    """One number goes for all kinds of calls, and shortens connecting but never lengthens it."""
+    limits = limits_of(timeout)
+    assert {limits.info, limits.create, limits.predict, limits.index} == {timeout}
+    assert limits.connect == connect
+
+
+def test_limits_are_kept() -> None:
+    """Limits given as such are used as they are."""
+    limits = TimeLimits(predict=1)
+    assert limits_of(limits) is limits
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 1e10, "5"])
+def test_limits_that_are_none(seconds: Any) -> None:
+    """No limit is zero, negative, endless, or beyond what a socket takes."""
+    with pytest.raises(InvalidRequest, match="limit"):
+        limits_of(seconds)
+
+
+@pytest.mark.parametrize("name", ["connect", "info", "create", "predict", "index"])
+@pytest.mark.parametrize("seconds", [0, None, math.inf])
+def test_each_limit_is_checked(name: str, seconds: Any) -> None:
+    """The wrong one of several is named; None, which would wait for ever, is wrong too."""
+    with pytest.raises(InvalidRequest, match=name):
+        TimeLimits(**{name: seconds})
+
+
+@pytest.mark.parametrize(("again", "tries"), [(None, 3), (0, 1), (4, 5)])
+def test_retries_are_counted_after_the_first_try(again: int | None, tries: int) -> None:
+    """retries=4 means up to five calls."""
+    assert retries_of(again).tries == tries
+
+
+def test_a_policy_is_kept() -> None:
+    """A policy given as such is used as it is."""
+    policy = Retries(tries=9)
+    assert retries_of(policy) is policy
+
+
+def test_fewer_than_no_retries() -> None:
+    """A negative number is refused."""
+    with pytest.raises(InvalidRequest, match="retries"):
+        retries_of(-1)

@@ -1,0 +1,110 @@
+"""The pictures of an evaluation: products by names, what cannot be read, and samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from shop import picture
+
+from ddsim.errors import InvalidRequest
+from ddsim.evaluation.pictures import PRODUCTS, Photo, gather, hash_files, product_of, product_pattern, sample, some
+
+DEFAULT = product_pattern(PRODUCTS)
+
+
+def photo(category: str, number: int) -> Photo:
+    """A picture that is not there."""
+    uri = f"{category}/{number}.jpg"
+    return Photo(uri, category, Path(uri), 1, uri, None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "product"),
+    [
+        ("lamp/lamp-007.jpg", "lamp/lamp-007"),
+        ("lamp/lamp-007-view2.jpg", "lamp/lamp-007"),
+        ("lamp/lamp-007_view_12.png", "lamp/lamp-007"),
+        ("lamp/lamp-007.side.jpg", "lamp/lamp-007"),
+        ("lamp/floor/007-front.jpeg", "lamp/007"),
+        ("lamp/007.jpg", "lamp/007"),
+        ("lamp/IMG_2024_01.jpg", "lamp/IMG_2024_01"),
+        ("lamp/IMG_2024_02.jpg", "lamp/IMG_2024_02"),
+        ("lamp/green.jpg", None),
+        ("lamp/no-ending-1", None),
+    ],
+)
+def test_products_by_the_default_pattern(uri: str, product: str | None) -> None:
+    """Views of a product have its name; numbers that may be anything do not make one; no digit, no product."""
+    assert product_of(uri, "lamp", DEFAULT) == product
+
+
+def test_products_by_a_pattern_of_ones_own() -> None:
+    """The group of that name is the product, within its category."""
+    pattern = product_pattern(r"(?P<product>sku\d+)")
+    assert product_of("bed/red_sku12_a.jpg", "bed", pattern) == "bed/sku12"
+    assert product_of("bed/red.jpg", "bed", pattern) is None
+
+
+@pytest.mark.parametrize(("pattern", "said"), [("(", "no regular expression"), (r"\d+", r"\(\?P<product>")])
+def test_patterns_that_are_none(pattern: str, said: str) -> None:
+    """They are refused, with what is expected."""
+    with pytest.raises(InvalidRequest, match=said):
+        product_pattern(pattern)
+
+
+def test_gather(tmp_path: Path) -> None:
+    """Photos come by uri with the hash of their content; files that cannot be read are told with the reason."""
+    (tmp_path / "lamp").mkdir()
+    for name, seed in (("b-2", 0), ("a-1", 1), ("c-3", 0)):
+        picture(seed).save(tmp_path / "lamp" / f"{name}.png")
+    (tmp_path / "lamp" / "empty.jpg").touch()
+    (tmp_path / "lamp" / "gone.jpg").symlink_to("nowhere")
+    told: list[int] = []
+    folder = gather(tmp_path, DEFAULT, 10**6, lambda: told.append(1))
+    assert [one.uri for one in folder.photos] == ["lamp/a-1.png", "lamp/b-2.png", "lamp/c-3.png"]
+    assert folder.photos[1].sha256 == folder.photos[2].sha256 != folder.photos[0].sha256
+    assert [one.product for one in folder.photos] == ["lamp/a-1", "lamp/b-2", "lamp/c-3"]
+    assert folder.unreadable.keys() == {"lamp/empty.jpg", "lamp/gone.jpg"}
+    assert {one.root for one in folder.photos} == {tmp_path}
+    assert len(told) == 5
+
+
+def test_gather_keeps_to_the_limit(tmp_path: Path) -> None:
+    """A file that is too large is not read."""
+    (tmp_path / "lamp").mkdir()
+    (tmp_path / "lamp" / "1.png").write_bytes(b"x" * 11)
+    assert "10" in gather(tmp_path, DEFAULT, 10).unreadable["lamp/1.png"]
+
+
+def test_a_sample_has_so_many_of_each_category() -> None:
+    """The same ones for the same seed, in their order; all where there are no more."""
+    photos = [photo(category, number) for category in ("bed", "lamp") for number in range(20)] + [photo("sofa", 1)]
+    chosen = sample(photos, 5, seed=3)
+    assert Counter(one.category for one in chosen) == {"bed": 5, "lamp": 5, "sofa": 1}
+    assert chosen == sample(photos, 5, seed=3) == sorted(chosen, key=photos.index)
+    assert chosen != sample(photos, 5, seed=4)
+    assert sample(photos, None, seed=3) == photos
+    assert set(sample(photos, 4, seed=3)) < set(chosen)
+    assert set(chosen) - {chosen[0]} <= set(sample([one for one in photos if one != chosen[0]], 5, seed=3))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 25, 41, 100])
+def test_some_photos_of_all_categories(count: int) -> None:
+    """No more than asked for, and as many as the even parts allow; small categories leave theirs to the others."""
+    photos = [photo(category, number) for category in ("bed", "lamp") for number in range(20)] + [photo("sofa", 1)]
+    chosen = some(photos, count, seed=0)
+    assert len(chosen) == len(set(chosen)) <= count
+    assert len(chosen) >= min(count, len(photos)) - 2
+    if count >= 3:
+        assert {one.category for one in chosen} == {"bed", "lamp", "sofa"}
+
+
+def test_hashes_of_files_follow_their_content(tmp_path: Path) -> None:
+    """A file that is replaced by one of another size has another hash."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    (before,) = hash_files([path])
+    path.write_bytes(b"three")
+    assert [before] != list(hash_files([path]))
