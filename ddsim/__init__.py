@@ -2,14 +2,24 @@
 
 import logging
 
-from ddsim.catalogue.folder import Item, scan
-from ddsim.config.loading import load
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.calls import TimeLimits
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply
-from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport
-from ddsim.deepdetect.wire import Capabilities, Info, ServiceInfo, ServiceSpec
+from ddsim.catalogue import Item, scan
+from ddsim.config import Settings, load
+from ddsim.deepdetect import (
+    Capabilities,
+    Classification,
+    Client,
+    Info,
+    Label,
+    Neighbour,
+    Reply,
+    Retries,
+    SearchReply,
+    ServiceInfo,
+    ServiceSpec,
+    TimeLimits,
+    Timeout,
+    Transport,
+)
 from ddsim.errors import (
     ApiError,
     BadInput,
@@ -38,14 +48,10 @@ from ddsim.errors import (
     UnknownLibrary,
     UnsafeCall,
 )
-from ddsim.indexing.audit import Audit
-from ddsim.indexing.run import Failure, IndexReport, Progress
-from ddsim.pictures.encoding import Picture, ServerPath, Upload, Url
-from ddsim.routing.calibration import Learned
-from ddsim.routing.categories import RoutedCategory
-from ddsim.search.collection import Collection, IndexOptions
-from ddsim.search.connection import connect
-from ddsim.search.search import ImageSearch, SearchResult, Timings
+from ddsim.indexing import Audit, Failure, IndexReport, Progress
+from ddsim.pictures import Picture, ServerPath, Upload, Url
+from ddsim.routing import Learned, RoutedCategory
+from ddsim.search import Collection, ImageSearch, IndexOptions, SearchResult, Timings, connect
 
 __all__ = [
     "ApiError",

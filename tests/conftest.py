@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from pytest_socket import disable_socket, enable_socket, socket_allow_hosts
 
@@ -28,6 +29,10 @@ SERVICES: dict[str, dict[str, Any]] = {
     "torch": {"name": "torch", "mllib": "torch", "type": "supervised", "repository": "/m/torch"},
 }
 
+
+# How fast a case is drawn depends on what else the machine does, which no test is about.
+settings.register_profile("ddsim", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ddsim")
 
 # A test run that was started in the background ignores Ctrl-C, and so would the programs that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

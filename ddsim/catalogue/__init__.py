@@ -1,1 +1,25 @@
-"""A house of ddsim."""
+"""What is there, and what is indexed: the folder of reference pictures as items, and the manifest that keeps account.
+
+The manifest is an SQLite file: which item is indexed under which number, which failed and why, and what a run has to
+do. Uses the errors only; vectors, indexing and search work with it.
+"""
+
+from ddsim.catalogue.database import transaction
+from ddsim.catalogue.folder import Item, scan, walk
+from ddsim.catalogue.locks import Locks
+from ddsim.catalogue.manifest import Manifest
+from ddsim.catalogue.plan import Change
+from ddsim.catalogue.records import ItemState, Records, Row
+
+__all__ = [
+    "Change",
+    "Item",
+    "ItemState",
+    "Locks",
+    "Manifest",
+    "Records",
+    "Row",
+    "scan",
+    "transaction",
+    "walk",
+]

@@ -1,1 +1,4 @@
-"""The commands: each a thin file that parses, calls the library and prints."""
+"""The commands, each a thin file: it parses, calls the library and prints.
+
+The only house that prints and exits; nothing imports it but ``python -m ddsim`` and ``python -m ddsim.index``.
+"""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.catalogue.manifest import ItemState
+from ddsim.catalogue import ItemState
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     SOME_FAILED,
@@ -20,9 +20,8 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config.loading import load
-from ddsim.search.collection import Collection
-from ddsim.search.search import ImageSearch
+from ddsim.config import load
+from ddsim.search import Collection, ImageSearch
 
 app = typer.Typer(no_args_is_help=True, help="Look at what is indexed, and take pictures out of the index.")
 

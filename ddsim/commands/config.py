@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ddsim.commands.common import out, prepare_output, printable, reported
-from ddsim.config.loading import dump, load, write_shipped
+from ddsim.config import dump, load, write_shipped
 
 app = typer.Typer(no_args_is_help=True, help="Show configurations, or write commented ones to begin with.")
 

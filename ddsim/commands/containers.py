@@ -20,10 +20,9 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.containers.container import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer
-from ddsim.containers.container import down as remove
-from ddsim.containers.container import status as look
-from ddsim.containers.engine import Engine, EngineError
+from ddsim.containers import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, Engine, EngineError
+from ddsim.containers import down as remove
+from ddsim.containers import status as look
 
 UP_EPILOG = """
 Examples:

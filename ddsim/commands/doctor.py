@@ -24,10 +24,9 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config.loading import load, shipped
-from ddsim.config.settings import Server, Settings
+from ddsim.config import Server, Settings, load, shipped
 from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, diagnose
-from ddsim.search.connection import connect, transport_to
+from ddsim.search import connect, transport_to
 
 EPILOG = """
 Examples:

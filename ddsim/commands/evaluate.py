@@ -34,15 +34,21 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config.loading import dump
+from ddsim.config import dump
 from ddsim.errors import ConfigError, ImageError
-from ddsim.evaluation.experiments import Experiment, experiments
-from ddsim.evaluation.page import render
-from ddsim.evaluation.pictures import PRODUCTS
-from ddsim.evaluation.results import Evaluation, Row
-from ddsim.evaluation.run import Options, Step, evaluate
-from ddsim.metrics import Interval
-from ddsim.pictures.encoding import Upload, encode
+from ddsim.evaluation import (
+    PRODUCTS,
+    Evaluation,
+    Experiment,
+    Interval,
+    Options,
+    Row,
+    Step,
+    evaluate,
+    read_experiments,
+    render,
+)
+from ddsim.pictures import Upload, encode
 
 EPILOG = """
 Examples:
@@ -62,9 +68,9 @@ Without --queries every item is a query for all others. A run that was stopped g
 Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed because of their servers.
 """
 _SIDE = 160
-_COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "routing_loss")
-_HEADS = {"product@1": "prod@1", "accuracy": "cat.", "routing_loss": "loss"}
-_LEGEND = "cat.: category told right; loss: of P@10, searching that one only; ms: median"
+_COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "routing_gain")
+_HEADS = {"product@1": "prod@1", "accuracy": "cat.", "routing_gain": "gain"}
+_LEGEND = "cat.: category told right; gain: of P@10, searching that one only; ms: median"
 # More rows and comparisons than that are for the report.
 _ROWS, _VERDICTS = 20, 10
 
@@ -102,7 +108,7 @@ def evaluate_command(
     """Compare configurations on labelled pictures: which one finds better, and is the difference more than luck?"""
     log_to_terminal(verbose)
     with reported("Interrupted. Run the same command again to go on."):
-        found = experiments(configs)
+        found = read_experiments(configs)
         first = next(one.settings for one in found if one.settings is not None)
         catalogue = catalogue if catalogue is not None else first.catalogue
         options = Options(products=product_pattern, limit=limit)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.catalogue.plan import Change
+from ddsim.catalogue import Change
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -28,16 +28,12 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config.loading import load
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.transport import Retries
+from ddsim.config import Settings, load
+from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
-from ddsim.indexing.audit import Audit
-from ddsim.indexing.run import IndexReport, Progress
-from ddsim.routing.calibration import Learned
-from ddsim.search.collection import IndexOptions
-from ddsim.search.connection import connect
-from ddsim.search.search import ImageSearch
+from ddsim.indexing import Audit, IndexReport, Progress
+from ddsim.routing import Learned
+from ddsim.search import ImageSearch, IndexOptions, connect
 
 EPILOG = """
 Examples:

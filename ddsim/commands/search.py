@@ -22,11 +22,10 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config.loading import load
-from ddsim.deepdetect.results import Neighbour
+from ddsim.config import load
+from ddsim.deepdetect import Neighbour
 from ddsim.errors import ConfigError
-from ddsim.search.search import ImageSearch, SearchResult
-from ddsim.search.sheet import contact_sheet
+from ddsim.search import ImageSearch, SearchResult, contact_sheet
 
 EPILOG = """
 Examples:

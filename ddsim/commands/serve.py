@@ -24,10 +24,9 @@ from ddsim.commands.common import (
     out,
     reported,
 )
-from ddsim.config.loading import load
-from ddsim.config.settings import Settings
+from ddsim.config import Settings, load
 from ddsim.errors import CapabilityError
-from ddsim.search.collection import Collection, was_indexed
+from ddsim.search import Collection, was_indexed
 
 EPILOG = """
 Examples:

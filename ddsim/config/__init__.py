@@ -1,1 +1,51 @@
-"""A house of ddsim."""
+"""YAML to strict typed settings, with errors that name file, line and key.
+
+Uses the errors and what DeepDetect and pictures allow as values; every house above takes its settings from here. It
+reads files and environment variables, and talks to no server.
+"""
+
+from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle, shipped, write_shipped
+from ddsim.config.problems import config_error, fields, problems_in
+from ddsim.config.settings import (
+    Classification,
+    Index,
+    Network,
+    Routing,
+    Server,
+    Service,
+    Settings,
+    Similarity,
+    UploadSettings,
+)
+from ddsim.config.values import IndexType, Origin, Word
+from ddsim.config.yamlfile import Document, Key, Problem
+
+__all__ = [
+    "MATRIX",
+    "Classification",
+    "Document",
+    "Index",
+    "IndexType",
+    "Key",
+    "Network",
+    "Origin",
+    "Problem",
+    "Routing",
+    "Server",
+    "Service",
+    "Settings",
+    "Similarity",
+    "UploadSettings",
+    "Word",
+    "config_error",
+    "dump",
+    "fields",
+    "load",
+    "name_of",
+    "plain",
+    "problems_in",
+    "read",
+    "settle",
+    "shipped",
+    "write_shipped",
+]

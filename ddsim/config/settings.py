@@ -23,9 +23,9 @@ from ddsim.config.values import (
     Word,
 )
 from ddsim.config.yamlfile import Key
-from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.deepdetect import ServiceSpec
 from ddsim.errors import ConfigError, UnsafeCall
-from ddsim.pictures.encoding import Upload
+from ddsim.pictures import Upload
 
 
 class RulesBroken(ValueError):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
-from ddsim.deepdetect.wire import INDEX_TYPE, service_name
+from ddsim.deepdetect import INDEX_TYPE, service_name
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([kmg]i?b|)b?", re.IGNORECASE)

@@ -1,1 +1,21 @@
-"""A house of ddsim."""
+"""The server in a container: start it, wait for it, read its logs, stop it. The only house that knows Docker.
+
+Uses the client to ask whether the server answers; `ddsim up`, `down`, `status` and `logs` use it, and so may tests of
+other people's projects.
+"""
+
+from ddsim.containers.container import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, down, status
+from ddsim.containers.engine import Engine, EngineError
+
+__all__ = [
+    "MEMORY",
+    "NAME",
+    "PORT",
+    "VOLUME",
+    "ContainerStatus",
+    "DeepDetectContainer",
+    "Engine",
+    "EngineError",
+    "down",
+    "status",
+]

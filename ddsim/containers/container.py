@@ -19,9 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from ddsim.containers.engine import LABELS, Engine, EngineError, PortTaken
-from ddsim.deepdetect.calls import TimeLimits
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.wire import Info
+from ddsim.deepdetect import Client, Info, TimeLimits
 from ddsim.errors import DDSimError, InvalidRequest
 
 # The last release that was verified to have Caffe, similarity search and the bundled ResNet-50.

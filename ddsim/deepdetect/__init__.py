@@ -1,1 +1,42 @@
-"""A house of ddsim."""
+"""DeepDetect's REST API as typed calls: the client, what it sends and gets, and what it refuses so that no server dies.
+
+From the top down: services (a service is made to be as configured), the client (one method a call), calls (limits,
+retries, the error an answer stands for), the transport (one exchange, the seam that tests and the embedded server stand
+behind) and HTTP. Uses pictures and errors; every house that talks to a server uses it.
+"""
+
+from ddsim.deepdetect.calls import Calls, TimeLimits
+from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of
+from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport
+from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
+
+__all__ = [
+    "INDEX_TYPE",
+    "Calls",
+    "Capabilities",
+    "Classification",
+    "Client",
+    "Ensured",
+    "HttpTransport",
+    "Info",
+    "Label",
+    "Neighbour",
+    "Reply",
+    "Retries",
+    "SearchReply",
+    "ServiceInfo",
+    "ServiceSpec",
+    "TimeLimits",
+    "Timeout",
+    "Transport",
+    "Vectors",
+    "check_uri",
+    "differences",
+    "ensure",
+    "mark_of",
+    "service_name",
+    "similarity_scorer",
+]

@@ -35,7 +35,7 @@ from ddsim.errors import (
     TransportError,
     UnsafeCall,
 )
-from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, encode
+from ddsim.pictures import Encoded, Picture, ServerPath, Upload, Url, encode
 
 _log = logging.getLogger(__name__)
 

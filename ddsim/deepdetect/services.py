@@ -23,7 +23,7 @@ from ddsim.errors import (
     ServiceExists,
     ServiceNotFound,
 )
-from ddsim.pictures.encoding import Upload
+from ddsim.pictures import Upload
 
 _log = logging.getLogger(__name__)
 _MARK = "ddsim "

@@ -1,4 +1,8 @@
-"""The doctor: what can this server do, which of its traps apply, and does what is configured work on it?"""
+"""The doctor: what can this server do, which of its traps apply, and does what is configured work on it?
+
+Uses the client, the settings and a collection's manifest; makes trial services and removes them again. `ddsim doctor`
+prints what it finds.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.transport import Transport
-from ddsim.deepdetect.wire import Info
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Info, Transport
 from ddsim.doctor import conformance
 from ddsim.doctor.bench import PREFIX, Bench
 from ddsim.doctor.catalogue import check_catalogue, check_index

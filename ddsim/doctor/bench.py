@@ -14,10 +14,7 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from types import TracebackType
 
-from ddsim.deepdetect.calls import Calls, TimeLimits
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.transport import Retries, Transport
-from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.deepdetect import Calls, Client, Retries, ServiceSpec, TimeLimits, Transport
 from ddsim.errors import (
     ApiError,
     BadParameter,

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Collection as Names
 from collections.abc import Sequence
 
-from ddsim.catalogue.folder import walk
-from ddsim.catalogue.manifest import ItemState
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.results import Label
+from ddsim.catalogue import ItemState, walk
+from ddsim.config import Settings
+from ddsim.deepdetect import Label
 from ddsim.doctor.checks import Check, Note
 from ddsim.errors import ConfigError
-from ddsim.search.collection import Collection
-from ddsim.vectors.base import HOME
+from ddsim.search import Collection
+from ddsim.vectors import HOME
 
 _NAMED = 8
 

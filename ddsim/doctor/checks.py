@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, TypeAlias, TypeVar
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.wire import Capabilities, Info
+from ddsim.config import Settings
+from ddsim.deepdetect import Capabilities, Client, Info
 from ddsim.errors import DDSimError, TransportError
-from ddsim.vectors.served import can_search
+from ddsim.vectors import can_search
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 _Answer = TypeVar("_Answer")

@@ -8,10 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect import wire
-from ddsim.deepdetect.calls import TimeLimits
-from ddsim.deepdetect.transport import Timeout, Transport
+from ddsim.config import Settings
+from ddsim.deepdetect import TimeLimits, Timeout, Transport, wire
 from ddsim.doctor import shapes
 from ddsim.doctor.bench import Bench, NoPlace
 from ddsim.doctor.expectations import STEPS, Answer, Scene, Service, Step

@@ -14,11 +14,11 @@ from typing import Any, Literal, TypeAlias
 
 from PIL import Image
 
-from ddsim.config.settings import Settings
+from ddsim.config import Settings
 from ddsim.doctor import shapes
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.shapes import Shape
-from ddsim.pictures.encoding import encode
+from ddsim.pictures import encode
 
 Service = Literal["hold", "classes", "similar", "none"]
 Body: TypeAlias = dict[str, Any] | None

@@ -9,15 +9,12 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from ddsim.config.settings import Classification, Settings, Similarity
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Label
-from ddsim.deepdetect.services import differences, mark_of
-from ddsim.deepdetect.wire import ServiceInfo, ServiceSpec
+from ddsim.config import Classification, Settings, Similarity
+from ddsim.deepdetect import Client, Label, ServiceInfo, ServiceSpec, differences, mark_of
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.checks import Check, Note, Stopped, milliseconds, timed
 from ddsim.errors import ApiError, BadParameter, ServerFault, ServiceNotFound
-from ddsim.pictures.encoding import Upload
+from ddsim.pictures import Upload
 
 
 @dataclass

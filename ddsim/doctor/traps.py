@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.wire import Capabilities, Info
-from ddsim.vectors.served import can_search
+from ddsim.config import Settings
+from ddsim.deepdetect import Capabilities, Info
+from ddsim.vectors import can_search
 
 Harm = Literal["ends the server", "loses or mixes up data", "answers wrongly, or not at all"]
 KILLS: Harm = "ends the server"

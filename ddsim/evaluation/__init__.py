@@ -1,1 +1,25 @@
-"""Experiments: configurations measured on labelled queries, and compared with intervals."""
+"""Experiments: configurations measured on labelled queries, and compared with intervals.
+
+Uses every house below to compute vectors and to search, and writes results as JSON, a page and the winner's
+configuration; `ddsim evaluate` is its command.
+"""
+
+from ddsim.evaluation.bootstrap import Interval
+from ddsim.evaluation.experiments import Experiment, read_experiments
+from ddsim.evaluation.page import render
+from ddsim.evaluation.pictures import PRODUCTS
+from ddsim.evaluation.results import Evaluation, Row
+from ddsim.evaluation.run import Options, Step, evaluate
+
+__all__ = [
+    "PRODUCTS",
+    "Evaluation",
+    "Experiment",
+    "Interval",
+    "Options",
+    "Row",
+    "Step",
+    "evaluate",
+    "read_experiments",
+    "render",
+]

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from ddsim.catalogue.database import transaction
-from ddsim.deepdetect.results import Label, Vectors
+from ddsim.catalogue import transaction
+from ddsim.deepdetect import Label, Vectors
 from ddsim.errors import ConfigError
 
 FILE = "extracted.sqlite"

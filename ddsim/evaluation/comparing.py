@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.intervals import Draws
 from ddsim.evaluation.results import Comparison, Disagreement, Measure, Row, Shown
 from ddsim.evaluation.scoring import SHOWN, Scores
 from ddsim.evaluation.task import Task
-from ddsim.metrics import Interval, Values
+from ddsim.metrics import Values
 
 #: Rows shown of a query on which configurations disagree.
 _ROWS_SHOWN = 6

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ddsim.config.loading import MATRIX, name_of, plain, read, settle
-from ddsim.config.settings import Settings
-from ddsim.config.yamlfile import Document
+from ddsim.config import MATRIX, Document, Settings, name_of, plain, read, settle
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.matrix import SERVERS, Choice, combinations
 
@@ -35,7 +33,7 @@ class Experiment:
     problem: str | None
 
 
-def experiments(paths: Sequence[Path]) -> list[Experiment]:
+def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
     """The configurations of these files, in their order, each matrix expanded to every combination of its values.
 
     A combination that does not go together, and a file whose settings are wrong, are experiments with a problem.

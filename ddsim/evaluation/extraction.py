@@ -10,16 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Label, Vectors
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Label, Vectors
 from ddsim.errors import DDSimError, ImageError, InvalidResponse
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.fingerprints import label_key, network_key, vector_key
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.sending import Extraction, Outcome, Work
 from ddsim.evaluation.throwaway import borrowed
-from ddsim.pictures.encoding import Encoded
+from ddsim.pictures import Encoded
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ddsim.config.settings import Service, Settings, Similarity
+from ddsim.config import Service, Settings, Similarity
 from ddsim.evaluation.pictures import hash_files
 
 # Raised when pictures are prepared in another way, so that other vectors come out.

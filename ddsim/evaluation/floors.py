@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from ddsim.deepdetect.results import Vectors
+from ddsim.deepdetect import Vectors
 from ddsim.errors import ImageError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
-from ddsim.pictures.encoding import Upload, encode
+from ddsim.pictures import Upload, encode
 
 # No configuration can be called so: these have a space.
 CHANCE, THUMBNAIL = "pure chance", "grey thumbnail"

@@ -1,4 +1,4 @@
-"""The bootstrap of :func:`ddsim.metrics.bootstrap` for many rows of values at once: every row sees the same draws.
+"""The bootstrap of ddsim/evaluation/bootstrap.py for many rows of values at once: every row sees the same draws.
 
 Under one draw the difference of two means is the mean of the differences, so that all pairs of rows can be compared for
 the price of the rows. One by one, a matrix of a hundred configurations would take an hour.
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.errors import InvalidRequest
-from ddsim.metrics import Flags, Interval, Values
+from ddsim.evaluation.bootstrap import Interval
+from ddsim.metrics import Flags, Values
 
 _TAILS = (0.025, 0.975)
 # So many cells of draws are worth keeping between two measures, and so many are made at a time: 32 and 128 MB.
@@ -23,7 +24,7 @@ class Draws:
     """The same queries, drawn again and again.
 
     Args:
-        units: of the queries, see :func:`ddsim.metrics.bootstrap`.
+        units: of the queries, see :func:`ddsim.evaluation.bootstrap.bootstrap`.
         seed: likewise.
         rounds: how often.
     """
@@ -35,7 +36,7 @@ class Draws:
         self._known: dict[bytes, list[NDArray[np.float64]]] = {}
 
     def intervals(self, values: Values) -> list[Interval]:
-        """The mean of each row with its interval, as :func:`ddsim.metrics.bootstrap` gives it.
+        """The mean of each row with its interval, as :func:`ddsim.evaluation.bootstrap.bootstrap` gives it.
 
         Args:
             values: shape (rows, q); NaN queries are excluded, the same ones in all rows.

@@ -27,11 +27,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ddsim.config.loading import MATRIX, load, name_of, plain
-from ddsim.config.problems import config_error, fields, problems_in
-from ddsim.config.settings import Network, UploadSettings
-from ddsim.config.values import IndexType, Origin, Word
-from ddsim.config.yamlfile import Document, Key, Problem
+from ddsim.config import (
+    MATRIX,
+    Document,
+    IndexType,
+    Key,
+    Network,
+    Origin,
+    Problem,
+    UploadSettings,
+    Word,
+    config_error,
+    fields,
+    load,
+    name_of,
+    plain,
+    problems_in,
+)
 from ddsim.errors import ConfigError
 
 #: More combinations than this are a mistake rather than a plan.

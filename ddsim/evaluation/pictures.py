@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ddsim.catalogue.folder import walk
+from ddsim.catalogue import walk
 from ddsim.errors import ImageError, InvalidRequest
-from ddsim.pictures.encoding import read_file
+from ddsim.pictures import read_file
 
 #: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name has no
 #: digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same.

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ddsim.metrics import Interval
+from ddsim.evaluation.bootstrap import Interval
 
 #: The measures in the order in which they are shown: name -> what it says, in one line.
 MEASURES = {
@@ -19,7 +19,7 @@ MEASURES = {
     "accuracy": "the category by classification service and neighbours' vote together is right",
     "accuracy.service": "the category by the classification service alone is right",
     "accuracy.neighbours": "the category by the vote of the neighbours alone is right",
-    "routing_loss": "what P@10 loses where only the most probable category is searched",
+    "routing_gain": "what P@10 gains where only the most probable category is searched; below zero, what it loses",
 }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ddsim.config.settings import Routing, Settings
-from ddsim.deepdetect.results import Vectors
+from ddsim.config import Routing, Settings
+from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidResponse
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.experiments import Experiment
@@ -20,8 +20,7 @@ from ddsim.evaluation.scoring import SHOWN, Router, Scores, chance, score
 from ddsim.evaluation.searching import Exact, Searcher, searcher
 from ddsim.evaluation.sending import Outcome
 from ddsim.evaluation.task import Task
-from ddsim.routing.calibration import learn
-from ddsim.routing.categories import Shares, by_labels
+from ddsim.routing import Shares, by_labels, learn
 
 #: As an index learns: from so many items, of which the classification service names so many.
 LEARN_FROM, NAMED = 1000, 100

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
+from ddsim.config import Settings
+from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
@@ -23,9 +23,9 @@ from ddsim.evaluation.rows import NAMED, Rows, failed
 from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.sending import Outcome, Stopped, Work
 from ddsim.evaluation.task import Task
-from ddsim.pictures.encoding import Upload
-from ddsim.search.connection import connect
-from ddsim.vectors.base import Patience
+from ddsim.pictures import Upload
+from ddsim.search import connect
+from ddsim.vectors import Patience
 
 _SHOWN = 5
 
@@ -89,7 +89,7 @@ def evaluate(
     any configuration is touched.
 
     Args:
-        experiments: see :func:`ddsim.evaluation.experiments.experiments`.
+        experiments: see :func:`ddsim.evaluation.read_experiments`.
         catalogue: the items, ``<category>/<picture>``.
         queries: likewise; None takes every item for a query for all others (leave-one-out).
         options: see there.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.deepdetect.results import Vectors
+from ddsim.deepdetect import Vectors
 from ddsim.evaluation.searching import Searcher
 from ddsim.evaluation.task import Block, Task
 from ddsim.metrics import (
@@ -21,11 +21,10 @@ from ddsim.metrics import (
     precision_at_k,
     ranking,
     recall_any_at_k,
-    routing_loss,
+    routing_gain,
     top_k_accuracy,
 )
-from ddsim.routing.calibration import Learned
-from ddsim.routing.categories import Shares, combine, vote
+from ddsim.routing import Learned, Shares, combine, vote
 
 #: So many of the nearest items are shown where configurations disagree.
 SHOWN = 10
@@ -71,7 +70,7 @@ def score(
         task: what is right.
         queries: their vectors, shape (q, d), as the network gave them.
         index: what is searched.
-        router: None leaves accuracy and routing loss out.
+        router: None leaves accuracy and routing gain out.
         told: called with the number of queries done, after each part.
     """
     parts: list[Scores] = []
@@ -129,7 +128,7 @@ def _routed(
     # Where no category has any probability nobody would search in one of them only.
     unsure = tables["combined"].max(axis=1, initial=0.0) <= 0
     kept = (task.item_categories[order] == best[:, np.newaxis]) | unsure[:, np.newaxis]
-    values["routing_loss"] = routing_loss(hits, relevant, kept, SHOWN)
+    values["routing_gain"] = routing_gain(hits, relevant, kept, SHOWN)
     return values
 
 

@@ -8,13 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.results import Vectors
+from ddsim.config import Settings
+from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
-from ddsim.routing.calibration import pairwise
-from ddsim.vectors.flat import Metric, load_faiss
-from ddsim.vectors.transform import Recipe, Transform
+from ddsim.routing import pairwise
+from ddsim.vectors import Metric, Recipe, Transform, load_faiss
 
 _ITEMS_AT_ONCE = 4096
 _ROUNDING = 1e-13

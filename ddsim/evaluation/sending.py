@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ddsim.catalogue.manifest import ItemState, Row
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
+from ddsim.catalogue import ItemState, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client
 from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TransportError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
-from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
-from ddsim.pictures.encoding import Encoded, encode, read_file
-from ddsim.vectors.base import Patience
+from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.pictures import Encoded, encode, read_file
+from ddsim.vectors import Patience
 
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")

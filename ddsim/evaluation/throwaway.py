@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ddsim.config.settings import Service
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.services import ensure
-from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.config import Service
+from ddsim.deepdetect import Client, ServiceSpec, ensure
 from ddsim.errors import DDSimError, ServiceNotFound
 from ddsim.evaluation.fingerprints import stands_alone
-from ddsim.vectors.base import Patience
+from ddsim.vectors import Patience
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.results import MEASURES, Comparison, Evaluation, Measure, Row
-from ddsim.metrics import Interval
 
 _COLOURS = 6  # how many the template has; from the seventh configuration on they repeat, the numbers do not
 _NAMED_BARS = 10  # up to so many bars in a chart bear their names; above that their numbers only

@@ -1,1 +1,21 @@
-"""A house of ddsim."""
+"""Pictures to vectors, once each: prepared ahead, sent in batches, put aside where they are bad, checked afterwards.
+
+Uses the vectors' homes, the manifest and pictures; a collection of the search house starts its runs.
+"""
+
+from ddsim.indexing.audit import Audit, audit_index
+from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing.run import Failure, IndexReport, Progress, Run
+
+__all__ = [
+    "Audit",
+    "Failure",
+    "IndexReport",
+    "Progress",
+    "Ready",
+    "Run",
+    "Unreadable",
+    "audit_index",
+    "prepare",
+    "prepare_ahead",
+]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ddsim.catalogue.manifest import ItemState, Manifest, Row
-from ddsim.pictures.encoding import Encoded
+from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.pictures import Encoded
 from ddsim.vectors import Backend, Found, Hits, PictureOf
 
 _SAMPLE = 60
@@ -38,7 +38,7 @@ class Audit:
         return not self.problems
 
 
-def audit(
+def audit_index(
     manifest: Manifest, backend: Backend, picture_of: PictureOf, *, sample: int = _SAMPLE, seed: int = 0
 ) -> Audit:
     """Check an index against its manifest.

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue.manifest import Row
-from ddsim.deepdetect.wire import check_uri
+from ddsim.catalogue import Row
+from ddsim.deepdetect import check_uri
 from ddsim.errors import ImageError, InvalidRequest
-from ddsim.pictures.encoding import Encoded, Upload, encode, read_file
+from ddsim.pictures import Encoded, Upload, encode, read_file
 
 _WORKERS = 2
 

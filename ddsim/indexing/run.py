@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ddsim.catalogue.manifest import ItemState, Manifest, Row
-from ddsim.config.settings import Index
-from ddsim.deepdetect.results import Vectors
+from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.config import Index
+from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TransportError
 from ddsim.indexing.audit import Audit
 from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
-from ddsim.pictures.encoding import Upload
-from ddsim.routing.calibration import Learned
+from ddsim.pictures import Upload
+from ddsim.routing import Learned
 from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)

@@ -1,1 +1,19 @@
-"""A house of ddsim."""
+"""Anything a user calls a picture, made into the bytes that are sent.
+
+A path, bytes, an open file, a PIL image or an array goes in; what a person would see comes out: upright, transparency
+on white, the first frame, small enough. Uses Pillow and the errors, nothing else of ddsim; whoever sends or shows a
+picture uses it.
+"""
+
+from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, describe, encode, read_file
+
+__all__ = [
+    "Encoded",
+    "Picture",
+    "ServerPath",
+    "Upload",
+    "Url",
+    "describe",
+    "encode",
+    "read_file",
+]

@@ -1,1 +1,31 @@
-"""A house of ddsim."""
+"""Which categories a photo may show, and what a distance means.
+
+The classification service's labels and the vote of the neighbours become probabilities of categories; distances become
+scores, learned from the catalogue's own pictures. Uses the vectors' homes, the manifest and the client; indexing learns
+with it, search and evaluation decide with it.
+"""
+
+from ddsim.routing.calibration import Learned, learn, pairwise
+from ddsim.routing.categories import Decision, RoutedCategory, Rules, Shares, by_labels, combine, decide, vote
+from ddsim.routing.classifier import Classifier
+from ddsim.routing.learning import is_due, learn_from, learned_before
+from ddsim.routing.sampling import Sample
+
+__all__ = [
+    "Classifier",
+    "Decision",
+    "Learned",
+    "RoutedCategory",
+    "Rules",
+    "Sample",
+    "Shares",
+    "by_labels",
+    "combine",
+    "decide",
+    "is_due",
+    "learn",
+    "learn_from",
+    "learned_before",
+    "pairwise",
+    "vote",
+]

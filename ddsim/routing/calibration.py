@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ddsim.deepdetect.results import Vectors
+from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
-from ddsim.metrics import Calibration, Values, calibrate, matches
+from ddsim.metrics import Values, matches
 from ddsim.routing.categories import Shares, combine, vote
+from ddsim.routing.isotonic import Calibration, calibrate
 
 # One picture in so many of the catalogue's own may be told that nothing is similar to it.
 _FALSE_ALARM = 0.01

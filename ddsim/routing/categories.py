@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ddsim.deepdetect.results import Label
+from ddsim.deepdetect import Label
 from ddsim.errors import InvalidRequest
 
 Shares = dict[str, float]
@@ -132,7 +132,7 @@ def vote(voters: Sequence[tuple[str, float]]) -> Shares:
     probabilities is that of the nearest item: where even that one is far away, no category gets much.
 
     Args:
-        voters: category and probability (:meth:`ddsim.metrics.Calibration.probability` of the distance), nearest first.
+        voters: category and probability (:meth:`.Calibration.probability` of the distance), nearest first.
     """
     total = sum(weight for _, weight in voters)
     if not total:

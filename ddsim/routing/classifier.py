@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Label
-from ddsim.deepdetect.services import ensure
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Label, ensure
 from ddsim.errors import ServiceNotFound
-from ddsim.pictures.encoding import Picture
+from ddsim.pictures import Picture
 
 
 class Classifier:

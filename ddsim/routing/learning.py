@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ddsim.catalogue.manifest import ItemState, Manifest, Row
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.results import Vectors
+from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Vectors
 from ddsim.errors import ApiError, ServiceConflict
-from ddsim.pictures.encoding import Picture
+from ddsim.pictures import Picture
 from ddsim.routing.calibration import Learned, learn, pairwise
 from ddsim.routing.categories import Shares, by_labels
 from ddsim.routing.classifier import Classifier
 from ddsim.routing.sampling import SIZE, Sample, lot
-from ddsim.vectors.base import Backend, PictureOf
+from ddsim.vectors import Backend, PictureOf
 
 _log = logging.getLogger(__name__)
 

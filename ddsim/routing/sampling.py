@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ddsim.catalogue.manifest import Manifest, Row
-from ddsim.deepdetect.results import Vectors
-from ddsim.vectors.base import Prepared
-from ddsim.vectors.vectorfile import Damaged, read, write
+from ddsim.catalogue import Manifest, Row
+from ddsim.deepdetect import Vectors
+from ddsim.vectors import Prepared, vectorfile
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +37,9 @@ class Sample:
         self._size = size
         self._kept: dict[int, Vectors] = {}
         try:
-            for vids, rows in read(self._file, _KIND):
+            for vids, rows in vectorfile.read(self._file, _KIND):
                 self._kept.update(zip(vids.tolist(), rows, strict=True))
-        except Damaged as error:
+        except vectorfile.Damaged as error:
             _log.warning("%s cannot be used, it is %s: some pictures are computed again for it", self._file, error)
             self._kept.clear()
         self._saved = set(self._kept)
@@ -71,7 +70,7 @@ class Sample:
         vids = [row.vid for row in rows if row.vid is not None]
         vectors = np.stack([self._kept[vid] for vid in vids]) if vids else np.zeros((0, 0), np.float32)
         if set(vids) != self._saved:
-            write(self._file, _KIND, np.array(vids, np.int64), vectors)
+            vectorfile.write(self._file, _KIND, np.array(vids, np.int64), vectors)
             self._saved = set(vids)
         return rows, vectors
 

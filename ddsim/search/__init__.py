@@ -1,1 +1,23 @@
-"""A house of ddsim."""
+"""A photo in, its categories and neighbours out: ImageSearch, which knows all houses below.
+
+A collection is one catalogue under one configuration, with its manifest and its vectors' home; the connection is the
+only place that knows the embedded server; the sheet draws results as a picture. Commands, page, doctor and other
+people's code use it.
+"""
+
+from ddsim.search.collection import Collection, IndexOptions, was_indexed
+from ddsim.search.connection import connect, transport_to
+from ddsim.search.search import ImageSearch, SearchResult, Timings
+from ddsim.search.sheet import contact_sheet
+
+__all__ = [
+    "Collection",
+    "ImageSearch",
+    "IndexOptions",
+    "SearchResult",
+    "Timings",
+    "connect",
+    "contact_sheet",
+    "transport_to",
+    "was_indexed",
+]

@@ -11,21 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue.folder import walk
-from ddsim.catalogue.manifest import ItemState, Manifest
-from ddsim.catalogue.plan import Change
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
+from ddsim.catalogue import Change, ItemState, Manifest, walk
+from ddsim.config import Settings
+from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, ImageError, IndexLost, InvalidRequest
-from ddsim.indexing.audit import Audit, audit
-from ddsim.indexing.run import Failure, IndexReport, Progress, Run
-from ddsim.pictures.encoding import Encoded, Picture, encode
-from ddsim.routing.calibration import Learned
-from ddsim.routing.classifier import Classifier
-from ddsim.routing.learning import is_due, learn_from, learned_before
-from ddsim.routing.sampling import Sample
-from ddsim.vectors import Among, Backend, Hits, Select, backend_for
-from ddsim.vectors.base import HOME
+from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
+from ddsim.pictures import Encoded, Picture, encode
+from ddsim.routing import Classifier, Learned, Sample, is_due, learn_from, learned_before
+from ddsim.vectors import HOME, Among, Backend, Hits, Select, backend_for
 
 FAILURES = "failures.jsonl"
 _CURRENT = "current"
@@ -205,7 +198,7 @@ class Collection:
         return self._audit(self._open_backend())
 
     def _audit(self, backend: Backend) -> Audit:
-        return audit(self.manifest, backend, self.picture_of)
+        return audit_index(self.manifest, backend, self.picture_of)
 
     # Looking
 

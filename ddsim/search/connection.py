@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.calls import TimeLimits
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.transport import Retries, Transport
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, HttpTransport, Retries, TimeLimits, Transport
 
 
 def connect(

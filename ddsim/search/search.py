@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ddsim.config.loading import load
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Label, Neighbour
+from ddsim.config import Settings, load
+from ddsim.deepdetect import Client, Label, Neighbour
 from ddsim.errors import InvalidRequest
-from ddsim.indexing.run import IndexReport, Progress
-from ddsim.pictures.encoding import Encoded, Picture, describe, encode
-from ddsim.routing.categories import Decision, RoutedCategory, Rules, by_labels, decide, vote
-from ddsim.routing.classifier import Classifier
+from ddsim.indexing import IndexReport, Progress
+from ddsim.pictures import Encoded, Picture, describe, encode
+from ddsim.routing import Classifier, Decision, RoutedCategory, Rules, by_labels, decide, vote
 from ddsim.search.collection import Collection as Catalogue
 from ddsim.search.collection import IndexOptions
 from ddsim.search.connection import connect

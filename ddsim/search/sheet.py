@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ddsim.deepdetect.results import Neighbour
+from ddsim.deepdetect import Neighbour
 from ddsim.errors import ImageError
-from ddsim.pictures.encoding import Encoded, Picture, Upload, encode
+from ddsim.pictures import Encoded, Picture, Upload, encode
 from ddsim.search.search import SearchResult
 
 _log = logging.getLogger(__name__)

@@ -1,31 +1,43 @@
-"""Two homes for vectors behind one protocol: the server's own index, and one that ddsim keeps."""
+"""Where vectors live: two homes behind one protocol, the server's own index and one that ddsim keeps.
+
+Uses the client, the settings and the manifest; the house alone knows how an index is written, searched and made whole
+again. Routing, indexing and search work with whichever home a configuration names.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Literal
 
-from ddsim.catalogue.manifest import ItemState, Manifest
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
+from ddsim.catalogue import ItemState, Manifest
+from ddsim.config import Settings
+from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
+from ddsim.vectors.flat import Metric, load_faiss
 from ddsim.vectors.local import LocalBackend
 from ddsim.vectors.served import can_search
 from ddsim.vectors.server import ServerBackend
+from ddsim.vectors.transform import Recipe, Transform
 
 __all__ = [
+    "HOME",
     "Among",
     "Backend",
     "Found",
     "Hits",
     "LocalBackend",
+    "Metric",
     "Patience",
     "PictureOf",
     "Prepared",
+    "Recipe",
     "Select",
     "ServerBackend",
+    "Transform",
     "backend_for",
+    "can_search",
+    "load_faiss",
 ]
 
 _log = logging.getLogger(__name__)

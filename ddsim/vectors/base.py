@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from ddsim.catalogue.manifest import Manifest, Row
-from ddsim.catalogue.records import Records
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Vectors
+from ddsim.catalogue import Manifest, Records, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
-from ddsim.pictures.encoding import Encoded, Picture
+from ddsim.pictures import Encoded, Picture
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.deepdetect.results import Vectors
+from ddsim.deepdetect import Vectors
 from ddsim.errors import CapabilityError
 
 Metric = Literal["l2", "cosine"]

@@ -18,13 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ddsim.catalogue.manifest import ItemState, Manifest
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Vectors, similarity_scorer
-from ddsim.deepdetect.services import ensure
+from ddsim.catalogue import ItemState, Manifest
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
-from ddsim.pictures.encoding import Picture
+from ddsim.pictures import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
 from ddsim.vectors.flat import Vids, load_faiss
 from ddsim.vectors.space import Space

@@ -18,14 +18,21 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from ddsim.catalogue.manifest import ItemState, Manifest
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import SearchReply, Vectors
-from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of
-from ddsim.deepdetect.wire import Capabilities, ServiceSpec
+from ddsim.catalogue import ItemState, Manifest
+from ddsim.config import Settings
+from ddsim.deepdetect import (
+    Capabilities,
+    Client,
+    Ensured,
+    SearchReply,
+    ServiceSpec,
+    Vectors,
+    differences,
+    ensure,
+    mark_of,
+)
 from ddsim.errors import ConnectionLost, InvalidResponse, ServerFault, ServiceNotFound
-from ddsim.pictures.encoding import Picture
+from ddsim.pictures import Picture
 from ddsim.vectors.base import owner_of
 
 _log = logging.getLogger(__name__)

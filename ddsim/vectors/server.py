@@ -17,11 +17,9 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
-from ddsim.catalogue.manifest import ItemState, Manifest, Row
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.results import Vectors, similarity_scorer
-from ddsim.deepdetect.services import Ensured
+from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Ensured, Vectors, similarity_scorer
 from ddsim.errors import (
     ApiError,
     CapabilityError,
@@ -34,7 +32,7 @@ from ddsim.errors import (
     TransportError,
     UnsafeCall,
 )
-from ddsim.pictures.encoding import Picture
+from ddsim.pictures import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
 from ddsim.vectors.served import GREY, Served, can_search
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ddsim.deepdetect.results import Vectors
+from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.vectors.flat import FlatIndex, Metric, Vids
 from ddsim.vectors.transform import Recipe, Transform

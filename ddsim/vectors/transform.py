@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.config.settings import Index
-from ddsim.deepdetect.results import Vectors
+from ddsim.config import Index
+from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError
 
 _Float64 = NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from ddsim.catalogue.records import Row
+from ddsim.catalogue import Row
 
 Region = tuple[float, float, float, float]
 

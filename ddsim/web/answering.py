@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from ddsim.catalogue.records import Row
+from ddsim.catalogue import Row
 from ddsim.errors import DDSimError, ImageError
-from ddsim.pictures.encoding import Picture, read_file
-from ddsim.search.search import SearchResult
+from ddsim.pictures import Picture, read_file
+from ddsim.search import SearchResult
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
 from ddsim.web.forms import Wanted

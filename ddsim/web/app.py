@@ -32,9 +32,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from ddsim.catalogue.records import ItemState
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.client import Client
+from ddsim.catalogue import ItemState
+from ddsim.config import Settings
+from ddsim.deepdetect import Client
 from ddsim.errors import DDSimError
 from ddsim.web.answering import Answering
 from ddsim.web.answers import refused

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import anyio
 
-from ddsim.config.settings import Settings
+from ddsim.config import Settings
 from ddsim.web.refusals import BUSY, TOO_SLOW, Refusal
 
 T = TypeVar("T")

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue.records import Row
-from ddsim.config.settings import Settings
+from ddsim.catalogue import Row
+from ddsim.config import Settings
 from ddsim.errors import ImageError
-from ddsim.pictures.encoding import read_file
+from ddsim.pictures import read_file
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
 from ddsim.web.refusals import UNKNOWN_ITEM, Refusal

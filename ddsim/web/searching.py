@@ -7,15 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ddsim.catalogue.locks import Locks
-from ddsim.catalogue.records import ItemState, Row
-from ddsim.config.settings import Settings
-from ddsim.deepdetect.calls import TimeLimits
-from ddsim.deepdetect.client import Client
+from ddsim.catalogue import ItemState, Locks, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, TimeLimits
 from ddsim.errors import DDSimError, ServiceNotFound
-from ddsim.search.collection import Collection
-from ddsim.search.connection import connect
-from ddsim.search.search import ImageSearch
+from ddsim.search import Collection, ImageSearch, connect
 from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
 
 T = TypeVar("T")

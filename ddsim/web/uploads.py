@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from ddsim.errors import ImageError
-from ddsim.pictures.encoding import Upload, encode
+from ddsim.pictures import Upload, encode
 from ddsim.web.files import make_folder, write
 from ddsim.web.limits import Limits
 from ddsim.web.refusals import UNKNOWN_PHOTO, Refusal, not_a_picture

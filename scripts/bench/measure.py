@@ -18,17 +18,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ddsim.catalogue.folder import walk
-from ddsim.catalogue.plan import Change
-from ddsim.config.settings import Settings
-from ddsim.deepdetect import wire
-from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.transport import Reply, Timeout
-from ddsim.indexing.run import Progress
-from ddsim.pictures.encoding import Upload, encode
-from ddsim.search.collection import Collection, IndexOptions
-from ddsim.search.search import ImageSearch
+from ddsim.catalogue import Change, walk
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, HttpTransport, Reply, Timeout, wire
+from ddsim.indexing import Progress
+from ddsim.pictures import Upload, encode
+from ddsim.search import Collection, ImageSearch, IndexOptions
 
 _EARLY = 10_000
 

@@ -34,7 +34,7 @@ from PIL import Image
 
 from ddsim.embedded.network import Network
 from ddsim.embedded.pictures import Preprocessing, decode, prepare
-from ddsim.pictures.encoding import Upload, encode
+from ddsim.pictures import Upload, encode
 
 Vectors = NDArray[np.float32]
 Write = Callable[[Image.Image], bytes]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ddsim.evaluation.experiments import experiments
+from ddsim.evaluation.experiments import read_experiments
 from ddsim.evaluation.results import Evaluation
 from ddsim.evaluation.run import Options, evaluate
 
@@ -49,7 +49,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluation]
     }
     config = root / "squeezenet.yaml"
     config.write_text(yaml.safe_dump(raw), "utf-8")
-    found = evaluate(experiments([config]), root / "photos", options=Options(timing_queries=3), cache=root / "cache")
+    found = evaluate(
+        read_experiments([config]), root / "photos", options=Options(timing_queries=3), cache=root / "cache"
+    )
     assert found is not None
     yield found
     assert not any(path.is_file() for path in (root / ".ddsim").rglob("*"))

@@ -1,4 +1,4 @@
-"""The rooms: imports point downwards only."""
+"""The houses: imports point downwards only, and the folder is the picture."""
 
 from __future__ import annotations
 
@@ -11,77 +11,60 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "ddsim"
 
-# From the bottom up: a module imports from lower lines only. A new module gets its line here.
-ROOMS = [
+# From the bottom up: a house imports from lower lines only. A new house gets its place here.
+ORDER = [
     "errors",
-    "yamlfile results metrics transport locks catalogue pixels",
-    "wire images http_transport database vectors.flat routing",
-    "safety calls values docker_engine plan records vectors.vectorfile calibration",
-    "client settings manifest",
-    "services containers problems preparing vectors.base vectors.transform",
-    "config connection vectors.space vectors.served sampling classifier",
-    "vectors.local matrix",
-    "vectors.server",
-    "vectors experiments",
-    "audit learning",
+    "metrics pictures catalogue",
+    "deepdetect",
+    "config",
+    "vectors",
+    "routing",
     "indexing",
-    "collection",
     "search",
-    "report evaluation.results",
-    "evaluation.view",
-    "evaluation.page",
-    "evaluation.pictures evaluation.cache evaluation.intervals evaluation.searching",
-    "evaluation.task evaluation.fingerprints evaluation.floors",
-    "evaluation.throwaway evaluation.scoring",
-    "evaluation.sending evaluation.comparing",
-    "evaluation.extraction",
-    "evaluation.rows",
-    "evaluation.run",
-    "web.describing web.files web.products web.refusals",
-    "web.addresses web.answers web.limits web.models web.multipart web.rendering",
-    "web.forms web.pictures web.searching web.security web.uploads",
-    "web.answering",
-    "web.api web.pages",
-    "web.app",
-    "doctor.bench doctor.shapes doctor.traps doctor.checks",
-    "doctor.expectations doctor.networks doctor.catalogue",
-    "doctor.conformance",
-    "doctor",
+    "containers doctor evaluation web",
     "embedded",
-    "commands.common",
-    "commands.catalogue commands.config commands.containers commands.doctor commands.evaluate",
-    "commands.index commands.search commands.serve commands.server",
+    "commands",
     "index __main__",
 ]
-RANKS = {name: rank for rank, line in enumerate(ROOMS) for name in line.split()}
-# The two that may be without what the embedded server needs: they import it when it is asked for, not before.
-USERS_OF_EMBEDDED = {"connection", "commands.server"}
-# What lies beside the rooms: what users import, and a package without content.
-FACES = {"", "commands", "evaluation", "web"}
+RANKS = {name: rank for rank, line in enumerate(ORDER) for name in line.split()}
+# The only modules that are no houses; whatever else lies flat is in nobody's care.
+FLAT = {"__init__", "__main__", "errors", "index", "metrics"}
+# Those that may be without what the embedded server needs: they import it when it is asked for, not before.
+USERS_OF_EMBEDDED = {"search.connection", "commands.server"}
+# Files that are imported by their own names from other houses, and why:
+OPEN_FILES = {
+    "deepdetect.transport",  # the embedded server needs the seam alone
+    "web.app",  # `ddsim.web` itself can be imported without FastAPI
+    "web.security",
+}
 # Where libraries that most users need not have, or must not see anything of, may be imported.
 AT_HOME = {
     "cv2": ("embedded",),
-    "docker": ("docker_engine",),
+    "docker": ("containers.engine",),
     "faiss": ("embedded", "vectors.flat"),
     "fastapi": ("web",),
     "jinja2": ("evaluation", "web"),
     "python_multipart": ("web",),
     "starlette": ("web",),
     "uvicorn": ("commands.serve",),
-    "requests": ("http_transport",),
-    "urllib3": ("http_transport",),
-    "tenacity": ("transport",),
+    "requests": ("deepdetect.http",),
+    "urllib3": ("deepdetect.http",),
+    "tenacity": ("deepdetect.transport",),
     "typer": ("commands", "index", "__main__"),
     "rich": ("commands",),
-    "yaml": ("yamlfile", "config"),
+    "yaml": ("config",),
 }
 
 
 def name_of(path: Path) -> str:
-    """`client` of ddsim/client.py, `embedded` of anything in ddsim/embedded."""
+    """`deepdetect.client` of ddsim/deepdetect/client.py, `vectors` of its __init__."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    parts = parts[:-1] if parts[-1] == "__init__" else parts
-    return "embedded" if parts[:1] == ("embedded",) else ".".join(parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def house_of(name: str) -> str:
+    """The house of a module."""
+    return name.partition(".")[0]
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -118,35 +101,65 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def rooms(path: Path) -> set[str]:
-    """The rooms that a file imports from."""
-    inside = {name for name, _ in imports(path) if name.split(".")[0] == "ddsim"}
-    names = {name.removeprefix("ddsim").removeprefix(".") for name in inside}
-    return {"embedded" if name.split(".")[0] == "embedded" else name for name in names}
+def inside(path: Path) -> set[str]:
+    """The modules of ddsim that a file imports, without the package's name."""
+    names = {name for name, _ in imports(path) if name.split(".")[0] == "ddsim"}
+    return {name.removeprefix("ddsim").removeprefix(".") for name in names}
 
 
-@pytest.mark.parametrize("file", MODULES)
-def test_every_module_has_its_room(file: str) -> None:
-    """A module that nobody gave a place is not imported in just any direction."""
-    assert name_of(MODULES[file]) in RANKS.keys() | FACES
+def strangers(path: Path) -> set[str]:
+    """Those of them that belong to other houses."""
+    return {name for name in inside(path) if house_of(name) != house_of(name_of(path))}
 
 
-@pytest.mark.parametrize(
-    "file", [file for file, path in MODULES.items() if name_of(path) in RANKS.keys() - {"embedded"}]
-)
+BELOW_THE_FACE = [file for file, path in MODULES.items() if name_of(path)]
+
+
+def test_nothing_lies_flat() -> None:
+    """Beside the houses there is only what is named."""
+    assert {path.stem for path in PACKAGE.glob("*.py")} == FLAT
+
+
+def test_every_house_has_its_place() -> None:
+    """A house that nobody gave a place is not imported in just any direction."""
+    assert {house_of(name_of(path)) for path in FILES} - {""} == RANKS.keys()
+
+
+@pytest.mark.parametrize("house", [name for name in RANKS if (PACKAGE / name).is_dir()])
+def test_every_house_says_what_it_is_for(house: str) -> None:
+    """Whoever opens the folder reads in its first file what it is for, in more than a line."""
+    tree = ast.parse((PACKAGE / house / "__init__.py").read_text(encoding="utf-8"))
+    assert len((ast.get_docstring(tree) or "").splitlines()) > 2
+
+
+@pytest.mark.parametrize("file", BELOW_THE_FACE)
 def test_imports_point_downwards(file: str) -> None:
-    """A module imports from rooms below its own; the embedded server only where a configuration may ask for it."""
+    """A module imports from houses below its own; the embedded server only where a configuration may ask for it."""
     own = name_of(MODULES[file])
-    assert "" not in rooms(MODULES[file]), "import from the module itself, not from the package's face"
-    below = {name for name in RANKS if RANKS[name] < RANKS[own]} - {"embedded"}
+    assert "" not in inside(MODULES[file]), "import from the house itself, not from the package's face"
+    below = {name for name in RANKS if RANKS[name] < RANKS[house_of(own)]} - {"embedded"}
     allowed = below | ({"embedded"} if own in USERS_OF_EMBEDDED else set())
-    assert rooms(MODULES[file]) <= allowed
+    assert {house_of(name) for name in strangers(MODULES[file])} <= allowed
+
+
+@pytest.mark.parametrize("file", BELOW_THE_FACE)
+def test_others_come_in_by_the_door(file: str) -> None:
+    """What a house gives to others, it exports: they need not know its files."""
+    through = {
+        name
+        for node in ast.walk(ast.parse(MODULES[file].read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ddsim.")
+        for name in [str(node.module).removeprefix("ddsim.")]
+        if house_of(name) != house_of(name_of(MODULES[file]))
+    }
+    files = {name for name in through if "." in name and house_of(name) != "commands"}
+    assert files <= OPEN_FILES
 
 
 @pytest.mark.parametrize("file", [file for file in MODULES if file.startswith("embedded/")])
 def test_the_embedded_server_stands_on_its_own(file: str) -> None:
     """It knows of the library no more than the errors and the seam: it serves any client."""
-    assert rooms(MODULES[file]) <= {"embedded", "errors", "transport"}
+    assert strangers(MODULES[file]) <= {"errors", "deepdetect.transport"}
 
 
 def test_the_embedded_server_is_imported_when_asked_for() -> None:
@@ -154,15 +167,15 @@ def test_the_embedded_server_is_imported_when_asked_for() -> None:
     early = [
         file
         for file, path in MODULES.items()
-        if name_of(path) != "embedded"
+        if house_of(name_of(path)) != "embedded"
         and any(at_top and name.startswith("ddsim.embedded") for name, at_top in imports(path))
     ]
     assert early == []
 
 
 @pytest.mark.parametrize("library", AT_HOME)
-def test_libraries_stay_in_their_rooms(library: str) -> None:
-    """A library that is optional, or that nothing may come out of, is imported in its own room only."""
+def test_libraries_stay_in_their_houses(library: str) -> None:
+    """A library that is optional, or that nothing may come out of, is imported in its own house only."""
     users = {name_of(path) for path in FILES if any(name.split(".")[0] == library for name, _ in imports(path))}
     assert {user for user in users if not user.startswith(AT_HOME[library])} == set()
 

@@ -1,6 +1,5 @@
 """Metrics: hand-worked cases, slow obvious second versions, and scikit-learn where it computes the same."""
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -10,12 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from ddsim import metrics
 from ddsim.errors import InvalidRequest
-from ddsim.metrics import Calibration, Interval, bootstrap, calibrate
+from ddsim.evaluation.bootstrap import Interval, bootstrap
 
 NAN = math.nan
 # A busy machine is no failure.
@@ -188,13 +186,13 @@ def test_leave_one_out(items: list[tuple[int, bool]], data: st.DataObject) -> No
 # Routing.
 
 
-def test_routing_loss() -> None:
+def test_routing_gain() -> None:
     """Right, a filter shows only hits; wrong, none: here it gains 1/2, loses 1/2, and changes nothing."""
     hits = np.array([[True, False, True], [True, False, True], [True, False, True]])
     kept = np.array([[True, False, True], [False, True, False], [True, True, True]])
     assert metrics.filtered(hits, kept).tolist() == [[True, True, False], [False] * 3, [True, False, True]]
-    assert same(metrics.routing_loss(hits, [2, 2, 2], kept, 2), [-0.5, 0.5, 0])
-    assert same(metrics.routing_loss(hits, [2, 2, 2], kept, 1), [0, 1, 0])
+    assert same(metrics.routing_gain(hits, [2, 2, 2], kept, 2), [0.5, -0.5, 0])
+    assert same(metrics.routing_gain(hits, [2, 2, 2], kept, 1), [0, -1, 0])
 
 
 @patient
@@ -246,206 +244,6 @@ def test_chance_of_lone_queries_and_empty_catalogues() -> None:
     assert metrics.chance_average_precision([], 5).shape == (0,)
 
 
-# Intervals.
-
-
-def slow_bootstrap(values: list[float], rounds: int) -> list[float]:
-    """The means of all draws, sorted, with the generator that the real one uses."""
-    rng = np.random.default_rng(0)
-    draws = [[values[pick] for pick in rng.integers(len(values), size=len(values))] for _ in range(rounds)]
-    return sorted(math.fsum(draw) / len(draw) for draw in draws)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=6, max_size=12))
-def test_bootstrap_as_second_version(values: list[float]) -> None:
-    """An interval's ends lie where 2.5 % of the drawn means are beyond."""
-    means, found = slow_bootstrap(values, 41), bootstrap(values, rounds=41)
-    assert same([found.value, found.low, found.high], [np.mean(values), means[1], means[39]])
-    assert (found.n, found.excluded) == (len(values), 0)
-
-
-def test_intervals_hold_what_they_promise() -> None:
-    """Of 300 samples' 95 % intervals about 95 % hold the true mean."""
-    rng = np.random.default_rng(5)
-    held = [
-        found.low <= 0.3 <= found.high
-        for found in (bootstrap(rng.random(60) < 0.3, seed=number, rounds=300) for number in range(300))
-    ]
-    assert 0.91 <= np.mean(held) <= 0.98
-
-
-def test_seed_decides() -> None:
-    """The same seed gives the same interval, another one hardly."""
-    values = np.random.default_rng(1).random(40)
-    assert bootstrap(values) == bootstrap(values, seed=0)
-    assert bootstrap(values) != bootstrap(values, seed=1)
-
-
-def test_too_few_queries_decide_nothing() -> None:
-    """Five queries that all improve could do so by luck; six hardly. Queries of one product count as one."""
-    five, six = bootstrap([1.0] * 5), bootstrap([1.0] * 6)
-    assert (five.value, five.sign, math.isnan(five.low), math.isnan(five.margin)) == (1, 0, True, True)
-    assert (six.low, six.high, six.sign, six.margin) == (1, 1, 1, 0)
-    assert bootstrap([1.0] * 6, units=["a", "a", "b", "c", "d", "e"]).sign == 0
-    assert bootstrap([1.0] * 6, confidence=0.99).sign == 0
-    assert bootstrap([-1.0] * 6).sign == -1
-
-
-def test_units_are_drawn_together() -> None:
-    """Seeing each query twice does not make an interval narrower where both are known to be one."""
-    values = np.random.default_rng(2).random(30)
-    names = [f"product-{number:02}" for number in range(30)]
-    once = bootstrap(values)
-    twice = bootstrap(np.repeat(values, 2), units=np.repeat(names, 2).tolist())
-    assert same([twice.value, twice.low, twice.high], [once.value, once.low, once.high])
-    assert twice.n == 60
-    assert bootstrap(np.repeat(values, 2)).margin < 0.8 * once.margin
-
-
-def test_queries_weigh_the_same_whatever_their_units() -> None:
-    """Drawing units, the mean stays one over queries: a product with many of them counts for as many."""
-    values, names = [0.0] * 99 + [1.0] * 9, ["a"] * 99 + list("bcdefghij")
-    found, rng = bootstrap(values, units=names, rounds=41), np.random.default_rng(0)
-    large = [(rng.integers(10, size=10) == 0).sum() for _ in range(41)]
-    means = sorted((10 - times) / (10 - times + 99 * times) for times in large)
-    assert same([found.low, found.high], [means[1], means[39]])
-
-
-def test_pairs() -> None:
-    """Pairing finds a small gain that the two means alone would hide, in either direction, and none where none is."""
-    rng = np.random.default_rng(3)
-    a = rng.random(80)
-    b = a + 0.02 + 0.01 * rng.normal(size=80)
-    gain, loss = bootstrap(metrics.differences(a, b)), bootstrap(metrics.differences(b, a))
-    assert (gain.sign, loss.sign) == (1, -1)
-    assert same([gain.value, gain.low, gain.high], [-loss.value, -loss.high, -loss.low])
-    assert bootstrap(a).high > bootstrap(b).low
-    assert bootstrap(metrics.differences(a, a)) == Interval(0, 0, 0, 80, 0)
-
-
-def test_pairs_without_a_value() -> None:
-    """A query that has no value in one of two configurations is excluded from their comparison."""
-    found = bootstrap(metrics.differences([1, NAN, 0.5, 0], [0, 1, NAN, 1]))
-    assert (found.value, found.n, found.excluded) == (0, 2, 2)
-
-
-def test_groups() -> None:
-    """Each group has the interval of its own queries; a group without queries is told of, with none."""
-    values, groups = [0.0, 0.9, NAN, 0.25, 0.8, 0.3, 0.2, 0.1, 0.5], ["b", "a", "a", "b", "a", "a", "a", "a", "a"]
-    found = metrics.bootstrap_by_group(values, groups, names=["none", "a"], seed=4)
-    assert list(found) == ["none", "a", "b"]
-    assert found["a"] == bootstrap([0.9, NAN, 0.8, 0.3, 0.2, 0.1, 0.5], seed=4)
-    assert found["a"] != bootstrap([0.9, NAN, 0.8, 0.3, 0.2, 0.1, 0.5])
-    assert (found["a"].n, found["a"].excluded) == (6, 1)
-    assert (found["b"].value, found["none"].n, math.isnan(found["none"].value)) == (0.125, 0, True)
-    units = metrics.bootstrap_by_group(values, groups, units=list("123344455"))
-    assert math.isnan(units["a"].low)
-
-
-# Calibration.
-
-PAIRS = st.lists(st.tuples(st.integers(1, 6).map(float), st.booleans()), min_size=1, max_size=20)
-
-
-@patient
-@given(PAIRS)
-def test_calibration_as_second_version(pairs: list[tuple[float, bool]]) -> None:
-    """At the distances seen it is the min-max of means, the closed form of isotonic regression."""
-    steps = sorted({far for far, _ in pairs})
-    at = [[flag for far, flag in pairs if far == step] for step in steps]
-
-    def mean(first: int, last: int) -> float:
-        """The share of one category from one distance to another."""
-        return float(np.mean(list(itertools.chain(*at[first : last + 1]))))
-
-    expected = [
-        min(max(mean(first, last) for last in range(now, len(at))) for first in range(now + 1))
-        for now in range(len(at))
-    ]
-    assert same(calibrate(*zip(*pairs, strict=True)).probability(steps), expected)
-
-
-@patient
-@given(PAIRS)
-def test_calibration_as_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
-    """From the nearest distance seen onwards, and beyond the farthest, it is scikit-learn's isotonic regression."""
-    far, flags = zip(*pairs, strict=True)
-    at = np.linspace(min(far), max(far) + 1, 17)
-    theirs = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(far, np.array(flags, float))
-    assert same(calibrate(far, flags).probability(at), theirs.predict(at))
-
-
-def test_hand_worked_calibration() -> None:
-    """A pair that contradicts the order is pooled with its neighbours; before the first distance it rises to 1."""
-    found = calibrate([4, 1, 2, 3, 5], [False, True, False, True, False])
-    assert found == Calibration((0, 1, 2, 3, 4, 5), (1, 1, 0.5, 0.5, 0, 0), 5)
-    assert found.probability([0, 1.5, 2.5, 3.5, 99]).tolist() == [1, 0.75, 0.5, 0.25, 0]
-    assert (found.reach(1), found.reach(0.75), found.reach(0.5), found.reach(0.25)) == (1, 1.5, 3, 3.5)
-    assert same(calibrate([2.0], [False]).probability([[0], [1]]), [[1], [0.5]])
-
-
-def test_calibration_of_duplicates() -> None:
-    """The same picture is of the same category, even where its twin stands in another."""
-    found = calibrate([0.0, -1e-9, 1.0], [False, True, True])
-    assert found == Calibration((0, 1), (1, 2 / 3), 3)
-    assert calibrate([0.0], [False]) == Calibration((0,), (1,), 1)
-
-
-def test_calibration_that_never_falls() -> None:
-    """One category alone is never doubted, but nothing is known beyond the largest distance seen."""
-    found = calibrate([1.0, 2.0, 3.0], [True, True, True])
-    assert found == Calibration((0, 1, 3), (1, 1, 1), 3)
-    assert (found.probability(99).item(), found.reach(0.5)) == (1, 3)
-
-
-@patient
-@given(PAIRS, st.floats(0.01, 1), st.floats(0, 8))
-def test_reach_divides_near_from_far(pairs: list[tuple[float, bool]], floor: float, distance: float) -> None:
-    """Up to the reach no distance falls under the floor; beyond it all do, as far as distances were seen."""
-    found = calibrate(*zip(*pairs, strict=True))
-    if distance <= found.reach(floor):
-        assert found.probability(distance) >= floor - 1e-9
-    elif distance <= found.distances[-1]:
-        assert found.probability(distance) <= floor + 1e-9
-
-
-def test_nearest_pairs() -> None:
-    """Each picture gives its nearest others, never itself; of equally near ones those of other categories first."""
-    far = [[NAN, 2, 1, 2], [2, NAN, 3, 4]]
-    pairs = metrics.nearest_pairs(far, [[False, True, False, False], [True, False, False, True]], 2)
-    assert [part.tolist() for part in pairs] == [[1, 2, 2, 3], [False, False, True, False]]
-    assert [part.shape for part in metrics.nearest_pairs([[NAN]], [[False]], 3)] == [(0,), (0,)]
-    assert metrics.nearest_pairs(far, np.zeros((2, 4), bool), 9)[0].shape == (6,)
-
-
-def test_calibration_survives_storage() -> None:
-    """Its fields are all there is to keep."""
-    found = calibrate([1.0, 2.0], [True, False])
-    assert Calibration(**dataclasses.asdict(found)) == found
-
-
-@pytest.mark.parametrize(
-    ("distances", "probabilities"),
-    [
-        ((), ()),
-        ((0, 1), (1,)),
-        ((1, 2), (1, 0)),
-        ((0, 2, 1), (1, 1, 1)),
-        ((0, 1), (0.5, 0)),
-        ((0, 1, 2), (1, 0, 0.5)),
-        ((0, 1), (1, -0.5)),
-        ((0, NAN), (1, 0)),
-        ((0, math.inf), (1, 0)),
-        ((0, 1), (1, NAN)),
-    ],
-)
-def test_damaged_calibrations_are_refused(distances: tuple[float, ...], probabilities: tuple[float, ...]) -> None:
-    """Corners that are no line which begins with 1 and never rises are an error."""
-    with pytest.raises(InvalidRequest, match="calibration"):
-        Calibration(distances, probabilities, 5)
-
-
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -462,47 +260,9 @@ def test_damaged_calibrations_are_refused(distances: tuple[float, ...], probabil
         (lambda: metrics.chance_precision_at_k([3], 2, 1), "at most items"),
         (lambda: metrics.chance_recall_at_k([1, 2], [2, 2, 2], 1), "chance_recall_at_k: "),
         (lambda: metrics.chance_recall_any_at_k([1], 2, 0), "k=0"),
-        (lambda: bootstrap([[1.0]]), "one number a query"),
-        (lambda: bootstrap([1.0], units=["a", "b"]), "units"),
-        (lambda: bootstrap([1.0], confidence=1), "confidence=1"),
-        (lambda: bootstrap([1.0], rounds=0), "rounds=0"),
-        (lambda: metrics.differences([1], [1, 2]), "1 and 2 queries"),
-        (lambda: metrics.bootstrap_by_group([1.0], []), "as many groups"),
-        (lambda: metrics.bootstrap_by_group([1.0], ["a"], units=[]), "units"),
-        (lambda: calibrate([], []), "no pairs"),
-        (lambda: calibrate([NAN], [True]), "all finite"),
-        (lambda: calibrate([1.0], [True, False]), "no pairs"),
-        (lambda: calibrate([1.0], [True]).reach(0), "floor=0"),
-        (lambda: metrics.nearest_pairs([[1.0]], [[True]], 0), "k=0"),
     ],
 )
 def test_what_does_not_fit_is_refused(call: Callable[[], object], said: str) -> None:
     """Arguments that cannot be right are an error that names the function and what is wrong."""
     with pytest.raises(InvalidRequest, match=said):
         call()
-
-
-def test_a_centred_line_goes_through_the_middle_of_each_pool() -> None:
-    """Pools of 1-2, 3-4 (1 of 2) and 5 (0 of 1): a corner in the middle of each, and it falls in between."""
-    found = calibrate([1.0, 2, 3, 4, 5], [True, True, False, True, False], centred=True)
-    assert found == Calibration((0, 1.5, 3.5, 5), (1, 0.75, 0.5, 0), 5)
-    assert calibrate([2.0], [True], centred=True) == Calibration((0, 2), (1, 1 - 1 / 3), 1)
-    assert calibrate([2.0], [False], centred=True) == Calibration((0, 2), (1, 0), 1)
-    assert calibrate([0.0, 0.0], [True, False], centred=True) == Calibration((0,), (1,), 2)
-
-
-@given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), min_size=1, max_size=60))
-def test_a_centred_line_never_rises_and_keeps_the_mean(pairs: list[tuple[float, bool]]) -> None:
-    """It is a calibration whatever the pairs are, within the highest and lowest share of the stepped one."""
-    far, same_ = zip(*pairs, strict=True)
-    centred, stepped = calibrate(far, same_, centred=True), calibrate(far, same_)
-    assert centred.probabilities[-1] >= min(stepped.probabilities[-1], 1 - 1 / (len(pairs) + 2))
-    assert centred.pairs == len(pairs)
-
-
-def test_many_distances_are_taken_in_runs() -> None:
-    """With 50,000 distances the line is still within three hundredths of the true one, 1 - d."""
-    far = np.random.default_rng(0).random(50_000)
-    line = calibrate(far, np.random.default_rng(1).random(50_000) > far, centred=True)
-    at = np.linspace(0.05, 0.95, 19)
-    assert np.abs(line.probability(at) - (1 - at)).max() < 0.03

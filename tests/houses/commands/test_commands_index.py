@@ -25,22 +25,6 @@ from ddsim.__main__ import app
 from ddsim.embedded import EmbeddedServer, Engine
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop with two lamps and two beds, and the current folder in it."""
-    shop = Shop(tmp_path)
-    shop.add("lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png")
-    monkeypatch.chdir(tmp_path)
-    return shop
-
-
-@pytest.fixture
-def tapped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """The same; the commands talk to the shop's own server, where faults can be put in."""
-    monkeypatch.setattr(ddsim.search.search, "connect", partial(connect, transport=shop.tap, retries=PATIENT))
-    return shop
-
-
 def test_index(shop: Shop) -> None:
     """All pictures go into the index; the summary says how many, how long, and where."""
     result = command(shop, "index")

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from shop import PATIENT, Shop, picture
+from shop import Shop, picture
 from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
 from typer.testing import Result
 
-import ddsim.search.search
-from ddsim import connect
 from ddsim.__main__ import app
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop with two lamps and two beds, and the current folder in it."""
-    shop = Shop(tmp_path)
-    shop.add("lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png")
-    monkeypatch.chdir(tmp_path)
-    return shop
-
-
-@pytest.fixture
-def tapped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """The same; the commands talk to the shop's own server, where faults can be put in."""
-    monkeypatch.setattr(ddsim.search.search, "connect", partial(connect, transport=shop.tap, retries=PATIENT))
-    return shop
 
 
 @pytest.fixture(scope="module")

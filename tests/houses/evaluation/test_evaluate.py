@@ -21,7 +21,7 @@ from ddsim import Client, ConnectionLost, Reply, ServerUnreachable, Settings, co
 from ddsim.embedded import Engine
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.cache import Cache
-from ddsim.evaluation.experiments import Experiment, experiments
+from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.fingerprints import vector_key
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate
@@ -60,7 +60,7 @@ def several(shop: Shop, **matrix: Any) -> list[Experiment]:
     raw = yaml.safe_load(shop.config.read_text("utf-8"))
     file = shop.root / "matrix.yaml"
     file.write_text(yaml.safe_dump(raw | {"matrix": matrix}), "utf-8")
-    return experiments([file])
+    return read_experiments([file])
 
 
 def run(shop: Shop, found: list[Experiment], queries: Path | None = None, **options: Any) -> Evaluation:
@@ -116,7 +116,7 @@ def test_an_evaluation(shop: Shop) -> None:
     for row in configurations:
         assert row.failed is None
         assert set(row.measures) == {
-            *("P@1", "P@5", "P@10", "MAP@R", "product@1", "product@10", "routing_loss"),
+            *("P@1", "P@5", "P@10", "MAP@R", "product@1", "product@10", "routing_gain"),
             *("accuracy", "accuracy.service", "accuracy.neighbours"),
         }
         assert row.measures["P@1"].by_category.keys() == {"bed", "lamp"}
@@ -206,7 +206,7 @@ def test_a_picture_that_one_configuration_cannot_use(shop: Shop) -> None:
     shop.add_picture("lamp/large.png", picture(99, (90, 90)))
     first = several(shop, layer=["pool1"])
     shop.configure(name="careful", upload={"max_pixels": 70 * 70}, similarity={"extract_layer": "fc1"})
-    found = run(shop, [*first, *experiments([shop.config])])
+    found = run(shop, [*first, *read_experiments([shop.config])])
     assert found.items == 16
     assert all("lamp/large.png" in row.warnings[0] for row in found.rows if row.kind == "configuration")
 
@@ -215,7 +215,7 @@ def test_a_configuration_that_can_use_hardly_any_picture(shop: Shop) -> None:
     """It fails, and leaves the pictures to the others."""
     first = several(shop, layer=["pool1"])
     shop.configure(name="blind", upload={"max_pixels": 10}, similarity={"extract_layer": "fc1"})
-    found = run(shop, [*first, *experiments([shop.config])])
+    found = run(shop, [*first, *read_experiments([shop.config])])
     assert found.items == 16
     assert "16 of 16 pictures cannot be used" in str(rows_of(found)["blind"].failed)
 
@@ -475,7 +475,7 @@ def test_disagreements_show_what_was_found(shop: Shop) -> None:
 def test_the_configuration_is_measured_as_it_searches(shop: Shop) -> None:
     """The nearest items are those that an index of the same configuration gives."""
     shop.configure(similarity={"extract_layer": "fc1"})
-    found = run(shop, [*experiments([shop.config]), *several(shop, layer=["data"])], shop.root / "queries")
+    found = run(shop, [*read_experiments([shop.config]), *several(shop, layer=["data"])], shop.root / "queries")
     with shop.search() as search:
         search.index()
         for one in found.disagreements[:3]:
@@ -501,7 +501,7 @@ def test_a_server_with_torch_alone(shop: Shop, profile: str, monkeypatch: pytest
         categories={"0": "lamp", "1": "bed"},
     )
     shop.tap.engine = Engine(profile=profile)
-    found = run(shop, experiments([shop.config]), shop.root / "queries", options=Options(timing_queries=2))
+    found = run(shop, read_experiments([shop.config]), shop.root / "queries", options=Options(timing_queries=2))
     row = rows_of(found)["shop"]
     assert (row.failed, row.extracted) == (None, 48)
     assert "accuracy.service" in row.measures

@@ -20,7 +20,7 @@ from stock import index, names
 from ddsim import Audit, Collection
 from ddsim.catalogue.manifest import ItemState, Row
 from ddsim.deepdetect.results import Vectors
-from ddsim.indexing.audit import audit
+from ddsim.indexing.audit import audit_index
 from ddsim.pictures.encoding import Encoded, Picture
 from ddsim.vectors import Found, Hits, backend_for
 
@@ -72,7 +72,7 @@ class Fake:
 
     def audit(self, **options: Any) -> Audit:
         """The audit of this home."""
-        return audit(self.collection.manifest, self, self.collection.picture_of, **options)  # type: ignore[arg-type]
+        return audit_index(self.collection.manifest, self, self.collection.picture_of, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_other_preprocessing_behind_its_back(either: Shop) -> None:
                 assert encoded is not None
                 return replace(encoded, data=_lighter(collection.catalogue / uri))
 
-            found = audit(collection.manifest, backend, lighter)
+            found = audit_index(collection.manifest, backend, lighter)
     assert "another layer, network or preprocessing" in found.problems[0]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from homes import HOMES, Clock, StrictTap
+from homes import Clock, StrictTap, four_at_a_time
 from shop import Sent, Shop, lost_reply, once, refusal
 from stock import assert_sound, index, names, picks, quarantined, sent_batches, wait_for_nothing
 
@@ -27,24 +27,6 @@ from ddsim.deepdetect.services import ensure
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a server."""
     wait_for_nothing(monkeypatch)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    """A shop with an empty catalogue, before a server that keeps the index; four pictures go in one request."""
-    return _shop(tmp_path, "server")
-
-
-@pytest.fixture(params=["server", "local"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    """One of either home."""
-    return _shop(tmp_path, request.param)
-
-
-def _shop(root: Path, home: str) -> Shop:
-    settings, profile = HOMES[home]
-    base = {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": {"batch_size": 4, **settings}}
-    return Shop(root, base, tap=StrictTap(profile=profile))
 
 
 def brings(shop: Shop) -> Callable[[Sent], bool]:
@@ -87,7 +69,7 @@ def test_one_fault_is_survived(shop: Shop, fault: str, build: bool) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_is_survived_at_home(tmp_path: Path, fault: str) -> None:
     """The same where ddsim keeps the vectors."""
-    shop = _shop(tmp_path, "local")
+    shop = four_at_a_time(tmp_path, "local")
     shop.add(*names("lamp", 9))
     hit = brings(shop)
     spoilt: list[Sent] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from homes import HOMES, StrictTap
+from homes import StrictTap, four_at_a_time
 from shop import Sent, Shop, picture
 from stock import assert_sound, index, make_unreadable, names, quarantined, sent_batches, sent_uris, wait_for_nothing
 
@@ -24,24 +24,6 @@ from ddsim import (
 )
 from ddsim.catalogue.manifest import ItemState
 from ddsim.catalogue.plan import Change
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    """A shop with an empty catalogue, before a server that keeps the index; four pictures go in one request."""
-    return _shop(tmp_path, "server")
-
-
-@pytest.fixture(params=["server", "local"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
-    """One of either home."""
-    return _shop(tmp_path, request.param)
-
-
-def _shop(root: Path, home: str) -> Shop:
-    settings, profile = HOMES[home]
-    base = {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": {"batch_size": 4, **settings}}
-    return Shop(root, base, tap=StrictTap(profile=profile))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -202,7 +184,7 @@ def test_k_is_reached_past_the_tombstones(shop: Shop) -> None:
 
 def test_at_home_rows_are_really_removed(tmp_path: Path) -> None:
     """The local index has no tombstones."""
-    shop = _shop(tmp_path, "local")
+    shop = four_at_a_time(tmp_path, "local")
     shop.add(*names("lamp", 6))
     index(shop)
     shop.add("lamp/00.png")

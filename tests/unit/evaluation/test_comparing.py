@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from evaluated import photo
 
+from ddsim.evaluation.bootstrap import bootstrap, differences
 from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.results import Row
 from ddsim.evaluation.rows import failed
 from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.task import Task
-from ddsim.metrics import bootstrap, differences
 
 ITEMS = [photo(f"{category}/{number}", f"{category}/{number // 2}") for category in "ab" for number in range(20)]
 TASK = Task(ITEMS, ITEMS)

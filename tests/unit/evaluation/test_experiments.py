@@ -14,7 +14,7 @@ from ddsim import load
 from ddsim.config.loading import dump, shipped, write_shipped
 from ddsim.config.settings import Settings
 from ddsim.errors import ConfigError, InvalidRequest
-from ddsim.evaluation.experiments import Experiment, experiments
+from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.matrix import AXES
 
 BASE: dict[str, Any] = {
@@ -36,7 +36,7 @@ def write(folder: Path, raw: dict[str, Any] | str, name: str = "mine.yaml") -> P
 
 def expand(folder: Path, matrix: Any, **changes: Any) -> list[Experiment]:
     """The experiments of a file with this matrix."""
-    return experiments([write(folder, {**BASE, **changes, "matrix": matrix})])
+    return read_experiments([write(folder, {**BASE, **changes, "matrix": matrix})])
 
 
 def settled(one: Experiment) -> Settings:
@@ -50,7 +50,7 @@ def refused(folder: Path, matrix: Any) -> list[str]:
     """What is said about a file with this matrix, without its name."""
     file = write(folder, {"matrix": matrix, **BASE})
     with pytest.raises(ConfigError) as caught:
-        experiments([file])
+        read_experiments([file])
     lines = str(caught.value).splitlines()
     assert all(line.startswith(str(file)) for line in lines)
     return [line.removeprefix(f"{file}:") for line in lines]
@@ -62,7 +62,7 @@ def refused(folder: Path, matrix: Any) -> list[str]:
 def test_a_file_is_an_experiment(tmp_path: Path) -> None:
     """A configuration as `ddsim index` takes it, under its own name."""
     file = write(tmp_path, BASE)
-    (one,) = experiments([file])
+    (one,) = read_experiments([file])
     assert (one.name, one.settings, one.problem) == ("mine", load(file), None)
     assert one.about == {"model": "mine", "layer": "pool5", "metric": "l2"}
 
@@ -70,13 +70,13 @@ def test_a_file_is_an_experiment(tmp_path: Path) -> None:
 def test_names_are_unique(tmp_path: Path) -> None:
     """Files of one name in several folders, also where only capitals differ."""
     files = [write(tmp_path, BASE, name) for name in ("a/mine.yaml", "b/mine.yaml", "c/Mine.yaml")]
-    assert [one.name for one in experiments(files)] == ["mine", "mine-2", "Mine-3"]
+    assert [one.name for one in read_experiments(files)] == ["mine", "mine-2", "Mine-3"]
 
 
 def test_what_differs_is_said(tmp_path: Path) -> None:
     """What all have in common is left out, but for model, layer and metric."""
     other = {**BASE, "index": {"backend": "local", "pca": 8}}
-    one, two = experiments([write(tmp_path, BASE, "a.yaml"), write(tmp_path, other, "b.yaml")])
+    one, two = read_experiments([write(tmp_path, BASE, "a.yaml"), write(tmp_path, other, "b.yaml")])
     assert one.about == {"model": "a", "layer": "pool5", "metric": "l2", "pca": "none"}
     assert two.about == {"model": "b", "layer": "pool5", "metric": "l2", "pca": "8"}
 
@@ -84,7 +84,7 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
 def test_a_wrong_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
     """The others are compared; its row says what is wrong."""
     good, wrong = write(tmp_path, BASE, "good.yaml"), write(tmp_path, {**BASE, "colour": 1}, "wrong.yaml")
-    one, two = experiments([wrong, good])
+    one, two = read_experiments([wrong, good])
     assert (one.name, one.settings, one.about) == ("wrong", None, {"model": "wrong"})
     assert f"{wrong}:" in str(one.problem)
     assert "colour: unknown key" in str(one.problem)
@@ -94,12 +94,12 @@ def test_a_wrong_file_is_a_problem_and_not_the_end(tmp_path: Path) -> None:
 def test_nothing_to_compare(tmp_path: Path) -> None:
     """No file, none that is there, or none without a problem: wrong use, with all reasons."""
     with pytest.raises(InvalidRequest, match="at least one file"):
-        experiments([])
+        read_experiments([])
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
-        experiments([write(tmp_path, BASE, "good.yaml"), tmp_path / "nowhere.yaml"])
+        read_experiments([write(tmp_path, BASE, "good.yaml"), tmp_path / "nowhere.yaml"])
     wrong = [write(tmp_path, {**BASE, name: 1}, f"{name}.yaml") for name in ("colour", "taste")]
     with pytest.raises(ConfigError, match=r"(?s)colour.yaml.*taste.yaml"):
-        experiments(wrong)
+        read_experiments(wrong)
 
 
 # Expansion
@@ -234,7 +234,7 @@ def test_models_as_files(tmp_path: Path) -> None:
         "similarity": None,
         "matrix": {"model": ["../one.yaml", "../two.yaml"]},
     }
-    one, two = experiments([write(tmp_path, raw, "sub/all.yaml")])
+    one, two = read_experiments([write(tmp_path, raw, "sub/all.yaml")])
     assert (one.name, two.name) == ("one", "second")
     assert (one.about["model"], one.about["layer"]) == ("one", "pool5")
     assert (two.about["model"], two.about["layer"]) == ("second", "relu7")
@@ -253,7 +253,7 @@ def test_a_model_that_is_wrong(tmp_path: Path) -> None:
     write(tmp_path, {**BASE, "colour": 1}, "wrong.yaml")
     write(tmp_path, BASE, "good.yaml")
     write(tmp_path, {**BASE, "matrix": {"layer": ["a"]}}, "several.yaml")
-    found = experiments([write(tmp_path, {"matrix": {"model": ["wrong.yaml", "good.yaml", "several.yaml"]}})])
+    found = read_experiments([write(tmp_path, {"matrix": {"model": ["wrong.yaml", "good.yaml", "several.yaml"]}})])
     assert [one.settings is None for one in found] == [True, False, True]
     assert "wrong.yaml" in str(found[0].problem)
     assert "colour: unknown key" in str(found[0].problem)
@@ -308,8 +308,8 @@ def test_a_name_of_its_own_begins_all(tmp_path: Path) -> None:
     """A name in the file stands before what differs; of a single model it takes the place."""
     write(tmp_path, BASE, "net.yaml")
     matrix = {"model": ["net.yaml"], "layer": ["a", "b"]}
-    assert [one.name for one in experiments([write(tmp_path, {"matrix": matrix})])] == ["net-a", "net-b"]
-    named = experiments([write(tmp_path, {"name": "try", "matrix": matrix})])
+    assert [one.name for one in read_experiments([write(tmp_path, {"matrix": matrix})])] == ["net-a", "net-b"]
+    named = read_experiments([write(tmp_path, {"name": "try", "matrix": matrix})])
     assert [one.name for one in named] == ["try-a", "try-b"]
     assert [one.about["model"] for one in named] == ["net", "net"]
 
@@ -359,7 +359,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert len(refused(tmp_path, {"layer": [], "colour": [1], "pca": [0, "x"]})) == 4
     file = write(tmp_path, "matrix:\n  layer: ['${NOBODY_SETS_THIS}']\n")
     with pytest.raises(ConfigError, match="NOBODY_SETS_THIS is not set"):
-        experiments([file])
+        read_experiments([file])
 
 
 def test_sections_that_are_none(tmp_path: Path) -> None:
@@ -412,7 +412,7 @@ def test_anything_is_experiments_or_a_config_error(tmp_path: Path, matrix: dict[
 
 def test_demo_layers() -> None:
     """Three layers of the demonstration's network, and nothing else differs."""
-    found = experiments([SHIPPED / "demo-layers.yaml"])
+    found = read_experiments([SHIPPED / "demo-layers.yaml"])
     assert [one.name for one in found] == ["demo-pool1", "demo-res3b", "demo-pool5-7x7_s1"]
     demo = load(shipped()["demo.yaml"])
     for one in found:
@@ -423,7 +423,7 @@ def test_demo_layers() -> None:
 def test_furniture(monkeypatch: pytest.MonkeyPatch) -> None:
     """The article's networks, each with its own layer, by distance and by angle."""
     monkeypatch.delenv("DDSIM_URL", raising=False)
-    found = experiments([SHIPPED / "furniture.yaml"])
+    found = read_experiments([SHIPPED / "furniture.yaml"])
     assert [(one.about["model"], one.about["layer"]) for one in found[::2]] == [
         ("resnet50", "pool5/7x7_s1"),
         ("googlenet", "pool5/7x7_s1"),
@@ -450,4 +450,4 @@ def test_furniture_in_full(tmp_path: Path) -> None:
 def test_shipped_experiments_are_copied_out(name: str, tmp_path: Path) -> None:
     """`ddsim config init` writes them beside the configurations that they name."""
     assert tmp_path / "configs" / "experiments" / name in write_shipped(tmp_path / "configs")
-    assert all(one.settings for one in experiments([tmp_path / "configs" / "experiments" / name]))
+    assert all(one.settings for one in read_experiments([tmp_path / "configs" / "experiments" / name]))

@@ -7,8 +7,8 @@ import pytest
 
 import ddsim.evaluation.intervals
 from ddsim.errors import InvalidRequest
+from ddsim.evaluation.bootstrap import Interval, bootstrap, differences
 from ddsim.evaluation.intervals import Draws
-from ddsim.metrics import Interval, bootstrap, differences
 
 ROUNDS = 200
 

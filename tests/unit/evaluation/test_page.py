@@ -12,9 +12,9 @@ from itertools import combinations
 import pytest
 
 from ddsim.evaluation import view
+from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.page import render
 from ddsim.evaluation.results import Comparison, Disagreement, Evaluation, Measure, Row, Shown
-from ddsim.metrics import Interval
 
 NAN = math.nan
 CATEGORIES = {"chair": 40, "lamp": 4}

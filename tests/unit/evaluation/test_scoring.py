@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import ddsim.evaluation.task
 from ddsim.evaluation.scoring import Router, chance, score
 from ddsim.evaluation.task import Task
-from ddsim.metrics import Calibration
 from ddsim.routing.calibration import Learned, learn
+from ddsim.routing.isotonic import Calibration
 
 NOTHING = Learned(None, None, None, None, 0, 0)
 LINE = Learned(Calibration((0.0, 10.0), (1.0, 0.0), 9), None, None, 0.5, 9, 9)
@@ -134,21 +134,21 @@ def test_a_search_without_a_service_is_routed_by_the_vote() -> None:
     assert values["accuracy"].tolist() == values["accuracy.neighbours"].tolist() == [1]
 
 
-def test_routing_loss() -> None:
+def test_routing_gain() -> None:
     """Searching the most probable category only is a gain where it is right, and loses all where it is wrong."""
     items = [photo("a/1"), photo("b/1"), photo("a/2"), photo("b/2")]
     task = Task(items, [photo("a/x"), photo("b/y")])
     far = np.array([[1, 2, 3, 4], [1, 2, 3, 4]], float)
     values = score(task, places(2), Made(far), Router(LINE, 1)).values
     # Both lists hold all four items: two right ones in ten. Only a is searched: the same two for a, none for b.
-    np.testing.assert_allclose(values["routing_loss"], [0.0, 0.2])
+    np.testing.assert_allclose(values["routing_gain"], [0.0, -0.2])
 
 
 def test_nobody_knows_the_category() -> None:
     """Without a calibration nothing is told, and no category is searched alone."""
     items = [photo("a/1"), photo("b/1")]
     values = score(Task(items, [photo("a/x")]), places(1), Made(np.array([[1.0, 2.0]])), Router(NOTHING, 5)).values
-    assert (values["accuracy"].tolist(), values["routing_loss"].tolist()) == ([0], [0])
+    assert (values["accuracy"].tolist(), values["routing_gain"].tolist()) == ([0], [0])
 
 
 def test_chance_by_hand() -> None:

@@ -282,3 +282,10 @@ class Blow:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def four_at_a_time(root: Path, home: str) -> Shop:
+    """A shop with an empty catalogue, before a server for this home; four pictures go in one request."""
+    settings, profile = HOMES[home]
+    base = {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": {"batch_size": 4, **settings}}
+    return Shop(root, base, tap=StrictTap(profile=profile))

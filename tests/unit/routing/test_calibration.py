@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ddsim import InvalidRequest
-from ddsim.metrics import Calibration
 from ddsim.routing.calibration import Learned, best_weight, learn, leave_one_out_votes, pairwise
+from ddsim.routing.isotonic import Calibration
 
 Matrix = NDArray[np.float64]
 STRAIGHT = Calibration((0.0, 10.0), (1.0, 0.0), 1)

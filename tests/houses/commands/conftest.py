@@ -1,0 +1,28 @@
+"""The shop that commands are tried on; a file that wants another one has a fixture of the same name."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from shop import PATIENT, Shop
+
+import ddsim.search.search
+from ddsim import connect
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop with two lamps and two beds, and the current folder in it."""
+    shop = Shop(tmp_path)
+    shop.add("lamp/a.png", "lamp/b.png", "bed/c.png", "bed/d.png")
+    monkeypatch.chdir(tmp_path)
+    return shop
+
+
+@pytest.fixture
+def tapped(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The same; the commands talk to the shop's own server, where faults can be put in."""
+    monkeypatch.setattr(ddsim.search.search, "connect", partial(connect, transport=shop.tap, retries=PATIENT))
+    return shop
