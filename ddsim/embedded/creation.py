@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ddsim.caffe import BlobError
 from ddsim.embedded import repository
-from ddsim.embedded.blobs import BlobError
 from ddsim.embedded.network import Network, NetworkError
 from ddsim.embedded.payload import a_bool, a_string, an_int, section
 from ddsim.embedded.pictures import read_mean

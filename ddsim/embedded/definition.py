@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.embedded.prototxt import Message, PrototxtError, parse, to_text
+from ddsim.caffe import Message, PrototxtError, parse, quoted, to_text, upgraded
 
 #: How a definition can declare its input; a real server runs only the first (recordings/wire/04b-stock-input-layer).
 MEMORY_DATA, INPUT_LAYER, INPUT_FIELD = "MemoryData", "Input", "input"
@@ -54,7 +54,7 @@ class Definition:
     def runnable(self) -> str:
         """The definition as OpenCV can run it: the input declared as a field, for one picture."""
         shape = Message([("dim", str(size)) for size in (1, *self.input_shape)])
-        head: list[tuple[str, str | Message]] = [("input", _quoted(self.input_blob)), ("input_shape", shape)]
+        head: list[tuple[str, str | Message]] = [("input", quoted(self.input_blob)), ("input_shape", shape)]
         return to_text(Message([*head, *(("layer", layer) for layer in self.layers)]))
 
     def transformed(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,11 +70,7 @@ def read_definition(text: str) -> Definition:
     Raises:
         PrototxtError: it cannot be read, or describes no network that takes one picture.
     """
-    net = parse(text)
-    if net.messages("layers"):
-        raise PrototxtError(
-            "it is in Caffe's old format ('layers {', types in capitals); convert it with upgrade_net_proto_text"
-        )
+    net = upgraded(parse(text))
     layers = [layer for layer in net.messages("layer") if _in_test_phase(layer) and layer.text("type") != "Silence"]
     _check_names(layers)
     for layer in layers:
@@ -191,7 +187,3 @@ def _picture_shape(shapes: list[list[int]]) -> tuple[int, int, int]:
     if not all(1 <= size <= _LARGEST for size in (channels, height, width)):
         raise PrototxtError(f"the input's shape is {shapes[0]}; expected sizes from 1 to {_LARGEST}")
     return channels, height, width
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

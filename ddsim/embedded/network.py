@@ -14,10 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.embedded.blobs import BlobError, Shape, read_shapes
+from ddsim.caffe import BlobError, PrototxtError, Shape, read_shapes
 from ddsim.embedded.definition import Definition, read_definition
 from ddsim.embedded.opencv import LARGEST_PASS, reason
-from ddsim.embedded.prototxt import PrototxtError
 from ddsim.embedded.weights import WeightsError, check_outputs, check_shapes
 
 #: Layers whose first blob the real server counts (recordings/wire/02-service-create); biases are not counted.

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.caffe.protobuf import ProtobufError, fields, integers
 from ddsim.embedded.network import NetworkError
 from ddsim.embedded.opencv import LARGEST_PASS, reason
-from ddsim.embedded.protobuf import ProtobufError, fields, integers
 
 # Field numbers of onnx.proto.
 _GRAPH = 7

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.embedded.blobs import BlobError, read_blob
+from ddsim.caffe import BlobError, read_blob
 
 _INTERPOLATION = {
     "nearest": cv2.INTER_NEAREST,

@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from ddsim.embedded.blobs import Shape
-from ddsim.embedded.prototxt import Message
+from ddsim.caffe import Message, Shape
 
 Blobs = Mapping[str, Sequence[Shape]]
 

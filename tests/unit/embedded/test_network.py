@@ -315,7 +315,7 @@ def test_weights_that_do_not_fit_are_refused(
         ("num_output: 3", "num_output: 3 group: 0", "group is 0"),
         ('bottom: "pool" top: "fc"', 'bottom: "pool" bottom: "pool" top: "fc"', "takes 2 inputs"),
         ("kernel_size: 3", "kernel_size: 300", "deploy.prototxt"),
-        ("layer {", "layers {", "upgrade_net_proto_text"),
+        ("layer {", "layers {", "old format has no type"),
         ("Softmax", 'Soft"max', "deploy.prototxt"),
     ],
 )

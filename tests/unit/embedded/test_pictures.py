@@ -13,7 +13,7 @@ import pytest
 from caffe_writer import blob
 from PIL import Image
 
-from ddsim.embedded.blobs import BlobError
+from ddsim.caffe import BlobError
 from ddsim.embedded.pictures import Preprocessing, UndecodablePicture, decode, prepare, read_mean
 
 RECORDINGS = Path(__file__).parents[2] / "contract" / "recordings"

@@ -1,12 +1,14 @@
 """Protobuf's text format, in which ``deploy.prototxt`` is written: read into a tree, and written out again.
 
-Only the syntax is known here, not Caffe's schema: what a field means is the business of ``definition``.
+Only the syntax is known here, not Caffe's schema: what a field means is the business of whoever reads the tree.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+
+from ddsim.errors import DDSimError
 
 _GAP = re.compile(r"(?:\s+|#[^\n]*)*")
 _TOKEN = re.compile(
@@ -21,7 +23,7 @@ _CLOSER = {"{": "}", "<": ">"}
 _DEEPEST = 100
 
 
-class PrototxtError(ValueError):
+class PrototxtError(DDSimError, ValueError):
     """A definition cannot be read or used; the message says where and why."""
 
 
@@ -107,6 +109,11 @@ def to_text(message: Message) -> str:
         else:
             lines.append(f"{key}: {value}\n")
     return "".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A string as the format writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class _Reader:

@@ -1,15 +1,20 @@
-"""Protobuf's wire format, as far as the files of networks need it: a reader that skips what it does not know."""
+"""Protobuf's wire format, as far as the files of networks need it.
+
+The reader skips what it does not know; the writer knows fields that hold bytes, and lists of integers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from ddsim.errors import DDSimError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Value = int | memoryview
 
 
-class ProtobufError(ValueError):
+class ProtobufError(DDSimError, ValueError):
     """A file is damaged, cut off or something else; the message says what is wrong."""
 
 
@@ -55,6 +60,25 @@ def integers(message: memoryview, wanted: int) -> Iterator[int]:
         while position < len(value):
             found, position = _varint(value, position)
             yield found
+
+
+def written(number: int, content: bytes) -> bytes:
+    """A field that holds bytes: a string, a message or packed numbers."""
+    return b"".join((_written_varint(number << 3 | _BYTES), _written_varint(len(content)), content))
+
+
+def written_integers(number: int, values: Iterable[int]) -> bytes:
+    """A repeated field of integers of 0 and above, packed."""
+    return written(number, b"".join(_written_varint(value) for value in values))
+
+
+def _written_varint(number: int) -> bytes:
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

@@ -1,0 +1,24 @@
+"""Caffe's files: definitions (``deploy.prototxt``) and weights (``.caffemodel``), read and written.
+
+Nothing here runs a network; nothing but NumPy is needed.
+"""
+
+from ddsim.caffe.caffemodel import BlobError, Shape, Weights, read_blob, read_shapes, read_weights, write_weights
+from ddsim.caffe.prototxt import Message, PrototxtError, parse, quoted, to_text
+from ddsim.caffe.upgrade import upgraded
+
+__all__ = [
+    "BlobError",
+    "Message",
+    "PrototxtError",
+    "Shape",
+    "Weights",
+    "parse",
+    "quoted",
+    "read_blob",
+    "read_shapes",
+    "read_weights",
+    "to_text",
+    "upgraded",
+    "write_weights",
+]
