@@ -9,7 +9,8 @@ from typing import Any
 
 from ddsim.caffe import BlobError
 from ddsim.embedded import repository
-from ddsim.embedded.network import Network, NetworkError
+from ddsim.embedded.files import NetworkError
+from ddsim.embedded.network import Network
 from ddsim.embedded.payload import a_bool, a_string, an_int, section
 from ddsim.embedded.pictures import read_mean
 from ddsim.embedded.profile import Profile

@@ -1,4 +1,4 @@
-"""A user's own Caffe network, run by OpenCV's DNN module.
+"""A user's own Caffe network, run by ONNX Runtime.
 
 The vectors agree with those of a real server (recordings/wire/61-golden-squeezenet-pool10, 62-golden-tiny-pool1).
 """
@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.caffe import BlobError, PrototxtError, Shape, read_shapes
+from ddsim.caffe import BlobError, PrototxtError, read_weights
 from ddsim.embedded.definition import Definition, read_definition
-from ddsim.embedded.opencv import LARGEST_PASS, reason
-from ddsim.embedded.weights import WeightsError, check_outputs, check_shapes
+from ddsim.embedded.files import Files, NetworkError
+from ddsim.embedded.graph import Graph, GraphError
+from ddsim.embedded.runtime import Hardware, RuntimeFailure, Session
 
 #: Layers whose first blob the real server counts (recordings/wire/02-service-create); biases are not counted.
 _COUNTED = {"Convolution", "Deconvolution", "InnerProduct"}
-
-
-class NetworkError(Exception):
-    """The files of a network cannot be read, or do not fit one another; the message names file and layer."""
+#: Pictures in one pass of the network: larger ones are no faster and take more memory.
+_LARGEST_PASS = 16
+#: Layers share a session where that costs the one that is computed first no more than this.
+_COMMON_WORK = 1.1
+#: Of how many passes, of how many pictures at most, the results are remembered.
+_PASSES, _PICTURES = 4, 8
 
 
 class UnknownLayer(NetworkError):
@@ -35,42 +39,52 @@ class ShapeMismatch(NetworkError):
     """The pictures have another shape than the network's input."""
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A session and the layers it gives: layer -> name of its output."""
+
+    session: Session
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The pictures of one pass, and what each layer of its session gave: (n, ...)."""
+
+    pictures: NDArray[np.float32]
+    given: dict[str, NDArray[np.float32]]
+
+
 class Network:
-    """A loaded network; safe to use from several threads, which take turns.
+    """A loaded network; safe to use from several threads at once.
+
+    ONNX Runtime computes all that a model holds, so there is a session for the layers that have been asked for, each
+    cut off behind the last of them. Layers that lie close together, as the last pooling and the probabilities do, share
+    one: then a picture that is asked about both goes through the network once.
 
     Where a real server keeps random values for a layer that the weights do not name, this one refuses the files.
 
     Args:
         definition: ``deploy.prototxt``.
         weights: ``.caffemodel``.
+        hardware: what it may use.
 
     Raises:
         NetworkError: one of the files cannot be read, is damaged, or does not fit the other.
     """
 
-    def __init__(self, definition: Path, weights: Path) -> None:
-        try:
-            # Names pass through as the bytes they are; weights are found by them.
-            self._definition = read_definition(_read(definition).decode("utf-8", "surrogateescape"))
-        except PrototxtError as problem:
-            raise NetworkError(f"{definition}: {problem}") from problem
-        data = _read(weights)
-        try:
-            blobs = read_shapes(data)
-        except BlobError as problem:
-            raise NetworkError(f"{weights}: {problem}") from problem
+    def __init__(self, definition: Path, weights: Path, hardware: Hardware | None = None) -> None:
+        self._files = Files(definition, weights)
+        self._hardware = hardware or Hardware()
         self._lock = threading.Lock()
-        try:
-            self._net, self._widths = _load(self._definition, data, blobs)
-        except (PrototxtError, WeightsError, cv2.error) as problem:
-            raise NetworkError(f"{definition} with {weights}: {reason(problem)}") from problem
-        self.parameters = sum(
-            math.prod(blobs[layer.text("name")][0])
-            for layer in self._definition.layers
-            if layer.text("type") in _COUNTED
-        )
-        """Number of weights without biases, as a real server shows it (recordings/wire/02-service-create)."""
-        self.forward(np.zeros((1, *self.input_shape), np.float32), None, 1)
+        self._sessions: list[_Loaded] = []
+        self._used: set[str] = set()
+        self._passes: deque[_Pass] = deque(maxlen=_PASSES)
+        self._definition, graph, self.parameters = self._read()
+        self._widths = {self._definition.input_layer: math.prod(self.input_shape)} | graph.widths
+        if self._definition.layers:
+            self._sessions = [self._load(graph, [self.layers[-1]])]
+            self._run(self._sessions[0], np.zeros((1, *self.input_shape), np.float32))
 
     @property
     def head(self) -> str:
@@ -92,8 +106,13 @@ class Network:
         """Length of the last layer's output for one picture."""
         return self._widths[self.layers[-1]]
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return any(loaded.session.on_gpu for loaded in self._sessions)
+
     def forward(self, inputs: NDArray[np.float32], layer: str | None, batch: int) -> NDArray[np.float32]:
-        """Run pictures up to a layer, and no further.
+        """Run pictures up to a layer.
 
         Like a real server's, the pass ends at the named layer: a layer that works in place on its output (ReLU,
         BatchNorm, Scale) has not run yet (recordings/wire/62-golden-tiny-pool1: ``fc1`` holds negative values).
@@ -109,7 +128,7 @@ class Network:
         Raises:
             UnknownLayer: there is no layer of that name.
             ShapeMismatch: the pictures are not of ``input_shape``.
-            NetworkError: OpenCV cannot run the network.
+            NetworkError: ONNX Runtime cannot run the network.
             ValueError: ``batch`` is less than 1.
         """
         name = self.layers[-1] if layer is None else layer
@@ -122,46 +141,89 @@ class Network:
         inputs = np.ascontiguousarray(self._definition.transformed(inputs), np.float32)
         if name == self._definition.input_layer:
             return inputs.reshape(len(inputs), -1)
+        remembered = self._remembered(inputs, name)
+        if remembered is not None:
+            return remembered
+        loaded = self._session_for(name)
+        step = min(batch, _LARGEST_PASS)
+        parts = [self._run(loaded, inputs[start : start + step]) for start in range(0, len(inputs), step)]
+        if len(parts) == 1:
+            self._remember(inputs, parts[0])
         outputs = np.empty((len(inputs), self._widths[name]), np.float32)
-        step = min(batch, LARGEST_PASS)
-        try:
-            with self._lock:
-                for start in range(0, len(inputs), step):
-                    part = inputs[start : start + step]
-                    self._net.setInput(part)
-                    outputs[start : start + step] = self._net.forward(name).reshape(len(part), -1)
-        except (cv2.error, ValueError) as problem:
-            raise NetworkError(f"layer {name!r} cannot be run: {reason(problem)}") from problem
+        for start, part in zip(range(0, len(inputs), step), parts, strict=True):
+            outputs[start : start + step] = part[name].reshape(-1, self._widths[name])
         return outputs
 
+    def release(self) -> None:
+        """Give back the memory of the weights; the next pass reads them from their files again.
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as problem:
-        raise NetworkError(f"{path}: cannot be read: {problem.strerror}") from problem
+        Passes that run at this moment end well.
+        """
+        with self._lock:
+            self._sessions = []
+            self._passes.clear()
 
+    def _read(self) -> tuple[Definition, Graph, int]:
+        """The definition, its graph, and the number of weights as a real server shows it, without biases."""
+        text, data = self._files.read()
+        where = self._files.paths
+        try:
+            # Names pass through as the bytes they are; weights are found by them.
+            definition = read_definition(text.decode("utf-8", "surrogateescape"))
+        except PrototxtError as problem:
+            raise NetworkError(f"{where[0]}: {problem}") from problem
+        try:
+            weights = read_weights(data)
+        except BlobError as problem:
+            raise NetworkError(f"{where[1]}: {problem}") from problem
+        try:
+            graph = Graph(definition, weights)
+        except (GraphError, PrototxtError) as problem:
+            raise NetworkError(f"{self._files}: {problem}") from problem
+        counted = (layer.text("name") for layer in definition.layers if layer.text("type") in _COUNTED)
+        return definition, graph, sum(weights[name][0].size for name in counted)
 
-def _load(
-    definition: Definition, weights: bytes, blobs: Mapping[str, list[Shape]]
-) -> tuple[cv2.dnn.Net, dict[str, int]]:
-    """The network, and the flattened length of each layer's output."""
-    for layer in definition.layers:
-        check_outputs(layer, blobs)
-    text = definition.runnable().encode("utf-8", "surrogateescape")
-    net = cv2.dnn.readNetFromCaffe(np.frombuffer(text, np.uint8), np.frombuffer(weights, np.uint8))
-    # Fused, a convolution's own output is gone: OpenCV then gives what stands after the layers behind it. Costs 5 %.
-    net.enableFusion(False)
-    ids, inputs, outputs = net.getLayersShapes([1, *definition.input_shape])
-    places = {int(number): place for place, number in enumerate(np.ravel(ids))}
-    widths = {definition.input_layer: math.prod(definition.input_shape)}
-    for layer in definition.layers:
-        name = layer.text("name")
-        number = net.getLayerId(name)
-        if number not in places:
-            raise PrototxtError(f"OpenCV has made no layer of {name!r} ({layer.text('type')})")
-        place = places[number]
-        if inputs[place]:
-            check_shapes(layer, tuple(map(int, inputs[place][0])), blobs)
-        widths.setdefault(name, math.prod(map(int, outputs[place][0])))
-    return net, widths
+    def _load(self, graph: Graph, layers: Iterable[str]) -> _Loaded:
+        model = graph.model(sorted(layers))
+        try:
+            return _Loaded(Session(model.proto, self._hardware, model.weights), model.outputs)
+        except RuntimeFailure as problem:
+            raise NetworkError(f"{self._files}: ONNX Runtime refuses it: {problem}") from problem
+
+    def _session_for(self, layer: str) -> _Loaded:
+        with self._lock:
+            self._used.add(layer)
+            for loaded in self._sessions:
+                if layer in loaded.outputs:
+                    return loaded
+            graph = self._read()[1]
+            # A session of nothing but layers that nobody asks for is let go.
+            kept = [loaded for loaded in self._sessions if self._used & loaded.outputs.keys()]
+            wanted = {layer}
+            for loaded in kept:
+                together = wanted | (self._used & loaded.outputs.keys())
+                works = [graph.work(one) for one in together]
+                if max(works) <= _COMMON_WORK * min(works):
+                    wanted = together
+            kept = [loaded for loaded in kept if not wanted & loaded.outputs.keys()]
+            found = self._load(graph, wanted)
+            self._sessions = [*kept, found]
+            return found
+
+    def _run(self, loaded: _Loaded, pictures: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        try:
+            given = loaded.session.run(list(loaded.outputs.values()), pictures)
+        except RuntimeFailure as problem:
+            raise NetworkError(f"{self._files}: layer {max(loaded.outputs)!r} cannot be run: {problem}") from problem
+        return dict(zip(loaded.outputs, given, strict=True))
+
+    def _remembered(self, pictures: NDArray[np.float32], layer: str) -> NDArray[np.float32] | None:
+        """What a layer gave for the same pictures a moment ago, when another one was asked for."""
+        for one in list(self._passes):
+            if layer in one.given and np.array_equal(one.pictures, pictures):
+                return one.given[layer].reshape(len(pictures), -1)
+        return None
+
+    def _remember(self, pictures: NDArray[np.float32], given: dict[str, NDArray[np.float32]]) -> None:
+        if len(given) > 1 and len(pictures) <= _PICTURES:
+            self._passes.append(_Pass(pictures, given))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.caffe.protobuf import ProtobufError, fields, integers
-from ddsim.embedded.network import NetworkError
+from ddsim.embedded.files import NetworkError
 from ddsim.embedded.opencv import LARGEST_PASS, reason
 
 # Field numbers of onnx.proto.

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ddsim.embedded import dto, indexing, torch_predict
 from ddsim.embedded.call import Call, first_of_equal_uris, in_answer_order, milliseconds_since, refuse_other_outputs
-from ddsim.embedded.network import Network, NetworkError, UnknownLayer
+from ddsim.embedded.files import NetworkError
+from ddsim.embedded.network import Network, UnknownLayer
 from ddsim.embedded.payload import a_number, a_string, an_int, section, strings
 from ddsim.embedded.profile import Profile
 from ddsim.embedded.reading import Item

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ddsim.embedded import dto
 from ddsim.embedded.call import Call, first_of_equal_uris, in_answer_order, refuse_other_outputs
-from ddsim.embedded.network import NetworkError
+from ddsim.embedded.files import NetworkError
 from ddsim.embedded.payload import section, strings
 from ddsim.embedded.reading import Item
 from ddsim.embedded.replies import Json, bad_input, bad_parameter, internal, no_model, would_have_died

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ddsim.embedded import dto, repository
 from ddsim.embedded.creation import Place, Steps
-from ddsim.embedded.network import NetworkError
+from ddsim.embedded.files import NetworkError
 from ddsim.embedded.onnx import OnnxNetwork
 from ddsim.embedded.payload import a_bool, a_string, section
 from ddsim.embedded.profile import Profile

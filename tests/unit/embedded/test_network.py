@@ -13,7 +13,8 @@ import pytest
 from caffe_writer import caffemodel, write_network
 from numpy.typing import NDArray
 
-from ddsim.embedded.network import Network, NetworkError, ShapeMismatch, UnknownLayer
+from ddsim.embedded.files import NetworkError
+from ddsim.embedded.network import Network, ShapeMismatch, UnknownLayer
 from ddsim.embedded.pictures import Preprocessing, decode, prepare
 
 RECORDINGS = Path(__file__).parents[2] / "contract" / "recordings"
@@ -279,14 +280,14 @@ def test_transform_of_the_head_acts_before_the_network(load: Callable[..., Netwo
 @pytest.mark.parametrize(
     ("layer", "blobs", "problem"),
     [
-        ("fc", None, "'fc' (InnerProduct) has no weights under this name"),
-        ("bn", None, "'bn' (BatchNorm) has no weights"),
-        ("fc", [(7, 4), (7,)], "asks for 3 outputs with bias, the file holds weights of shape [[7, 4], [7]]"),
+        ("fc", None, "'fc' (InnerProduct): has no weights under this name"),
+        ("bn", None, "'bn' (BatchNorm): has no weights"),
+        ("fc", [(7, 4), (7,)], "asks for weights of shape [[3, 4], [3]], the file holds [[7, 4], [7]]"),
         ("fc", [(3, 5), (3,)], "asks for weights of shape [[3, 4], [3]], the file holds [[3, 5], [3]]"),
         ("fc", [(4, 3), (3,)], "'fc'"),
         ("fc", [(3, 4)], "'fc'"),
         ("conv", [(5, 2, 3, 3)], "'conv' (Convolution)"),
-        ("conv", [(8, 2, 3, 3)], "4 outputs without bias"),
+        ("conv", [(8, 2, 3, 3)], "asks for weights of shape [[4, 2, 3, 3]], the file holds [[8, 2, 3, 3]]"),
         ("conv", [(4, 2, 3, 3), (4,)], "'conv'"),
         ("conv", [(72,)], "'conv'"),
         ("bn", [(3,), (3,), (1,)], "'bn' (BatchNorm)"),
