@@ -1,7 +1,6 @@
-"""What a ``deploy.prototxt`` says, and the same in the form that OpenCV can run.
+"""What a ``deploy.prototxt`` says: its head, and the layers that a prediction runs through.
 
-OpenCV reads a MemoryData head but cannot run it, knows nothing of phases, and has no loss layers; and some numbers that
-Caffe refuses end its process. All of that is dealt with here, on the parsed text.
+Phases, layers for training and numbers that Caffe refuses are dealt with here, on the parsed text.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.caffe import Message, PrototxtError, parse, quoted, to_text, upgraded
+from ddsim.caffe import Message, PrototxtError, parse, upgraded
 
 #: How a definition can declare its input; a real server runs only the first (recordings/wire/04b-stock-input-layer).
 MEMORY_DATA, INPUT_LAYER, INPUT_FIELD = "MemoryData", "Input", "input"
@@ -50,12 +49,6 @@ class Definition:
     def names(self) -> tuple[str, ...]:
         """The names of all layers, the input layer first."""
         return (self.input_layer, *(layer.text("name") for layer in self.layers))
-
-    def runnable(self) -> str:
-        """The definition as OpenCV can run it: the input declared as a field, for one picture."""
-        shape = Message([("dim", str(size)) for size in (1, *self.input_shape)])
-        head: list[tuple[str, str | Message]] = [("input", quoted(self.input_blob)), ("input_shape", shape)]
-        return to_text(Message([*head, *(("layer", layer) for layer in self.layers)]))
 
     def transformed(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """The pictures (n, c, h, w) after the head's own mean and scale, which few definitions have."""
@@ -150,7 +143,7 @@ def _check_names(layers: list[Message]) -> None:
 
 
 def _check_ends(layers: list[Message]) -> None:
-    """Every layer takes something and gives something; one that does not ends OpenCV's process."""
+    """Every layer takes something and gives something."""
     for layer in layers:
         for end in ("bottom", "top"):
             if not layer.texts(end):
@@ -158,7 +151,7 @@ def _check_ends(layers: list[Message]) -> None:
 
 
 def _check_numbers(layer: Message) -> None:
-    """Refuse what Caffe refuses too: a group or a stride of 0 ends OpenCV's process with a division by zero."""
+    """Refuse what Caffe refuses too, such as a group or a stride of 0."""
     for parameters in (value for key, value in layer.fields if key.endswith("_param") and isinstance(value, Message)):
         for keys, least in ((_POSITIVE, 1), (_NOT_NEGATIVE, 0)):
             for key in keys:

@@ -19,12 +19,10 @@ from ddsim.caffe import BlobError, PrototxtError, read_weights
 from ddsim.embedded.definition import Definition, read_definition
 from ddsim.embedded.files import Files, NetworkError
 from ddsim.embedded.graph import Graph, GraphError
-from ddsim.embedded.runtime import Hardware, RuntimeFailure, Session
+from ddsim.embedded.runtime import LARGEST_PASS, Hardware, RuntimeFailure, Session
 
 #: Layers whose first blob the real server counts (recordings/wire/02-service-create); biases are not counted.
 _COUNTED = {"Convolution", "Deconvolution", "InnerProduct"}
-#: Pictures in one pass of the network: larger ones are no faster and take more memory.
-_LARGEST_PASS = 16
 #: Layers share a session where that costs the one that is computed first no more than this.
 _COMMON_WORK = 1.1
 #: Of how many passes, of how many pictures at most, the results are remembered.
@@ -145,7 +143,7 @@ class Network:
         if remembered is not None:
             return remembered
         loaded = self._session_for(name)
-        step = min(batch, _LARGEST_PASS)
+        step = min(batch, LARGEST_PASS)
         parts = [self._run(loaded, inputs[start : start + step]) for start in range(0, len(inputs), step)]
         if len(parts) == 1:
             self._remember(inputs, parts[0])

@@ -1,4 +1,4 @@
-"""A user's own ONNX network, run by OpenCV's DNN module.
+"""A user's own ONNX network, run by ONNX Runtime.
 
 It stands in the place of the traced network (``.pt``) of a Torch service: ``torch.onnx.export`` writes one from the
 same module.
@@ -8,56 +8,46 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from ddsim.caffe.protobuf import ProtobufError, fields, integers
-from ddsim.embedded.files import NetworkError
-from ddsim.embedded.opencv import LARGEST_PASS, reason
+from ddsim.embedded.files import Files, NetworkError
+from ddsim.embedded.runtime import LARGEST_PASS, Hardware, RuntimeFailure, Session
 
-# Field numbers of onnx.proto.
-_GRAPH = 7
-_NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_KIND = 1, 2, 3, 4
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW, _TENSOR_ELSEWHERE = 1, 2, 8, 9, 14
-_VALUE_NAME = 1
-#: Bytes a number of each type of tensor: floats of 32, 16 and 64 bits, which are weights; whole numbers and booleans,
-#: which are shapes and axes.
-_FLOATS, _OTHERS = {1: 4, 10: 2, 11: 8}, {2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 12: 4, 13: 8}
+#: Tensors of these types are weights; whole numbers and booleans are shapes and axes.
+_WEIGHTS = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE}
 
 
 class OnnxNetwork:
-    """A loaded network; safe to use from several threads, which take turns.
+    """A loaded network; safe to use from several threads at once.
 
     Attributes:
         parameters: how many numbers its weights are, biases and running statistics included.
 
     Args:
         path: the ``.onnx`` file.
+        hardware: what it may use.
 
     Raises:
-        NetworkError: it cannot be read, is damaged, or holds what OpenCV cannot run.
+        NetworkError: it cannot be read, is damaged, or holds what ONNX Runtime cannot run.
     """
 
-    def __init__(self, path: Path) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as problem:
-            raise NetworkError(f"{path}: cannot be read: {problem.strerror}") from problem
-        try:
-            graph = _read_graph(data)
-            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
-        except (ProtobufError, cv2.error) as problem:
-            raise NetworkError(f"{path}: {reason(problem)}") from problem
-        # Fused, an output that other layers take as well would be gone.
-        self._net.enableFusion(False)
+    def __init__(self, path: Path, hardware: Hardware | None = None) -> None:
+        self._files = Files(path)
+        self._hardware = hardware or Hardware()
         self._lock = threading.Lock()
-        self._output = graph.outputs[0]
-        self.parameters = graph.parameters
+        (data,) = self._files.read()
+        self.parameters = self._counted(data)
+        self._session: Session | None = self._load(data)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self._loaded().on_gpu
 
     def forward(self, inputs: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
         """Run pictures through the network.
@@ -70,93 +60,54 @@ class OnnxNetwork:
             (n, ...): the network's first output.
 
         Raises:
-            NetworkError: OpenCV cannot run it on such pictures.
+            NetworkError: ONNX Runtime cannot run it on such pictures.
         """
-        step = min(batch, LARGEST_PASS)
+        session, step = self._loaded(), min(batch, LARGEST_PASS)
         outputs = []
-        try:
-            with self._lock:
-                for start in range(0, len(inputs), step):
-                    part = np.ascontiguousarray(inputs[start : start + step])
-                    self._net.setInput(part)
-                    outputs.append(np.array(self._net.forward(self._output)))
-                    if len(outputs[-1]) != len(part):
-                        raise NetworkError(f"{len(outputs[-1])} results for {len(part)} pictures")
-        except cv2.error as problem:
-            raise NetworkError(reason(problem)) from problem
+        for start in range(0, len(inputs), step):
+            part = inputs[start : start + step]
+            try:
+                outputs.append(session.run(session.outputs[:1], part)[0])
+            except RuntimeFailure as problem:
+                raise NetworkError(f"{self._files}: {problem}") from problem
+            if len(outputs[-1]) != len(part):
+                raise NetworkError(f"{self._files}: {len(outputs[-1])} results for {len(part)} pictures")
         return np.concatenate(outputs)
 
+    def release(self) -> None:
+        """Give back the memory of the weights; the next pass reads them from the file again."""
+        with self._lock:
+            self._session = None
 
-@dataclass
-class _Graph:
-    """What a file says of its network: names of tensors, and how many weights there are."""
+    def _loaded(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._load(self._files.read()[0])
+            return self._session
 
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    known: set[str] = field(default_factory=set)
-    parameters: int = 0
+    def _load(self, data: bytes) -> Session:
+        try:
+            return Session(data, self._hardware)
+        except RuntimeFailure as problem:
+            raise NetworkError(f"{self._files}: ONNX Runtime refuses it: {problem}") from problem
 
-
-def _read_graph(data: bytes) -> _Graph:
-    """Read a file to its end, so that nothing cut off, and no name that is not there, reaches OpenCV."""
-    messages = [value for number, value in fields(memoryview(data)) if number == _GRAPH]
-    if len(messages) != 1 or isinstance(messages[0], int):
-        raise ProtobufError("it is no ONNX file")
-    members = [(number, value) for number, value in fields(messages[0]) if not isinstance(value, int)]
-    graph = _Graph()
-    for number, value in members:
-        if number == _INITIALIZER:
-            _read_tensor(graph, value)
-    # Old files list the weights among the inputs, too.
-    names = [_name(value, _VALUE_NAME) for number, value in members if number == _INPUT]
-    graph.inputs = [name for name in names if name not in graph.known]
-    graph.known.update(graph.inputs)
-    for number, value in members:
-        if number == _NODE:
-            _read_node(graph, value)
-    graph.outputs = [_name(value, _VALUE_NAME) for number, value in members if number == _OUTPUT]
-    if len(graph.inputs) != 1 or not graph.outputs:
-        raise ProtobufError(f"it has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; expected one of each")
-    if missing := set(graph.outputs) - graph.known:
-        raise ProtobufError(f"nothing computes its output {missing.pop()!r}")
-    return graph
-
-
-def _read_tensor(graph: _Graph, tensor: memoryview) -> None:
-    name, kind = _name(tensor, _TENSOR_NAME), next(integers(tensor, _TENSOR_TYPE), 0)
-    count = math.prod(integers(tensor, _TENSOR_DIMS))
-    size = (_FLOATS | _OTHERS).get(kind)
-    if size is None:
-        raise ProtobufError(f"tensor {name!r} is of type {kind}, which the embedded server does not know")
-    if any(integers(tensor, _TENSOR_ELSEWHERE)):
-        raise ProtobufError(f"the numbers of tensor {name!r} lie in another file; export it with external_data=False")
-    raw = [len(value) for number, value in fields(tensor) if number == _TENSOR_RAW and not isinstance(value, int)]
-    if raw and sum(raw) != count * size:
-        raise ProtobufError(f"tensor {name!r} of {count} numbers holds {sum(raw)} bytes")
-    graph.known.add(name)
-    if kind in _FLOATS:
-        graph.parameters += count
-
-
-def _read_node(graph: _Graph, node: memoryview) -> None:
-    kind = _name(node, _NODE_KIND)
-    _texts(node, _NODE_NAME)
-    for name in _texts(node, _NODE_INPUT):
-        if name and name not in graph.known:
-            raise ProtobufError(f"a node of type {kind!r} takes {name!r}, which nothing before it gives")
-    graph.known.update(_texts(node, _NODE_OUTPUT))
-
-
-def _name(message: memoryview, wanted: int) -> str:
-    found = _texts(message, wanted)
-    if not found:
-        raise ProtobufError("it is damaged: something in it has no name")
-    return found[-1]
-
-
-def _texts(message: memoryview, wanted: int) -> list[str]:
-    found = [bytes(value) for number, value in fields(message) if number == wanted and not isinstance(value, int)]
-    try:
-        return [text.decode() for text in found]
-    except UnicodeDecodeError:
-        raise ProtobufError("it is damaged: a name in it is not UTF-8") from None
+    def _counted(self, data: bytes) -> int:
+        """The number of weights, after checks of what ONNX Runtime does not refuse, or in words that help nobody."""
+        try:
+            graph = onnx.load_model_from_string(data).graph
+        except (DecodeError, ValueError) as problem:
+            raise NetworkError(f"{self._files}: it is no ONNX file, or a damaged one: {problem}") from problem
+        constants = {tensor.name for tensor in graph.initializer}
+        # Old files list the weights among the inputs, too.
+        inputs = [one.name for one in graph.input if one.name not in constants]
+        if len(inputs) != 1 or not graph.output:
+            raise NetworkError(
+                f"{self._files}: it has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each"
+            )
+        for tensor in graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                raise NetworkError(
+                    f"{self._files}: the numbers of tensor {tensor.name!r} lie in another file; "
+                    "export it with external_data=False"
+                )
+        return sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in _WEIGHTS)

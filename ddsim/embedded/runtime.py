@@ -12,6 +12,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
+#: Pictures in one forward pass: larger ones are no faster and take more memory.
+LARGEST_PASS = 16
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 #: Nothing is written to the terminal: everything that goes wrong is raised.
 _FATAL = 4

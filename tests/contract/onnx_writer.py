@@ -148,7 +148,7 @@ def pixels() -> bytes:
         node("Concat", ("mean", "pixel"), ("both",), axis=1),
         node("Flatten", ("both",), ("numbers",), axis=1),
     ]
-    return model(nodes, tensors, {"data": ("batch", 3, "height", "width")}, {"numbers": ("batch", 6)})
+    return model(nodes, tensors, {"data": ("batch", "channels", "height", "width")}, {"numbers": ("batch", 6)})
 
 
 def write(folder: Path, content: bytes, name: str = "net.onnx") -> Path:
