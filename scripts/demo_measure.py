@@ -1,4 +1,4 @@
-"""Measures the demo network with OpenCV on a demo catalogue's JPEG files, as a server would see them."""
+"""Measures the demo network on a demo catalogue's JPEG files, as the embedded server sees them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from ddsim.embedded.network import Network
 
 SIDE = 112
 MEAN = (103.94, 116.78, 123.68)
@@ -55,15 +57,9 @@ class Measured:
         }
 
 
-def load(model: Path) -> cv2.dnn.Net:
-    """Return the network; OpenCV cannot run a MemoryData head, so that an input of the same shape takes its place."""
-    text = (model / "deploy.prototxt").read_text("utf-8")
-    start = text.index("layer {")
-    end = text.index("layer {", start + 1)
-    shape = f"input_dim: 1 input_dim: 3 input_dim: {SIDE} input_dim: {SIDE}"
-    text = f'{text[:start]}input: "data" {shape}\n{text[end:]}'
-    weights = np.frombuffer((model / "demo.caffemodel").read_bytes(), np.uint8)
-    return cv2.dnn.readNetFromCaffe(np.frombuffer(text.encode(), np.uint8), weights)
+def load(model: Path) -> Network:
+    """Return the network."""
+    return Network(model / "deploy.prototxt", model / "demo.caffemodel")
 
 
 def network_input(path: Path) -> Array:
@@ -81,16 +77,10 @@ def measure(model: Path, catalogue: Path) -> Measured:
     paths = references + sorted((catalogue / "queries").rglob("*.jpg"))
     inputs = np.stack([network_input(path) for path in paths])
     network = load(model)
-    features, probabilities = [], []
-    for start in range(0, len(inputs), 32):
-        network.setInput(inputs[start : start + 32], "data")
-        pooled, prob = network.forward([LAYER, "prob"])
-        features.append(pooled.reshape(len(pooled), -1).copy())
-        probabilities.append(prob.reshape(len(prob), -1).copy())
     return Measured(
         inputs,
-        np.concatenate(features),
-        np.concatenate(probabilities),
+        network.forward(inputs, LAYER, 32),
+        network.forward(inputs, "prob", 32),
         [path.stem.split("-view")[0] for path in paths],
         [path.parent.name for path in paths],
         len(references),

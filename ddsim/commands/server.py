@@ -50,7 +50,7 @@ def server(
     ] = _PROFILES[0],
     verbose: VerboseOption = False,
 ) -> None:
-    """Run a DeepDetect-compatible server without Docker: Caffe networks in OpenCV, similarity search in FAISS."""
+    """Run a DeepDetect-compatible server without Docker: Caffe networks in ONNX Runtime, similarity search in FAISS."""
     log_to_terminal(verbose)
     with reported():
         from ddsim.embedded import EmbeddedServer, Engine

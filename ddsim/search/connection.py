@@ -43,7 +43,7 @@ def transport_to(settings: Settings) -> Transport:
     """
     if settings.server.url is not None:
         return HttpTransport(settings.server.url)
-    # Only here: whoever talks to a real server needs neither OpenCV nor FAISS.
+    # Only here: whoever talks to a real server needs neither ONNX Runtime nor FAISS.
     from ddsim.embedded import EmbeddedTransport, Engine
 
     return EmbeddedTransport(Engine())

@@ -302,11 +302,6 @@ TORCH_DIFFERENCES = (
         {"09-extract-layer": (15, 16)},
     ),
     Difference(
-        "no-baked-in-batch",
-        "OpenCV runs larger batches through a network that names a batch size, where a traced one fails.",
-        {"14-test-batch-size": (66, 68, 69)},
-    ),
-    Difference(
         "reads-bodies-of-get",
         "The real server leaves the body of a GET in the stream, where the next request is expected.",
         {"22-http-layer": (2,)},

@@ -70,7 +70,7 @@ def loaded_by(statement: str) -> set[str]:
 def test_importing_is_light_and_silent() -> None:
     """`import ddsim` loads no command, no embedded server and nothing that these need, and prints nothing."""
     heavy = {"ddsim.embedded", "ddsim.__main__", "ddsim.index", "ddsim.commands"}
-    heavy |= {"cv2", "faiss", "typer", "rich", "uvicorn", "starlette", "docker", "torch"}
+    heavy |= {"cv2", "faiss", "onnx", "onnxruntime", "typer", "rich", "uvicorn", "starlette", "docker", "torch"}
     assert not heavy & loaded_by("import ddsim")
 
 

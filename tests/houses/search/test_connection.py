@@ -75,7 +75,7 @@ def test_a_real_server_needs_neither_opencv_nor_faiss(tmp_path: Path) -> None:
     text = (
         "import sys, ddsim, ddsim.__main__\n"
         "ddsim.connect(ddsim.load('remote.yaml')).close()\n"
-        "print(sorted({'cv2', 'faiss', 'ddsim.embedded'} & set(sys.modules)))"
+        "print(sorted({'cv2', 'faiss', 'onnxruntime', 'ddsim.embedded'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     run = subprocess.run(

@@ -334,7 +334,9 @@ def test_transport_carries_names_that_are_not_utf8() -> None:
     assert reply.status == 404
 
 
-@pytest.mark.parametrize(("module", "said"), [("cv2", "OpenCV"), ("faiss", "FAISS")])
+@pytest.mark.parametrize(
+    ("module", "said"), [("cv2", "OpenCV"), ("faiss", "FAISS"), ("onnx", "onnx"), ("onnxruntime", "ONNX Runtime")]
+)
 def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str, said: str) -> None:
     """Using the embedded server without its libraries says how to get them; importing the package works."""
     for name in [name for name in sys.modules if name == module or name.startswith("ddsim.embedded.")]:
