@@ -1,8 +1,8 @@
 """Trains the demo network on drawn furniture and writes it as Caffe files.
 
 It learns from products numbered 1000 and up; the demo catalogue's products (numbers from 0) are never seen, so that the
-measurements at the end, made by the embedded server on the catalogue's JPEG files, are honest. Needs the `train` dependency group
-and OpenCV. Drawings are kept in WORK, so that a second run trains at once.
+measurements at the end, made by the embedded server on the catalogue's JPEG files, are honest. Needs the `train`
+dependency group and what the embedded server needs. Drawings are kept in WORK, so that a second run trains at once.
 
     python scripts/train_demo_model.py WORK OUT [--products 380] [--views 6] [--epochs 30]
 """
@@ -139,7 +139,7 @@ def write(network: DemoNetwork, out: Path) -> None:
 
 
 def agreement(network: DemoNetwork, measured: Measured) -> tuple[float, float]:
-    """Return the worst cosine of features and the largest difference of probabilities between torch and the embedded server."""
+    """Return the worst cosine of features and the largest difference of probabilities between torch and ONNX Runtime."""
     with torch.no_grad():
         features, scores = network(torch.from_numpy(measured.inputs))
     ours, theirs = features.numpy(), measured.features
