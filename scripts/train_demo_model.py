@@ -139,7 +139,7 @@ def write(network: DemoNetwork, out: Path) -> None:
 
 
 def agreement(network: DemoNetwork, measured: Measured) -> tuple[float, float]:
-    """Return the worst cosine of features and the largest difference of probabilities between torch and ONNX Runtime."""
+    """Return the worst cosine of features, and how far probabilities differ, between torch and ONNX Runtime."""
     with torch.no_grad():
         features, scores = network(torch.from_numpy(measured.inputs))
     ours, theirs = features.numpy(), measured.features
