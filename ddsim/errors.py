@@ -45,6 +45,13 @@ from typing import Any
 _SHOWN = 300
 
 
+def install_hint(extra: str) -> str:
+    """How to get one of ddsim's extras: by name would fetch somebody else's package, as indexes know another ddsim."""
+    return (
+        f"from a checkout pip install '.[{extra}]', from a wheel pip install 'deepdetect_visual_search-….whl[{extra}]'"
+    )
+
+
 class DDSimError(Exception):
     """Root of all errors that ddsim raises on purpose."""
 

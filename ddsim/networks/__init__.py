@@ -1,0 +1,41 @@
+"""Networks by name, as files that every DeepDetect server with Caffe runs, and what is derived from such files.
+
+A pip package brings the weights as PyTorch wrote them; they are read without PyTorch, checked, and written as Caffe
+files. Definitions are derived from others where only layers without weights change.
+"""
+
+from ddsim.networks.efficientnet import FEATURES
+from ddsim.networks.files import (
+    CACHE_VARIABLE,
+    NetworkFiles,
+    cache_folder,
+    centre_file,
+    centre_name,
+    export,
+    network_files,
+)
+from ddsim.networks.heads import PROBABILITIES, SCORES, with_head
+from ddsim.networks.pooling import centre_weighted
+from ddsim.networks.registry import EXTRA, KnownNetwork, known, known_networks
+from ddsim.networks.shapes import LayerShape, layer_shapes
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "EXTRA",
+    "FEATURES",
+    "PROBABILITIES",
+    "SCORES",
+    "KnownNetwork",
+    "LayerShape",
+    "NetworkFiles",
+    "cache_folder",
+    "centre_file",
+    "centre_name",
+    "centre_weighted",
+    "export",
+    "known",
+    "known_networks",
+    "layer_shapes",
+    "network_files",
+    "with_head",
+]

@@ -1,0 +1,147 @@
+"""Known networks, and derived definitions, as Caffe files: in a cache of this user, or wherever they are wanted.
+
+Every file is written beside its place and then moved there, so that processes that make the same one at the same time
+each leave a whole file, and nobody reads half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from ddsim.embedded.prototxt import PrototxtError
+from ddsim.errors import ConfigError
+from ddsim.networks.efficientnet import FEATURES
+from ddsim.networks.layers import caffemodel, prototxt
+from ddsim.networks.pooling import centre_weighted
+from ddsim.networks.registry import KnownNetwork, known
+
+#: Names the folder of the cache in place of the system's usual one.
+CACHE_VARIABLE = "DDSIM_CACHE"
+#: Goes up with every change of what is written, so that nobody takes what an older version left behind.
+_VERSION = 1
+DEFINITION, LABELS = "deploy.prototxt", "corresp.txt"
+#: The powers for which `export` writes a centre-weighted definition.
+_POWERS = (1.0, 2.0)
+_ELSEWHERE = f"Set {CACHE_VARIABLE} to a folder that can be: what ddsim makes of networks is kept there"
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """A network's files: definition, weights, labels."""
+
+    definition: Path
+    weights: Path
+    corresp: Path
+
+
+def cache_folder() -> Path:
+    """Where made files are kept: ``DDSIM_CACHE``, or the system's place for a user's caches."""
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("ddsim", appauthor=False))
+
+
+def network_files(name: str) -> NetworkFiles:
+    """The files of a known network in the cache; made where they are not there yet.
+
+    Raises:
+        ConfigError: no network is called so, its package is not installed or another, or the cache cannot be written.
+    """
+    network = known(name)
+    folder = cache_folder() / "networks" / f"{name}-{network.sha256[:8]}-{_VERSION}"
+    files = _named(network, folder)
+    if not all(path.is_file() for path in (files.definition, files.weights, files.corresp)):
+        _write(folder, _contents(network), _ELSEWHERE)
+    return files
+
+
+def export(name: str, folder: Path) -> list[Path]:
+    """Write a known network's files for a real server, with its centre-weighted definitions beside them.
+
+    Returns:
+        The files; those of the same names that were there are replaced.
+
+    Raises:
+        ConfigError: as :func:`network_files`, for this folder.
+    """
+    contents = _contents(known(name))
+    text = contents[DEFINITION].decode()
+    for power in _POWERS:
+        derived = centre_weighted(text, FEATURES, power)
+        contents[centre_name(DEFINITION, power)] = derived.encode()
+    return _write(folder, contents, "Name another folder")
+
+
+def centre_name(definition: str, power: float) -> str:
+    """What the centre-weighted definition beside a definition is called, for paths as well."""
+    return f"{definition.removesuffix('.prototxt')}-centre{'' if power == 1 else f'-power{power:g}'}.prototxt"
+
+
+def centre_file(definition: Path, layer: str, power: float) -> Path:
+    """The centre-weighted definition derived from a file, in the cache; made where it is not there yet.
+
+    Raises:
+        ConfigError: the file cannot be read, nothing can be derived from it, or the cache cannot be written.
+    """
+    try:
+        content = definition.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{definition}: cannot be read: {error.strerror}") from error
+    key = hashlib.sha256(b"\0".join([content, layer.encode(), repr((power, _VERSION)).encode()])).hexdigest()
+    folder = cache_folder() / "definitions"
+    path = folder / f"{key[:32]}.prototxt"
+    if not path.is_file():
+        try:
+            derived = centre_weighted(content.decode("utf-8", "surrogateescape"), layer, power)
+        except PrototxtError as error:
+            raise ConfigError(f"{definition}: {error}") from error
+        _write(folder, {path.name: derived.encode("utf-8", "surrogateescape")}, _ELSEWHERE)
+    return path
+
+
+def _named(network: KnownNetwork, folder: Path) -> NetworkFiles:
+    return NetworkFiles(folder / DEFINITION, folder / f"{network.name}.caffemodel", folder / LABELS)
+
+
+def _contents(network: KnownNetwork) -> dict[str, bytes]:
+    """File name -> content."""
+    layers = network.layers()
+    labels = "".join(f"{number} {label}\n" for number, label in enumerate(network.labels))
+    return {
+        DEFINITION: prototxt(network.name, layers).encode(),
+        f"{network.name}.caffemodel": caffemodel(network.name, layers),
+        LABELS: labels.encode(),
+    }
+
+
+def _write(folder: Path, contents: Mapping[str, bytes], hint: str) -> list[Path]:
+    """Write whole files into a folder, which is made if need be."""
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            _replace(folder / name, content)
+            written.append(folder / name)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}. {hint}") from error
+    return written
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # Files of mkstemp are for their owner alone; a server may run as somebody else.
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise

@@ -1,0 +1,130 @@
+"""Networks as layers, and layers as Caffe's two files: a definition in protobuf's text, weights in its wire format.
+
+The field numbers are those of caffe.proto: NetParameter name=1, layer=100; LayerParameter name=1, type=2, bottom=3,
+top=4, blobs=7; BlobProto data=5 (packed), shape=7; BlobShape dim=1 (packed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Attributes:
+        name: by which its weights and its output are found.
+        kind: Caffe's type, such as ``Convolution``.
+        bottoms: what it takes.
+        tops: what it gives.
+        settings: the block of its own parameters as it stands in a definition; often empty.
+        blobs: its weights and its bias, where it has any.
+    """
+
+    name: str
+    kind: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    settings: str = ""
+    blobs: tuple[Array, ...] = ()
+
+
+def data(width: int, height: int) -> Layer:
+    """The head that a DeepDetect server demands: it fills ``data`` itself and ignores ``label``."""
+    lines = f"memory_data_param {{ batch_size: 1 channels: 3 height: {height} width: {width} }}"
+    return Layer("data", "MemoryData", (), ("data", "label"), lines)
+
+
+def convolution(
+    name: str, bottom: str, weights: Array, bias: Array, *, stride: int = 1, pad: int = 0, group: int = 1
+) -> Layer:
+    """A convolution; weights are (outputs, inputs / group, rows, columns) with as many rows as columns."""
+    lines = f"convolution_param {{ num_output: {len(weights)} kernel_size: {weights.shape[2]}"
+    lines += f" stride: {stride} pad: {pad}{f' group: {group}' if group > 1 else ''} }}"
+    return Layer(name, "Convolution", (bottom,), (name,), lines, (weights, bias))
+
+
+def relu(name: str, blob: str) -> Layer:
+    """A rectifier that works in place."""
+    return Layer(name, "ReLU", (blob,), (blob,))
+
+
+def relu6(name: str, blob: str) -> Layer:
+    """A rectifier that ends at 6 and works in place; a real v0.25.0 has it, Caffe's first authors had not."""
+    return Layer(name, "ReLU6", (blob,), (blob,))
+
+
+def pooling(name: str, bottom: str, kind: str, size: int, stride: int) -> Layer:
+    """A pooling layer, ``kind`` being MAX or AVE."""
+    lines = f"pooling_param {{ pool: {kind} kernel_size: {size} stride: {stride} }}"
+    return Layer(name, "Pooling", (bottom,), (name,), lines)
+
+
+def add(name: str, one: str, other: str) -> Layer:
+    """The sum of two blobs."""
+    return Layer(name, "Eltwise", (one, other), (name,), "eltwise_param { operation: SUM }")
+
+
+def inner_product(name: str, bottom: str, weights: Array, bias: Array) -> Layer:
+    """A fully connected layer; weights are (outputs, inputs)."""
+    lines = f"inner_product_param {{ num_output: {len(weights)} }}"
+    return Layer(name, "InnerProduct", (bottom,), (name,), lines, (weights, bias))
+
+
+def softmax(name: str, bottom: str) -> Layer:
+    """Probabilities over channels."""
+    return Layer(name, "Softmax", (bottom,), (name,))
+
+
+def prototxt(name: str, layers: Sequence[Layer]) -> str:
+    """A network's definition as text; a part of one has no name."""
+    lines = [f'name: "{name}"'] if name else []
+    for layer in layers:
+        lines += ["layer {", f'  name: "{layer.name}"', f'  type: "{layer.kind}"']
+        lines += [f'  bottom: "{bottom}"' for bottom in layer.bottoms]
+        lines += [f'  top: "{top}"' for top in layer.tops]
+        lines += [f"  {layer.settings}"] if layer.settings else []
+        lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def caffemodel(name: str, layers: Sequence[Layer]) -> bytes:
+    """A network with its weights as a binary NetParameter; a part of one has no name.
+
+    Repeated fields of a message may stand anywhere in it, so these bytes may follow those of another network.
+    """
+    return (_field(1, name.encode()) if name else b"") + b"".join(_field(100, _layer(layer)) for layer in layers)
+
+
+def _layer(layer: Layer) -> bytes:
+    fields = [_field(1, layer.name.encode()), _field(2, layer.kind.encode())]
+    fields += [_field(3, bottom.encode()) for bottom in layer.bottoms]
+    fields += [_field(4, top.encode()) for top in layer.tops]
+    fields += [_field(7, _blob(blob)) for blob in layer.blobs]
+    return b"".join(fields)
+
+
+def _blob(values: Array) -> bytes:
+    shape = _field(1, b"".join(_varint(length) for length in values.shape))
+    return _field(5, np.ascontiguousarray(values, "<f4").tobytes()) + _field(7, shape)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited field."""
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
