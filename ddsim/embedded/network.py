@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.caffe import BlobError, PrototxtError, read_weights
-from ddsim.embedded.definition import Definition, read_definition
+from ddsim.caffe import BlobError, Definition, PrototxtError, read_definition, read_weights
 from ddsim.embedded.files import Files, NetworkError
 from ddsim.embedded.graph import Graph, GraphError
 from ddsim.embedded.runtime import LARGEST_PASS, Hardware, RuntimeFailure, Session

@@ -13,11 +13,11 @@ from ddsim.networks.files import (
     centre_name,
     export,
     network_files,
+    served_files,
 )
 from ddsim.networks.heads import PROBABILITIES, SCORES, with_head
 from ddsim.networks.pooling import centre_weighted
 from ddsim.networks.registry import EXTRA, KnownNetwork, known, known_networks
-from ddsim.networks.shapes import LayerShape, layer_shapes
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -26,7 +26,6 @@ __all__ = [
     "PROBABILITIES",
     "SCORES",
     "KnownNetwork",
-    "LayerShape",
     "NetworkFiles",
     "cache_folder",
     "centre_file",
@@ -35,7 +34,7 @@ __all__ = [
     "export",
     "known",
     "known_networks",
-    "layer_shapes",
     "network_files",
+    "served_files",
     "with_head",
 ]

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import platformdirs
 
-from ddsim.embedded.prototxt import PrototxtError
+from ddsim.caffe import PrototxtError
 from ddsim.errors import ConfigError
 from ddsim.networks.efficientnet import FEATURES
-from ddsim.networks.layers import caffemodel, prototxt
+from ddsim.networks.layers import prototxt, weights_of
 from ddsim.networks.pooling import centre_weighted
 from ddsim.networks.registry import KnownNetwork, known
 
@@ -28,6 +28,8 @@ CACHE_VARIABLE = "DDSIM_CACHE"
 #: Goes up with every change of what is written, so that nobody takes what an older version left behind.
 _VERSION = 1
 DEFINITION, LABELS = "deploy.prototxt", "corresp.txt"
+#: The folder of models on a real server, as its image has it.
+SERVED = "/opt/models"
 #: The powers for which `export` writes a centre-weighted definition.
 _POWERS = (1.0, 2.0)
 _ELSEWHERE = f"Set {CACHE_VARIABLE} to a folder that can be: what ddsim makes of networks is kept there"
@@ -59,6 +61,16 @@ def network_files(name: str) -> NetworkFiles:
     if not all(path.is_file() for path in (files.definition, files.weights, files.corresp)):
         _write(folder, _contents(network), _ELSEWHERE)
     return files
+
+
+def served_files(name: str) -> tuple[str, str, str]:
+    """Where a real server has a known network's definition, weights and labels: below its usual folder of models.
+
+    Raises:
+        ConfigError: no network is called so.
+    """
+    folder = f"{SERVED}/{known(name).name}"
+    return f"{folder}/{DEFINITION}", f"{folder}/{name}.caffemodel", f"{folder}/{LABELS}"
 
 
 def export(name: str, folder: Path) -> list[Path]:
@@ -115,7 +127,7 @@ def _contents(network: KnownNetwork) -> dict[str, bytes]:
     labels = "".join(f"{number} {label}\n" for number, label in enumerate(network.labels))
     return {
         DEFINITION: prototxt(network.name, layers).encode(),
-        f"{network.name}.caffemodel": caffemodel(network.name, layers),
+        f"{network.name}.caffemodel": weights_of(layers),
         LABELS: labels.encode(),
     }
 

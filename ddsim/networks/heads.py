@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.embedded.definition import read_definition
-from ddsim.embedded.protobuf import fields
-from ddsim.embedded.prototxt import Message, PrototxtError, parse, to_text
-from ddsim.networks.layers import caffemodel, inner_product, prototxt, softmax
+from ddsim.caffe import Message, PrototxtError, parse, read_definition, to_text, upgraded
+from ddsim.caffe.protobuf import fields
+from ddsim.networks.layers import inner_product, prototxt, softmax, weights_of
 
 #: The layers that a head consists of; the second gives the probabilities.
 SCORES, PROBABILITIES = "head", "head/prob"
@@ -44,7 +43,7 @@ def with_head(
         raise ValueError("the weights are in Caffe's form from before 2015; convert them with upgrade_net_proto_binary")
     kept: list[tuple[str, str | Message]] = []
     features = definition.input_blob
-    for key, value in parse(text).fields:
+    for key, value in upgraded(parse(text)).fields:
         kept.append((key, value))
         if key == "layer" and isinstance(value, Message) and value.text("name") == layer:
             features = value.text("top", features)
@@ -54,4 +53,4 @@ def with_head(
     head = inner_product(SCORES, features, factors.astype(np.float32), bias.astype(np.float32))
     added = [head, softmax(PROBABILITIES, SCORES)]
     kept += [(key, value) for key, value in parse(prototxt("", added)).fields if key == "layer"]
-    return to_text(Message(kept)), weights + caffemodel("", [head])
+    return to_text(Message(kept)), weights + weights_of([head])

@@ -1,8 +1,4 @@
-"""Networks as layers, and layers as Caffe's two files: a definition in protobuf's text, weights in its wire format.
-
-The field numbers are those of caffe.proto: NetParameter name=1, layer=100; LayerParameter name=1, type=2, bottom=3,
-top=4, blobs=7; BlobProto data=5 (packed), shape=7; BlobShape dim=1 (packed).
-"""
+"""Networks as layers, and layers as Caffe's two files: a definition and weights."""
 
 from __future__ import annotations
 
@@ -11,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ddsim.caffe import write_weights
 
 Array = NDArray[np.float32]
 
@@ -95,36 +93,6 @@ def prototxt(name: str, layers: Sequence[Layer]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def caffemodel(name: str, layers: Sequence[Layer]) -> bytes:
-    """A network with its weights as a binary NetParameter; a part of one has no name.
-
-    Repeated fields of a message may stand anywhere in it, so these bytes may follow those of another network.
-    """
-    return (_field(1, name.encode()) if name else b"") + b"".join(_field(100, _layer(layer)) for layer in layers)
-
-
-def _layer(layer: Layer) -> bytes:
-    fields = [_field(1, layer.name.encode()), _field(2, layer.kind.encode())]
-    fields += [_field(3, bottom.encode()) for bottom in layer.bottoms]
-    fields += [_field(4, top.encode()) for top in layer.tops]
-    fields += [_field(7, _blob(blob)) for blob in layer.blobs]
-    return b"".join(fields)
-
-
-def _blob(values: Array) -> bytes:
-    shape = _field(1, b"".join(_varint(length) for length in values.shape))
-    return _field(5, np.ascontiguousarray(values, "<f4").tobytes()) + _field(7, shape)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def weights_of(layers: Sequence[Layer]) -> bytes:
+    """The weights of layers as a ``.caffemodel``, which finds them by the layers' names."""
+    return write_weights({layer.name: layer.blobs for layer in layers if layer.blobs})

@@ -8,9 +8,18 @@ mean).
 
 from __future__ import annotations
 
-from ddsim.embedded.definition import Definition, read_definition
-from ddsim.embedded.prototxt import Message, PrototxtError, parse, to_text
-from ddsim.networks.shapes import LayerShape, layer_shapes
+from ddsim.caffe import (
+    Definition,
+    LayerShape,
+    Message,
+    PrototxtError,
+    layer_shapes,
+    parse,
+    quoted,
+    read_definition,
+    to_text,
+    upgraded,
+)
 
 Fields = list[tuple[str, str | Message]]
 
@@ -35,7 +44,7 @@ def centre_weighted(text: str, layer: str, power: float = 1.0) -> str:
     definition = read_definition(text)
     shapes = {found.name: found for found in layer_shapes(definition)}
     source, sides = _map(definition, shapes, layer)
-    net = parse(text)
+    net = upgraded(parse(text))
     fields: Fields = []
     for key, value in net.fields:
         if key == "layer" and isinstance(value, Message) and value.text("name") == layer:
@@ -82,7 +91,7 @@ def _shape_of(definition: Definition, shapes: dict[str, LayerShape], blob: str, 
 
 
 def _renamed(layer: Message, name: str) -> Message:
-    return Message([(key, _quoted(name) if key == "name" else value) for key, value in layer.fields])
+    return Message([(key, quoted(name) if key == "name" else value) for key, value in layer.fields])
 
 
 def _layers(name: str, source: str, sides: tuple[int, int], power: float) -> list[Message]:
@@ -105,7 +114,7 @@ def _layers(name: str, source: str, sides: tuple[int, int], power: float) -> lis
 
 
 def _head(name: str, kind: str, bottom: str, top: str) -> Fields:
-    return [("name", _quoted(name)), ("type", _quoted(kind)), ("bottom", _quoted(bottom)), ("top", _quoted(top))]
+    return [("name", quoted(name)), ("type", quoted(kind)), ("bottom", quoted(bottom)), ("top", quoted(top))]
 
 
 def _average(kernel: tuple[int, int]) -> Fields:
@@ -115,7 +124,3 @@ def _average(kernel: tuple[int, int]) -> Fields:
 
 def _power(power: float) -> Fields:
     return [("power_param", Message([("power", f"{power:.9g}")]))]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

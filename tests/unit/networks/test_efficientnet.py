@@ -9,11 +9,11 @@ import pytest
 import tiny_efficientnet
 from caffe_writer import write_network
 
-from ddsim.embedded.definition import read_definition
+from ddsim.caffe import layer_shapes, read_definition
 from ddsim.embedded.network import Network
-from ddsim.networks import FEATURES, centre_weighted, layer_shapes
+from ddsim.networks import FEATURES, centre_weighted
 from ddsim.networks.efficientnet import efficientnet_layers
-from ddsim.networks.layers import caffemodel, prototxt
+from ddsim.networks.layers import prototxt, weights_of
 
 WEIGHTS = tiny_efficientnet.tensors()
 LAYERS = efficientnet_layers(WEIGHTS, tiny_efficientnet.SIDE, tiny_efficientnet.REPEATS)
@@ -23,7 +23,7 @@ PIXELS = np.random.default_rng(1).uniform(0, 255, (36, 36, 3)).astype(np.float32
 
 def run(folder: Path, text: str, layer: str | None) -> np.ndarray:
     """A layer's values for the picture, prepared as a server does: blue, green, red less the mean."""
-    network = Network(*write_network(folder, text, caffemodel("tiny", LAYERS)))
+    network = Network(*write_network(folder, text, weights_of(LAYERS)))
     return network.forward((PIXELS[:, :, ::-1].transpose(2, 0, 1) - 127)[np.newaxis], layer, 1)[0]
 
 
@@ -54,7 +54,7 @@ def test_places_count_as_often_as_windows_cover_them(tmp_path: Path, power: floa
 
 def test_shapes_are_those_that_the_network_has(tmp_path: Path) -> None:
     """Every layer's shape is known without running it."""
-    network = Network(*write_network(tmp_path, TEXT, caffemodel("tiny", LAYERS)))
+    network = Network(*write_network(tmp_path, TEXT, weights_of(LAYERS)))
     found = layer_shapes(read_definition(TEXT))
     assert [one.name for one in found] == list(network.layers)
     pixels = np.zeros((1, 3, 36, 36), np.float32)

@@ -10,14 +10,14 @@ import tiny_efficientnet
 from caffe_writer import caffemodel as written
 from caffe_writer import write_network
 
+from ddsim.caffe import PrototxtError
 from ddsim.embedded.network import Network
-from ddsim.embedded.prototxt import PrototxtError
 from ddsim.networks import FEATURES, centre_weighted, with_head
 from ddsim.networks.efficientnet import efficientnet_layers
-from ddsim.networks.layers import caffemodel, prototxt
+from ddsim.networks.layers import prototxt, weights_of
 
 LAYERS = efficientnet_layers(tiny_efficientnet.tensors(), tiny_efficientnet.SIDE, tiny_efficientnet.REPEATS)
-TEXT, WEIGHTS = prototxt("tiny", LAYERS), caffemodel("tiny", LAYERS)
+TEXT, WEIGHTS = prototxt("tiny", LAYERS), weights_of(LAYERS)
 RANDOM = np.random.default_rng(2)
 FACTORS, BIAS = RANDOM.normal(0, 1, (5, 12)), RANDOM.normal(0, 1, 5)
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from caffe_writer import caffemodel, write_network
 
-from ddsim.embedded.definition import read_definition
+from ddsim.caffe.prototxt import PrototxtError
 from ddsim.embedded.network import Network
-from ddsim.embedded.prototxt import PrototxtError
-from ddsim.networks import centre_weighted, layer_shapes
+from ddsim.networks import centre_weighted
 
 HEAD = """
 layer { name: "data" type: "MemoryData" top: "data" top: "label"
@@ -74,41 +73,3 @@ def test_a_map_of_one_place_is_refused() -> None:
     """There is no middle to it."""
     with pytest.raises(PrototxtError, match="no map of 2 x 2 or more, but values of shape 2 x 1 x 1"):
         centre_weighted(HEAD % (1, 1) + TAIL, "pool")
-
-
-def test_shapes_follow_caffes_rules() -> None:
-    """Pooling rounds up and drops a window that begins in the padding behind; what is unknown stays so."""
-    text = (
-        HEAD % (10, 7)
-        + """
-        layer { name: "c" type: "Convolution" bottom: "map" top: "c"
-                convolution_param { num_output: 4 kernel_h: 3 kernel_w: 1 stride: 2 pad_h: 1 } }
-        layer { name: "up" type: "Pooling" bottom: "map" top: "up" pooling_param { kernel_size: 2 stride: 2 } }
-        layer { name: "padded" type: "Pooling" bottom: "map" top: "padded"
-                pooling_param { kernel_size: 2 stride: 2 pad: 1 } }
-        layer { name: "wide" type: "Deconvolution" bottom: "up" top: "wide"
-                convolution_param { num_output: 3 kernel_size: 4 stride: 2 pad: 1 } }
-        layer { name: "both" type: "Concat" bottom: "up" bottom: "up" top: "both" }
-        layer { name: "flat" type: "Flatten" bottom: "both" top: "flat" }
-        layer { name: "turned" type: "Reshape" bottom: "flat" top: "turned"
-                reshape_param { shape { dim: 0 dim: -1 dim: 5 } } }
-        layer { name: "odd" type: "Python" bottom: "up" top: "odd" }
-        layer { name: "behind" type: "ReLU" bottom: "odd" top: "odd" }
-        layer { name: "fc" type: "InnerProduct" bottom: "flat" top: "fc" inner_product_param { num_output: 6 } }
-        """
-    )
-    shapes = {one.name: one.shape for one in layer_shapes(read_definition(text))}
-    assert shapes == {
-        "data": (2, 10, 7),
-        "relu": (2, 10, 7),
-        "c": (4, 5, 4),
-        "up": (2, 5, 4),
-        "padded": (2, 6, 4),
-        "wide": (3, 10, 8),
-        "both": (4, 5, 4),
-        "flat": (80,),
-        "turned": (16, 5),
-        "odd": None,
-        "behind": None,
-        "fc": (6,),
-    }

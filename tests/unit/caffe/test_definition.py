@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ddsim.caffe import PrototxtError
-from ddsim.embedded.definition import read_definition
+from ddsim.caffe import PrototxtError, read_definition
 
 MEMORY = 'layer { name: "in" type: "MemoryData" top: "data" top: "label" memory_data_param { %s } %s }'
 SIZES = "batch_size: 4 channels: 3 height: 5 width: 7"

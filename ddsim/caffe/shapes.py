@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ddsim.embedded.definition import Definition
-from ddsim.embedded.prototxt import Message
+from ddsim.caffe.definition import Definition
+from ddsim.caffe.prototxt import Message
 
 Shape = tuple[int, ...]
 

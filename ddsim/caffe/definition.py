@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.caffe import Message, PrototxtError, parse, upgraded
+from ddsim.caffe.prototxt import Message, PrototxtError, parse
+from ddsim.caffe.upgrade import upgraded
 
 #: How a definition can declare its input; a real server runs only the first (recordings/wire/04b-stock-input-layer).
 MEMORY_DATA, INPUT_LAYER, INPUT_FIELD = "MemoryData", "Input", "input"
