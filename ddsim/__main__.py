@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, search, serve, server
+from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, network, search, serve, server
 
 app = typer.Typer(
     name="ddsim",
@@ -29,6 +29,7 @@ app.command(epilog=server.EPILOG)(server.server)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(config.app, name="config")
+app.add_typer(network.app, name="network")
 
 
 def _version(wanted: bool) -> None:

@@ -3,7 +3,16 @@
 Nothing here runs a network; nothing but NumPy is needed.
 """
 
-from ddsim.caffe.caffemodel import BlobError, Shape, Weights, read_blob, read_shapes, read_weights, write_weights
+from ddsim.caffe.caffemodel import (
+    BlobError,
+    Shape,
+    Weights,
+    add_weights,
+    read_blob,
+    read_shapes,
+    read_weights,
+    write_weights,
+)
 from ddsim.caffe.definition import Definition, read_definition
 from ddsim.caffe.prototxt import Message, PrototxtError, parse, quoted, to_text
 from ddsim.caffe.shapes import LayerShape, layer_shapes
@@ -17,6 +26,7 @@ __all__ = [
     "PrototxtError",
     "Shape",
     "Weights",
+    "add_weights",
     "layer_shapes",
     "parse",
     "quoted",

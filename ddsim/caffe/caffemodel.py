@@ -70,17 +70,28 @@ def read_blob(data: bytes) -> NDArray[np.float32]:
 def write_weights(layers: Mapping[str, Sequence[ArrayLike]]) -> bytes:
     """A ``.caffemodel``: for each layer its name and its blobs.
 
-    The format lets files be joined: what this gives for one layer, written behind another file's bytes, adds that
-    layer to it.
-
     Args:
         layers: layer name -> blobs in Caffe's order, such as (outputs, inputs, rows, columns) and (outputs,).
     """
+    return _written_layers(_LAYER, layers)
+
+
+def add_weights(data: bytes, layers: Mapping[str, Sequence[ArrayLike]]) -> bytes:
+    """A ``.caffemodel`` with more layers at its end, in the form that the file has: of today, or from before 2015.
+
+    Raises:
+        BlobError: the file is damaged, or is none.
+    """
+    of_today = any(number == _LAYER for number, _ in fields(memoryview(data)))
+    return data + _written_layers(_LAYER if of_today else _OLD_LAYER, layers)
+
+
+def _written_layers(kind: int, layers: Mapping[str, Sequence[ArrayLike]]) -> bytes:
     return b"".join(
         written(
-            _LAYER,
-            written(_NAME_OF[_LAYER], name.encode("utf-8", "surrogateescape"))
-            + b"".join(written(_BLOBS_OF[_LAYER], _written_blob(blob)) for blob in blobs),
+            kind,
+            written(_NAME_OF[kind], name.encode("utf-8", "surrogateescape"))
+            + b"".join(written(_BLOBS_OF[kind], _written_blob(blob)) for blob in blobs),
         )
         for name, blobs in layers.items()
     )

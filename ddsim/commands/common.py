@@ -31,7 +31,14 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 ConfigOption = Annotated[
-    Path, typer.Option("--config", "-c", envvar="DDSIM_CONFIG", help="Configuration file.", show_default=True)
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="DDSIM_CONFIG",
+        help="Configuration file, or the name of one that comes with ddsim, such as photos.",
+        show_default=True,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]

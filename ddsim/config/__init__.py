@@ -1,10 +1,11 @@
 """YAML to strict typed settings, with errors that name file, line and key.
 
-Uses the errors and what DeepDetect and pictures allow as values; every house above takes its settings from here. It
-reads files and environment variables, and talks to no server.
+Uses the errors, what DeepDetect and pictures allow as values, and what networks say of themselves; every house above
+takes its settings from here. It reads files and environment variables, and talks to no server.
 """
 
-from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle, shipped, write_shipped
+from ddsim.config.filling import NAMED
+from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
 from ddsim.config.settings import (
     Classification,
@@ -17,11 +18,13 @@ from ddsim.config.settings import (
     Similarity,
     UploadSettings,
 )
+from ddsim.config.shipping import located, shipped, write_shipped
 from ddsim.config.values import IndexType, Origin, Word
 from ddsim.config.yamlfile import Document, Key, Problem
 
 __all__ = [
     "MATRIX",
+    "NAMED",
     "Classification",
     "Document",
     "Index",
@@ -41,6 +44,7 @@ __all__ = [
     "dump",
     "fields",
     "load",
+    "located",
     "name_of",
     "plain",
     "problems_in",

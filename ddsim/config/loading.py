@@ -14,41 +14,47 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from ddsim.config.filling import NAMED, Filling, leave_to_name
 from ddsim.config.problems import config_error, described, fields, problems_in
 from ddsim.config.settings import Network, Settings
+from ddsim.config.shipping import located, shipped
 from ddsim.config.values import Categories, Origin
 from ddsim.config.yamlfile import Document, Key, Problem, parse
 from ddsim.errors import ConfigError
 
-__all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "settle", "shipped", "write_shipped"]
+__all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "settle"]
 
 #: The key of a file that describes several configurations; :mod:`ddsim.evaluation.experiments` reads those.
 MATRIX = "matrix"
-_PACKAGE = Path(__file__).resolve().parents[1]
+_MODELS = Path(__file__).resolve().parents[1] / "embedded" / "models"
 _EMBEDDED: dict[str, Any] = {"url": None}
 
 
 def load(path: str | os.PathLike[str]) -> Settings:
-    """Read a configuration file.
+    """Read a configuration.
+
+    Args:
+        path: its file, or a name; see :func:`ddsim.config.shipping.located`.
 
     Raises:
         ConfigError: the file cannot be read, or is wrong; the message has a line for each problem.
     """
-    file = Path(path)
-    document = read(file)
+    document = read(path)
     if MATRIX in document.data:
         several = "this file describes several configurations: `ddsim evaluate` compares them and writes out the best"
-        raise config_error(file, document, [Problem((MATRIX,), several)])
-    return settle(document.data, file, document)
+        raise config_error(document.file, document, [Problem((MATRIX,), several)])
+    return settle(document.data, document.file, document)
 
 
-def read(file: Path) -> Document:
-    """A configuration file as it stands there.
+def read(path: str | os.PathLike[str]) -> Document:
+    """A configuration as its file has it; the path, or name, is as for :func:`load`.
 
     Raises:
         ConfigError: it cannot be read, or holds no mapping.
     """
+    file, folder = located(path)
     document = _parsed(file)
+    document.file, document.folder = file, folder
     if not isinstance(document.data, dict):
         found = "is empty" if document.data is None else "holds no mapping (key: value)"
         raise ConfigError(f"{file}: {found}; `ddsim config init` writes commented configurations to begin with")
@@ -60,15 +66,20 @@ def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
 
     Args:
         raw: the content, or one made of it; it is changed.
-        file: whence the settings have their name, and where relative paths begin.
-        document: knows lines and spelling.
+        file: whence the settings have their name.
+        document: knows lines and spelling, and where relative paths begin.
 
     Raises:
         ConfigError: the content is wrong; the message has a line for each problem.
     """
-    inherited = _complete(raw, file.stem)
-    origin = Origin(Path(os.path.abspath(file)).parent, embedded=raw["server"] == _EMBEDDED)
-    problems = document.problems + _read_categories(raw, origin.folder)
+    _complete(raw, file.stem)
+    origin = Origin(document.folder, embedded=raw["server"] == _EMBEDDED)
+    filling = Filling(origin)
+    inherited = _complete_services(raw, filling)
+    if any(problem.key[-1] == "name" for problem in filling.problems):
+        # Without the network that was meant much else would seem to be missing.
+        raise config_error(file, document, document.problems + filling.problems)
+    problems = document.problems + filling.problems + _read_categories(raw, Path(os.path.abspath(file)).parent)
     # On its own too: what both services override would go unchecked otherwise.
     problems += problems_in(Network, raw.pop("network"), origin, document, ("network",))
     settings: Settings | None = None
@@ -87,11 +98,16 @@ def dump(settings: Settings) -> str:
 
 
 def plain(settings: Settings) -> dict[str, Any]:
-    """The settings as a file would hold them, with nothing left to defaults; :func:`settle` makes them of it again."""
+    """The settings as a file would hold them, with nothing left to defaults; :func:`settle` makes them of it again.
+
+    The files of a network that has a name are left to the name: where they are is different on every machine.
+    """
     raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     raw["server"] = "embedded" if settings.server.embedded else {"url": settings.server.url}
     for part in ("classification", "similarity"):
         if part in raw:
+            if "name" in raw[part]:
+                leave_to_name(raw[part], settings.server.embedded)
             raw[part] = {"service": raw[part].pop("service"), **raw[part]}
     return raw
 
@@ -108,68 +124,33 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def shipped() -> dict[str, Path]:
-    """The commented configurations that come with ddsim: file name -> path."""
-    return {path.name: path for path in sorted(_shipped_folder().glob("*.yaml"))}
-
-
-def write_shipped(folder: Path, overwrite: bool = False) -> list[Path]:
-    """Copy the commented configurations, and the files they use, into a folder, which is made if need be.
-
-    Args:
-        folder: where to.
-        overwrite: whether files that are there already are replaced; otherwise they are left alone.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        ConfigError: the folder cannot be written, or this installation has no configurations.
-    """
-    source = _shipped_folder()
-    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if not files:
-        raise ConfigError(f"{source}: the commented configurations are missing; install ddsim again")
-    written = []
-    try:
-        for path in files:
-            content, target = path.read_bytes(), folder / path.relative_to(source)
-            if overwrite or not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-                written.append(target)
-    except OSError as error:
-        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
-    return written
-
-
-def _shipped_folder() -> Path:
-    # A wheel carries them inside the package; in a checkout they stand beside it.
-    inside = _PACKAGE / "_configs"
-    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
-
-
 def _parsed(file: Path) -> Document:
     try:
         content = file.read_bytes()
     except FileNotFoundError as error:
-        hint = "; it comes with ddsim: `ddsim config init` writes it" if file.name in shipped() else ""
+        known, hint = shipped(), ""
+        if file.name in known:
+            hint = f"; it comes with ddsim: `--config {file.stem}` takes it, and `ddsim config init` writes it"
+        elif not file.suffix:
+            hint = f"; by their names there are {', '.join(Path(name).stem for name in known)}"
         raise ConfigError(f"{file}: no such file{hint}") from error
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{file}: cannot be read: {reason}") from error
-    document = parse(content, {**os.environ, "DDSIM_MODELS": str(_PACKAGE / "embedded" / "models")})
+    document = parse(content, {**os.environ, "DDSIM_MODELS": str(_MODELS)})
     # Nothing more can be said about a file that is no YAML, and nothing right about paths on a server unknown.
     if any(problem.key[:1] in ((), ("server",)) for problem in document.problems):
         raise config_error(file, document, document.problems)
     return document
 
 
-def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
-    """Fill in the defaults that follow from other settings; return which service keys come from ``network``."""
+def _complete(raw: dict[str, Any], stem: str) -> None:
+    """Bring what has a short form into its long one, and name what needs a name."""
     for section in ("server", "network", "similarity", "index", "routing", "upload", "categories"):
         # A section whose keys are all commented out reads as nothing.
         raw[section] = {} if raw.get(section) is None else raw[section]
+    if isinstance(raw["network"], str):
+        raw["network"] = {"name": raw["network"]}
     if "classification" in raw and raw["classification"] is None:
         raw["classification"] = {}
     if isinstance(raw["server"], str):
@@ -179,12 +160,17 @@ def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
         raw["server"] = {"url": ""}
     for key, default in (("name", name_of(stem)), ("catalogue", "catalogue"), ("state", ".ddsim")):
         raw.setdefault(key, default)
+
+
+def _complete_services(raw: dict[str, Any], filling: Filling) -> dict[Key, Key]:
+    """Fill in the defaults that follow from other settings; return which service keys come from ``network``."""
     inherited: dict[Key, Key] = {}
     for section, purpose in (("classification", "classes"), ("similarity", "similar")):
         part = raw.get(section)
         if isinstance(part, dict):
             if isinstance(raw["network"], dict):
                 inherited |= _inherit(section, part, raw["network"])
+            filling.fill(part, {key: inherited.get((section, key), (section, key)) for key in fields(Network)})
             _complete_service(part, purpose, raw)
     if isinstance(raw["index"], dict) and isinstance(raw["similarity"], dict):
         raw["index"].setdefault("backend", "local" if raw["similarity"].get("mllib") == "torch" else "server")
@@ -193,6 +179,9 @@ def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
 
 def _inherit(section: str, part: dict[str, Any], network: dict[str, Any]) -> dict[Key, Key]:
     keys = [key for key in fields(Network) if key not in part and (key in network or key != "repository")]
+    if "name" in part:
+        # A network of its own: what the other one is made of does not belong to it.
+        keys = [key for key in keys if key not in NAMED]
     part.update({key: network[key] for key in keys if key in network})
     return {(section, key): ("network", key) for key in keys}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -25,6 +25,7 @@ from ddsim.config.values import (
 from ddsim.config.yamlfile import Key
 from ddsim.deepdetect import ServiceSpec
 from ddsim.errors import ConfigError, UnsafeCall
+from ddsim.networks import centre_file, centre_name
 from ddsim.pictures import Upload
 
 
@@ -57,6 +58,8 @@ class Server(Part):
 
 
 class _Network(Part):
+    name: Word | None = None
+    """A network that ddsim knows, such as efficientnet-lite2: stands for its files, its labels and what it takes."""
     mllib: Literal["caffe", "torch"] = "caffe"
     """The server's library for networks."""
     create_repository: bool = False
@@ -98,6 +101,9 @@ class Network(_Network):
     """How many labels the network knows."""
 
 
+_NOT_SENT = {"service", "name", "gpuid", "extract_layer", "index_type", "pooling", "power"}
+
+
 class Service(_Network):
     """A network on the server under a name."""
 
@@ -114,7 +120,7 @@ class Service(_Network):
             name=self.service,
             type=type_,
             gpuid=self.gpuid[0] if len(self.gpuid) == 1 else self.gpuid or None,
-            **self.model_dump(exclude={"service", "gpuid", "extract_layer", "index_type"}),
+            **self.model_dump(exclude=_NOT_SENT),
         )
 
 
@@ -127,6 +133,10 @@ class Similarity(Service):
 
     extract_layer: Word
     """The layer whose values describe a picture, such as pool5/7x7_s1; on Torch ``last`` or ``final``."""
+    pooling: Literal["plain", "centre"] = "plain"
+    """``centre``: the middle of a photo counts most; for layers that average a map of the network, or give it."""
+    power: Annotated[float, Field(ge=1, le=10)] = 1.0
+    """With ``pooling: centre`` the map's values are raised to it first, and the root is taken after."""
     index_type: IndexType = "Flat"
     """FAISS index of the server. Flat is exact; IVF answers nothing where pictures are fewer than its lists."""
 
@@ -230,8 +240,20 @@ class Settings(Part):
         return self.classification.spec("supervised") if self.classification else None
 
     def similarity_spec(self) -> ServiceSpec:
-        """The similarity service. Torch has no unsupervised type and extracts on a supervised service."""
-        return self.similarity.spec("unsupervised" if self.similarity.mllib == "caffe" else "supervised")
+        """The similarity service. Torch has no unsupervised type and extracts on a supervised service.
+
+        Raises:
+            ConfigError: a centre-weighted definition cannot be derived here; see :func:`ddsim.networks.centre_file`.
+        """
+        spec = self.similarity.spec("unsupervised" if self.similarity.mllib == "caffe" else "supervised")
+        if self.similarity.pooling == "plain" or spec.definition is None:
+            return spec
+        layer, power = self.similarity.extract_layer, self.similarity.power
+        if self.server.embedded:
+            derived = str(centre_file(Path(spec.definition), layer, power))
+        else:
+            derived = centre_name(spec.definition, power)
+        return spec.model_copy(update={"definition": derived})
 
     def upload_options(self) -> Upload:
         """How pictures are prepared; shrunk ones suit the larger input where the two services' differ."""
@@ -243,7 +265,8 @@ class Settings(Part):
 
 def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
     similarity, classification = settings.similarity, settings.classification
-    yield from _service_rules("similarity", similarity, settings.similarity_spec())
+    yield from _service_rules("similarity", similarity, similarity.spec("unsupervised"))
+    yield from _pooling_rules(settings)
     if classification and (spec := settings.classification_spec()):
         yield from _service_rules("classification", classification, spec)
         if classification.service == similarity.service:
@@ -266,6 +289,20 @@ def _recipe_rules(index: Index) -> Iterator[tuple[Key, str]]:
         yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"
     if index.whiten and index.pca is None:
         yield ("index", "whiten"), "it weighs principal components: say with pca how many, or leave it out"
+
+
+def _pooling_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
+    similarity = settings.similarity
+    if similarity.pooling == "plain":
+        if similarity.power != 1:
+            yield ("similarity", "power"), "it belongs to pooling: centre: write that too, or leave it out"
+    elif similarity.mllib != "caffe" or not similarity.definition:
+        yield ("similarity", "pooling"), "centre is derived from a Caffe network's definition: name it with def"
+    else:
+        try:
+            settings.similarity_spec()
+        except ConfigError as error:
+            yield ("similarity", "pooling"), str(error)
 
 
 def _service_rules(name: str, service: Service, spec: ServiceSpec) -> Iterator[tuple[Key, str]]:

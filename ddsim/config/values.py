@@ -30,13 +30,18 @@ class Origin:
     embedded: bool
 
 
+def resolved(folder: Path, text: str) -> Path:
+    """A path as settings write it, relative to their folder."""
+    return Path(os.path.normpath(folder / os.path.expanduser(text)))
+
+
 def _local_path(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         return value
     if not value or "\0" in value:
         raise ValueError("expected the path of a folder or file")
     folder = info.context.folder if isinstance(info.context, Origin) else Path.cwd()
-    return Path(os.path.normpath(folder / os.path.expanduser(value)))
+    return resolved(folder, value)
 
 
 def _server_path(value: Any, info: ValidationInfo) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -47,11 +48,15 @@ class Document:
         data: mappings with text keys, lists, and scalars; None for an empty file.
         places: key path -> where it stands.
         problems: what was wrong on the way; data is then incomplete.
+        file: where it was read from; empty for text alone.
+        folder: what relative paths in it are relative to.
     """
 
     data: Any = None
     places: dict[Key, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    file: Path = Path()
+    folder: Path = field(default_factory=Path.cwd)
 
 
 def parse(content: bytes, variables: Mapping[str, str]) -> Document:

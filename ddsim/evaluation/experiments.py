@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ddsim.config import MATRIX, Document, Settings, name_of, plain, read, settle
+from ddsim.config import MATRIX, NAMED, Document, Settings, name_of, plain, read, settle
 from ddsim.errors import ConfigError, InvalidRequest
-from ddsim.evaluation.matrix import SERVERS, Choice, combinations
+from ddsim.evaluation.matrix import Choice, combinations
 
 _ALWAYS = ("model", "layer", "metric")
 _NAME_LENGTH = 96
+_SERVICES = ("classification", "similarity")
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,22 @@ def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
         raise InvalidRequest("no configuration to evaluate: name at least one file")
     taken: set[str] = set()
     found: list[Experiment] = []
-    for file in map(Path, paths):
-        document = read(file)
-        found += _expanded(file, document, taken) if MATRIX in document.data else [_single(file, document, taken)]
+    for path in paths:
+        document = read(path)
+        expand = _expanded if MATRIX in document.data else _single
+        found += expand(document.file, document, taken)
     if all(one.settings is None for one in found):
         raise ConfigError("\n".join(dict.fromkeys(str(one.problem) for one in found)))
     return _told_apart(found)
 
 
-def _single(file: Path, document: Document, taken: set[str]) -> Experiment:
+def _single(file: Path, document: Document, taken: set[str]) -> list[Experiment]:
     name = name_of(str(document.data.get("name") or file.stem))
     try:
         settings = settle(document.data, file, document)
     except ConfigError as error:
-        return Experiment(_unique(name, taken), {"model": name}, None, str(error))
-    return Experiment(_unique(settings.name, taken), _facts(settings, settings.name), settings, None)
+        return [Experiment(_unique(name, taken), {"model": name}, None, str(error))]
+    return [Experiment(_unique(settings.name, taken), _facts(settings, settings.name), settings, None)]
 
 
 def _expanded(file: Path, document: Document, taken: set[str]) -> list[Experiment]:
@@ -100,18 +102,15 @@ def _raw(own: dict[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
     """A file's content with these choices made."""
     base = next((one.base for one in choices if one.base is not None), None)
     raw = copy.deepcopy(own if base is None else base)
+    if isinstance(raw.get("network"), str):
+        raw["network"] = {"name": raw["network"]}
     if base is not None:
         for key, value in copy.deepcopy({key: value for key, value in own.items() if key != "name"}).items():
             _lay_over(raw, key, value)
     for one in choices:
         _override_network(raw, one.network)
-        _section(raw, "upload").update(one.upload)
-        if one.axis == "layer":
-            _section(raw, "similarity")["extract_layer"] = one.value
-        elif one.axis == "index_type":
-            _section(raw, "similarity")["index_type"] = one.value
-        elif one.axis in SERVERS:
-            _section(raw, "index")[one.axis] = one.value
+        for section in ("upload", "similarity", "index"):
+            _section(raw, section).update(getattr(one, section))
     index = own.get("index")
     says = isinstance(index, dict) and "backend" in index
     if any(one.needs_local for one in choices) and not says:
@@ -121,8 +120,8 @@ def _raw(own: dict[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
 
 def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
     """Have a section of the matrix file in a whole configuration: its keys, where both are mappings."""
-    if key == "network" and isinstance(value, dict):
-        _override_network(raw, value)
+    if key == "network" and isinstance(value, dict | str):
+        _override_network(raw, {"name": value} if isinstance(value, str) else value)
     elif isinstance(value, dict) and isinstance(raw.get(key), dict) and key not in ("categories", "server"):
         raw[key].update(value)
     elif value is not None:
@@ -131,10 +130,14 @@ def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
 
 def _override_network(raw: dict[str, Any], changes: dict[str, Any]) -> None:
     """Set keys of the network for both services, whatever they say themselves."""
-    _section(raw, "network").update(changes)
-    for part in ("classification", "similarity"):
-        if isinstance(service := raw.get(part), dict):
-            service.update({key: value for key, value in changes.items() if key in service})
+    parts = [_section(raw, "network"), *(raw[part] for part in _SERVICES if isinstance(raw.get(part), dict))]
+    if "name" in changes:
+        # A name stands for more than itself; what another network was made of does not belong to this one.
+        for part in parts:
+            for key in NAMED:
+                part.pop(key, None)
+    for part in parts:
+        part.update({key: value for key, value in changes.items() if part is parts[0] or key in part})
 
 
 def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -168,6 +171,7 @@ def _facts(settings: Settings, model: str) -> dict[str, str]:
     return {
         "model": model,
         "layer": similarity.extract_layer,
+        "pooling": similarity.pooling if similarity.power == 1 else f"{similarity.pooling}, power {similarity.power:g}",
         "metric": index.metric,
         "normalisation": index.normalisation,
         "pca": "none" if index.pca is None else str(index.pca),

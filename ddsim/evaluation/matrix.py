@@ -3,7 +3,8 @@
 ::
 
     matrix:
-      model: [../resnet50.yaml, ../vgg16.yaml]     other files, or mappings that override network
+      model: [../resnet50.yaml, ../vgg16.yaml]     other files, networks that ddsim knows by name, or mappings that
+                                                   override network
       layer: [pool5, relu7]                        similarity.extract_layer
       preprocessing: [{name: small, width: 112}]   mappings of keys of network and upload, see _NETWORK and _UPLOAD
       metric: [l2, cosine]                         index.metric
@@ -12,7 +13,9 @@
       whiten: [false, true]                        index.whiten
       index_type: [Flat, "IVF16,Flat"]             similarity.index_type
 
-The mappings of ``model`` and ``preprocessing`` may have a ``name``.
+      recipe: [{name: plain}, {pooling: centre}]   mappings of keys of similarity and index, see _RECIPE
+
+The mappings of ``model``, ``preprocessing`` and ``recipe`` may have a ``name``.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
@@ -45,11 +48,19 @@ from ddsim.config import (
     problems_in,
 )
 from ddsim.errors import ConfigError
+from ddsim.networks import known_networks
 
 #: More combinations than this are a mistake rather than a plan.
 MOST = 200
 _NETWORK = ("width", "height", "mean", "std", "scale", "rgb")
 _UPLOAD = ("shrink", "quality")
+#: Which section each key of a recipe belongs to.
+_RECIPE = {
+    "extract_layer": "similarity",
+    "pooling": "similarity",
+    "power": "similarity",
+    **dict.fromkeys(("metric", "normalisation", "pca", "whiten"), "index"),
+}
 _PCA = Annotated[int, Field(ge=1, le=65536)] | None
 _KINDS: dict[str, Any] = {
     "model": Word,
@@ -60,6 +71,7 @@ _KINDS: dict[str, Any] = {
     "pca": _PCA,
     "whiten": bool,
     "index_type": IndexType,
+    "recipe": dict[str, Any],
 }
 AXES = tuple(_KINDS)
 #: The axes of section ``index``, and what the server's own index does.
@@ -74,7 +86,7 @@ class Choice:
         axis: of :data:`AXES`.
         text: for tables.
         slug: for names; says what it is without the axis beside it, or nothing where that is no loss.
-        network, upload: what it overrides in the sections of these names.
+        network, upload, similarity, index: what it overrides in the sections of these names.
         value: the value of the other axes.
         base: a whole configuration to begin with, as :func:`ddsim.config.loading.plain` gives it.
         problem: why that one cannot be had.
@@ -85,6 +97,8 @@ class Choice:
     slug: str
     network: dict[str, Any]
     upload: dict[str, Any]
+    similarity: dict[str, Any] = field(default_factory=dict)
+    index: dict[str, Any] = field(default_factory=dict)
     value: Any = None
     base: dict[str, Any] | None = None
     problem: str | None = None
@@ -92,7 +106,7 @@ class Choice:
     @property
     def needs_local(self) -> bool:
         """Whether the server's own index cannot do this."""
-        return self.axis in SERVERS and self.value != SERVERS[self.axis]
+        return any(value != SERVERS[key] for key, value in self.index.items())
 
 
 def combinations(file: Path, document: Document) -> list[tuple[Choice, ...]]:
@@ -113,6 +127,7 @@ class _Reader:
         self._file = file
         self._document = document
         embedded = document.data.get("server") == "embedded"
+        # Other configurations are found beside this one, wherever what it says of pictures is relative to.
         self._origin = Origin(Path(os.path.abspath(file)).parent, embedded)
         self.problems: list[Problem] = []
 
@@ -156,10 +171,17 @@ class _Reader:
             return self._file_choice(value, key)
         if axis == "preprocessing":
             return self._named(axis, value, key, _NETWORK + _UPLOAD)
-        text = _text(value)
-        return Choice(axis, text, _slug(axis, text), {}, {}, value)
+        if axis == "recipe":
+            return self._recipe(value, key)
+        text, section = _text(value), {axis: value}
+        similar, index = (section, {}) if axis == "index_type" else ({}, section)
+        if axis == "layer":
+            similar, index = {"extract_layer": value}, {}
+        return Choice(axis, text, _slug(axis, text), {}, {}, similar, index, value)
 
     def _file_choice(self, name: str, key: Key) -> Choice | None:
+        if name in {network.name for network in known_networks()}:
+            return Choice("model", name, name_of(name), {"name": name}, {})
         file = self._origin.folder / os.path.expanduser(name)
         label, base, problem = file.stem, None, None
         if not file.is_file():
@@ -186,6 +208,19 @@ class _Reader:
         text = value.get("name") or (_described(axis, given) or f"{axis} {int(key[-1]) + 1}")
         self.problems += problems_in(Word, text, None, self._document, (*key, "name"))
         return Choice(axis, str(text), name_of(str(text)), network, upload)
+
+    def _recipe(self, value: dict[str, Any], key: Key) -> Choice:
+        """A mapping of how vectors are made and compared; what it does not say is as the file has it."""
+        given = {name: item for name, item in value.items() if name != "name"}
+        for name in given.keys() - _RECIPE.keys():
+            self._refuse((*key, name), f"unknown key; {_known(sorted((*_RECIPE, 'name')))}")
+        text = value.get("name") or _described("recipe", given) or "as it is"
+        self.problems += problems_in(Word, text, None, self._document, (*key, "name"))
+        parts = {
+            section: {name: item for name, item in given.items() if _RECIPE.get(name) == section}
+            for section in ("similarity", "index")
+        }
+        return Choice("recipe", str(text), name_of(str(text)), {}, {}, parts["similarity"], parts["index"])
 
     def _refuse(self, key: Key, message: str) -> None:
         self.problems.append(Problem(key, message))

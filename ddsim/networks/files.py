@@ -49,17 +49,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("ddsim", appauthor=False))
 
 
+def cached_files(name: str) -> NetworkFiles:
+    """Where the files of a known network are, or will be.
+
+    Raises:
+        ConfigError: no network is called so.
+    """
+    network = known(name)
+    return _named(network, cache_folder() / "networks" / f"{name}-{network.sha256[:8]}-{_VERSION}")
+
+
 def network_files(name: str) -> NetworkFiles:
     """The files of a known network in the cache; made where they are not there yet.
 
     Raises:
         ConfigError: no network is called so, its package is not installed or another, or the cache cannot be written.
     """
-    network = known(name)
-    folder = cache_folder() / "networks" / f"{name}-{network.sha256[:8]}-{_VERSION}"
-    files = _named(network, folder)
+    files = cached_files(name)
     if not all(path.is_file() for path in (files.definition, files.weights, files.corresp)):
-        _write(folder, _contents(network), _ELSEWHERE)
+        _write(files.definition.parent, _contents(known(name)), _ELSEWHERE)
     return files
 
 
@@ -90,6 +98,19 @@ def export(name: str, folder: Path) -> list[Path]:
     return _write(folder, contents, "Name another folder")
 
 
+def export_derived(definition: Path, folder: Path, layer: str, power: float) -> Path:
+    """Write the centre-weighted definition derived from a file, for a server that has that file and its weights.
+
+    Returns:
+        The file, called as :func:`centre_name` has it.
+
+    Raises:
+        ConfigError: as :func:`centre_file`, for this folder.
+    """
+    derived = _derived(definition, _content(definition), layer, power)
+    return _write(folder, {centre_name(definition.name, power): derived}, "Name another folder")[0]
+
+
 def centre_name(definition: str, power: float) -> str:
     """What the centre-weighted definition beside a definition is called, for paths as well."""
     return f"{definition.removesuffix('.prototxt')}-centre{'' if power == 1 else f'-power{power:g}'}.prototxt"
@@ -101,20 +122,28 @@ def centre_file(definition: Path, layer: str, power: float) -> Path:
     Raises:
         ConfigError: the file cannot be read, nothing can be derived from it, or the cache cannot be written.
     """
-    try:
-        content = definition.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{definition}: cannot be read: {error.strerror}") from error
+    content = _content(definition)
     key = hashlib.sha256(b"\0".join([content, layer.encode(), repr((power, _VERSION)).encode()])).hexdigest()
     folder = cache_folder() / "definitions"
     path = folder / f"{key[:32]}.prototxt"
     if not path.is_file():
-        try:
-            derived = centre_weighted(content.decode("utf-8", "surrogateescape"), layer, power)
-        except PrototxtError as error:
-            raise ConfigError(f"{definition}: {error}") from error
-        _write(folder, {path.name: derived.encode("utf-8", "surrogateescape")}, _ELSEWHERE)
+        _write(folder, {path.name: _derived(definition, content, layer, power)}, _ELSEWHERE)
     return path
+
+
+def _content(definition: Path) -> bytes:
+    try:
+        return definition.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{definition}: cannot be read: {error.strerror}") from error
+
+
+def _derived(definition: Path, content: bytes, layer: str, power: float) -> bytes:
+    try:
+        derived = centre_weighted(content.decode("utf-8", "surrogateescape"), layer, power)
+    except PrototxtError as error:
+        raise ConfigError(f"{definition}: {error}") from error
+    return derived.encode("utf-8", "surrogateescape")
 
 
 def _named(network: KnownNetwork, folder: Path) -> NetworkFiles:

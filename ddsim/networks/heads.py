@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.caffe import Message, PrototxtError, parse, read_definition, to_text, upgraded
-from ddsim.caffe.protobuf import fields
-from ddsim.networks.layers import inner_product, prototxt, softmax, weights_of
+from ddsim.caffe import Message, PrototxtError, add_weights, parse, read_definition, to_text, upgraded
+from ddsim.networks.layers import inner_product, prototxt, softmax
 
 #: The layers that a head consists of; the second gives the probabilities.
 SCORES, PROBABILITIES = "head", "head/prob"
-_LAYER = 100
 
 
 def with_head(
@@ -33,14 +31,11 @@ def with_head(
 
     Raises:
         PrototxtError: the definition cannot be read, has no such layer, or has one with a head's name before it.
-        ProtobufError: the weights are damaged.
-        ValueError: the weights are a file from before 2015, to which nothing can be added in today's form.
+        BlobError: the weights are damaged.
     """
     definition = read_definition(text)
     if layer not in definition.names:
         raise PrototxtError(f"there is no layer {layer!r}")
-    if not any(number == _LAYER for number, _ in fields(memoryview(weights))):
-        raise ValueError("the weights are in Caffe's form from before 2015; convert them with upgrade_net_proto_binary")
     kept: list[tuple[str, str | Message]] = []
     features = definition.input_blob
     for key, value in upgraded(parse(text)).fields:
@@ -53,4 +48,4 @@ def with_head(
     head = inner_product(SCORES, features, factors.astype(np.float32), bias.astype(np.float32))
     added = [head, softmax(PROBABILITIES, SCORES)]
     kept += [(key, value) for key, value in parse(prototxt("", added)).fields if key == "layer"]
-    return to_text(Message(kept)), weights + weights_of([head])
+    return to_text(Message(kept)), add_weights(weights, {head.name: head.blobs})

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.errors import DDSimError
+
 Array = NDArray[Any]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -26,7 +28,7 @@ _STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 _WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, pickle.UnpicklingError, TypeError, ValueError)
 
 
-class TorchFileError(ValueError):
+class TorchFileError(DDSimError, ValueError):
     """A file is no legacy file of PyTorch, is damaged, or holds more than tensors; the message says what is wrong."""
 
 

@@ -16,7 +16,7 @@ ORDER = [
     "errors",
     "caffe",
     "metrics pictures catalogue",
-    "deepdetect",
+    "deepdetect networks",
     "config",
     "vectors",
     "routing",

@@ -11,8 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ddsim.caffe import PrototxtError, Weights
-from ddsim.embedded.definition import Definition
+from ddsim.caffe import Definition, PrototxtError, Weights
 from ddsim.embedded.graph import activations, combinations, convolutions, normalizations, pooling, shapes
 from ddsim.embedded.graph.builder import Blob, Builder, Step
 from ddsim.embedded.graph.layer import GraphError, Layer

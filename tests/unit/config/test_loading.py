@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ddsim.config import loading as config
-from ddsim.config.loading import dump, load, shipped, write_shipped
+from ddsim.config import shipping
+from ddsim.config.loading import dump, load
+from ddsim.config.shipping import shipped, write_shipped
 from ddsim.deepdetect.wire import ServiceSpec
 from ddsim.errors import ConfigError
 from ddsim.pictures.encoding import Upload
@@ -471,7 +473,7 @@ def test_write_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "package/_configs/categories").mkdir(parents=True)
     for name in ("a.yaml", "categories/b.yaml", ".hidden"):
         write(tmp_path / "package/_configs", "name: x\n", name)
-    monkeypatch.setattr(config, "_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(shipping, "_PACKAGE", tmp_path / "package")
     target = tmp_path / "deep/configs"
     assert list(shipped()) == ["a.yaml"]
     assert write_shipped(target) == [target / "a.yaml", target / "categories/b.yaml"]
@@ -486,7 +488,7 @@ def test_write_shipped_in_vain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A folder that cannot be made, and an installation without configurations, are said."""
     with pytest.raises(ConfigError, match="cannot be written"):
         write_shipped(write(tmp_path, "a file", "taken"))
-    monkeypatch.setattr(config, "_PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(shipping, "_PACKAGE", tmp_path / "package")
     with pytest.raises(ConfigError, match="install ddsim again"):
         write_shipped(tmp_path / "out")
 

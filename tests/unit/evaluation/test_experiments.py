@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddsim import load
-from ddsim.config.loading import dump, shipped, write_shipped
+from ddsim.config.loading import dump
 from ddsim.config.settings import Settings
+from ddsim.config.shipping import shipped, write_shipped
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.matrix import AXES
@@ -364,7 +365,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 
 def test_sections_that_are_none(tmp_path: Path) -> None:
     """Wrong types beside the matrix are said as they are of any file, since they are wrong for all."""
-    for section in ("network", "similarity", "index", "upload", "classification"):
+    for section in ("similarity", "index", "upload", "classification"):
         with pytest.raises(ConfigError, match=rf"{section}: 'text' given, expected a mapping"):
             expand(
                 tmp_path,

@@ -25,7 +25,6 @@ REMOTE: dict[str, Any] = {
 DECISIVE: list[dict[str, Any]] = [
     {"network": {"mean": [1.0, 2.0, 3.0]}},
     {"network": {"rgb": True}},
-    {"network": {"width": 30}},
     {"upload": {"quality": 80}},
     {"upload": {"shrink": False}},
     REMOTE,

@@ -10,7 +10,8 @@ import tiny_efficientnet
 from caffe_writer import caffemodel as written
 from caffe_writer import write_network
 
-from ddsim.caffe import PrototxtError
+from ddsim.caffe import BlobError, PrototxtError, read_weights
+from ddsim.caffe.protobuf import fields
 from ddsim.embedded.network import Network
 from ddsim.networks import FEATURES, centre_weighted, with_head
 from ddsim.networks.efficientnet import efficientnet_layers
@@ -37,12 +38,22 @@ def test_the_head_classifies_the_features(tmp_path: Path, text: str) -> None:
     np.testing.assert_allclose(before.forward(pictures, FEATURES, 2), features, rtol=1e-5)
 
 
+def test_weights_of_either_form_are_added_to(tmp_path: Path) -> None:
+    """Files from before 2015 keep their form: Caffe does not read both in one."""
+    for legacy in (False, True):
+        weights = written({"fc": [np.ones((2, 12)), np.zeros(2)]}, legacy=legacy)
+        _, added = with_head(TEXT, weights, FEATURES, FACTORS, BIAS)
+        np.testing.assert_array_equal(read_weights(added)["head"][0], FACTORS.astype(np.float32))
+        assert added.startswith(weights)
+        assert {number for number, _ in fields(memoryview(added))} == {2 if legacy else 100}
+
+
 def test_what_cannot_carry_a_head_is_refused() -> None:
-    """A layer that is not there, a head on a head, and weights in a form that cannot be added to."""
+    """A layer that is not there, a head on a head, and weights that are none."""
     with pytest.raises(PrototxtError, match="no layer 'pool9'"):
         with_head(TEXT, WEIGHTS, "pool9", FACTORS, BIAS)
     definition, weights = with_head(TEXT, WEIGHTS, FEATURES, FACTORS, BIAS)
     with pytest.raises(PrototxtError, match="called 'head'"):
         with_head(definition, weights, "head/prob", FACTORS, BIAS)
-    with pytest.raises(ValueError, match="before 2015"):
-        with_head(TEXT, written({"fc": [np.ones((2, 2))]}, legacy=True), FEATURES, FACTORS, BIAS)
+    with pytest.raises(BlobError, match="not a protobuf file"):
+        with_head(TEXT, b"weights", FEATURES, FACTORS, BIAS)

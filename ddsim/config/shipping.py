@@ -1,0 +1,77 @@
+"""The commented configurations that come with ddsim: found by their names, and copied out."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ddsim.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_NAME = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+")
+#: Where `ddsim config init` puts configurations, and where those found by their names behave as if they lay.
+CONFIGS = Path("configs")
+
+
+def located(path: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """The file that a path or the name of a configuration stands for.
+
+    A file wins: one of that very name, then ``NAME.yaml`` here or in ``configs``. After those the name is one of the
+    configurations that come with ddsim, such as ``photos``.
+
+    Returns:
+        The file, and the folder that relative paths in it begin from: its own, or ``configs`` here for a file that
+        comes with ddsim, so that what it names lies here and not in the installation. A path that stands for nothing
+        comes back as it is.
+    """
+    file, name = Path(path), os.fspath(path)
+    here = [file, Path(f"{name}.yaml"), CONFIGS / f"{name}.yaml"] if _NAME.fullmatch(name) else [file]
+    for found in here:
+        if found.is_file():
+            return found, Path(os.path.abspath(found)).parent
+    installed = _shipped_folder() / f"{name}.yaml"
+    if len(here) > 1 and installed.is_file():
+        return installed, Path.cwd() / CONFIGS
+    return file, Path(os.path.abspath(file)).parent
+
+
+def shipped() -> dict[str, Path]:
+    """The commented configurations that come with ddsim: file name -> path."""
+    return {path.name: path for path in sorted(_shipped_folder().glob("*.yaml"))}
+
+
+def write_shipped(folder: Path, overwrite: bool = False) -> list[Path]:
+    """Copy the commented configurations, and the files they use, into a folder, which is made if need be.
+
+    Args:
+        folder: where to.
+        overwrite: whether files that are there already are replaced; otherwise they are left alone.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ConfigError: the folder cannot be written, or this installation has no configurations.
+    """
+    source = _shipped_folder()
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise ConfigError(f"{source}: the commented configurations are missing; install ddsim again")
+    written = []
+    try:
+        for path in files:
+            content, target = path.read_bytes(), folder / path.relative_to(source)
+            if overwrite or not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+                written.append(target)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+    return written
+
+
+def _shipped_folder() -> Path:
+    # A wheel carries them inside the package; in a checkout they stand beside it.
+    inside = _PACKAGE / "_configs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
