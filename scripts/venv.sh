@@ -1,5 +1,5 @@
 # Sourced by the other scripts: makes .venv with ddsim in it and puts it first in PATH.
-# usage: . scripts/venv.sh [dependency group of pyproject.toml]
+# usage: . scripts/venv.sh [dependency group of pyproject.toml] [further extras, such as photos]
 # A second run notices that nothing changed and installs nothing.
 
 find_python() {
@@ -15,8 +15,10 @@ find_python() {
 }
 
 make_venv() {
-  local group=${1:-} python stamp
-  stamp=.venv/.installed-${group:-base}-$(cksum <pyproject.toml | tr -d ' ')
+  local group=${1:-} extras=${2:-} python stamp
+  # Nothing that needs a network for photos may be skipped where tests run.
+  [ "$group" != dev ] || extras=photos
+  stamp=.venv/.installed-${group:-base}${extras:+-$extras}-$(cksum <pyproject.toml | tr -d ' ')
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python) || return 1
     echo "==> making .venv with $("$python" --version)"
@@ -30,8 +32,8 @@ make_venv() {
     echo "==> installing ddsim${group:+ and its $group tools} into .venv (takes a minute the first time)"
     # Dependency groups need pip 25.1.
     .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1' || return 1
-    .venv/bin/python -m pip install --quiet --editable '.[embedded,web]' ${group:+--group "$group"} || return 1
-    rm -f .venv/.installed-"${group:-base}"-*
+    .venv/bin/python -m pip install --quiet --editable ".[embedded,web${extras:+,$extras}]" ${group:+--group "$group"} || return 1
+    rm -f .venv/.installed-"${group:-base}${extras:+-$extras}"-*
     touch "$stamp"
   fi
   PATH=$PWD/.venv/bin:$PATH

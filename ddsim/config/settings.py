@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -122,6 +122,17 @@ class Service(_Network):
             gpuid=self.gpuid[0] if len(self.gpuid) == 1 else self.gpuid or None,
             **self.model_dump(exclude=_NOT_SENT),
         )
+
+    def facts(self, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """What its answers depend on, as JSON, without some of it.
+
+        A network's name is left out, as its files count. What did not exist in older versions counts only where it
+        changes something, so that what they indexed is still known.
+        """
+        found = self.model_dump(mode="json", exclude={"name", *exclude})
+        if found.get("pooling") == "plain":
+            del found["pooling"], found["power"]
+        return found
 
 
 class Classification(Service):

@@ -18,8 +18,10 @@ _INDEX_FILES = {"config.json", "index.faiss", "index_mmap.faiss"}
 
 
 def network_key(settings: Settings) -> str:
-    """Of the network that gives vectors, whatever the layer, and of how pictures come to it."""
-    return _key({"vectors": _service(settings, settings.similarity), **_sent(settings)})
+    """Of the network that gives vectors, and of how pictures come to it; whatever the layer, unless it is derived."""
+    derived = settings.similarity.pooling != "plain"
+    layer = {"layer": settings.similarity.extract_layer} if derived else {}
+    return _key({"vectors": _service(settings, settings.similarity), **layer, **_sent(settings)})
 
 
 def vector_key(settings: Settings) -> str:
@@ -44,7 +46,7 @@ def stands_alone(service: Service) -> bool:
 
 
 def _service(settings: Settings, service: Service) -> dict[str, Any]:
-    network = service.model_dump(mode="json", exclude=_NOT_THE_NETWORK)
+    network = service.facts(_NOT_THE_NETWORK)
     named = [path for path in (service.definition, service.weights) if path]
     if stands_alone(service):
         return {"network": network, "files": _files(settings, named)}

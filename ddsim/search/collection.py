@@ -301,7 +301,10 @@ def was_indexed(settings: Settings) -> bool:
 
 def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:
     """All that the vectors depend on: with any of it another, the manifest and the index are others."""
-    similarity = settings.similarity.model_dump(mode="json", exclude={"service", "repository", "create_repository"})
+    apart = {"service", "repository", "create_repository"}
+    if settings.similarity.name and settings.server.embedded:
+        apart |= {"definition", "weights", "corresp"}  # wherever this user's cache may be
+    similarity = settings.similarity.facts(apart)
     identity: dict[str, object] = {
         "catalogue": str(catalogue),
         "server": settings.server.url or "embedded",
