@@ -71,7 +71,7 @@ def doctor(
         local = url is None or config.exists() or config != DEFAULT_CONFIG
         settings = load(config) if local else _shipped()
         if url is not None:
-            settings = settings.model_copy(update={"server": Server.model_construct(url=url.rstrip("/"))})
+            settings = settings.model_copy(update={"server": Server.at(url)})
         reference = (settings if settings.similarity.mllib == "caffe" else _shipped()) if conformance else None
         transport = transport_to(settings)
         with connect(settings, transport=transport) as client:

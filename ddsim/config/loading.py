@@ -28,6 +28,8 @@ __all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "se
 MATRIX = "matrix"
 _MODELS = Path(__file__).resolve().parents[1] / "embedded" / "models"
 _EMBEDDED: dict[str, Any] = {"url": None}
+# What stands in the place of a secret where settings are written down.
+_VARIABLES = {"password": "DDSIM_SERVER_PASSWORD", "token": "DDSIM_SERVER_TOKEN"}
 
 
 def load(path: str | os.PathLike[str]) -> Settings:
@@ -93,17 +95,27 @@ def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
 
 
 def dump(settings: Settings) -> str:
-    """The settings as YAML with nothing left to defaults; loading it gives equal settings, from any folder."""
-    return yaml.dump(_escaped(plain(settings)), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    """The settings as YAML with nothing left to defaults; loading it gives equal settings, from any folder.
+
+    A password or token is not in it: variables of the environment stand in their places.
+    """
+    raw = _escaped(plain(settings))
+    if isinstance(raw["server"], dict):
+        raw["server"] |= {key: "${" + name + "}" for key, name in _VARIABLES.items() if key in raw["server"]}
+    return yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def plain(settings: Settings) -> dict[str, Any]:
     """The settings as a file would hold them, with nothing left to defaults; :func:`settle` makes them of it again.
 
     The files of a network that has a name are left to the name: where they are is different on every machine.
+
+    Not for other eyes: it holds the server's password.
     """
     raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
-    raw["server"] = "embedded" if settings.server.embedded else {"url": settings.server.url}
+    server = settings.server
+    secrets = {key: found.get_secret_value() for key in _VARIABLES if (found := getattr(server, key)) is not None}
+    raw["server"] = "embedded" if server.embedded else raw["server"] | secrets
     for part in ("classification", "similarity"):
         if part in raw:
             if "name" in raw[part]:

@@ -22,7 +22,8 @@ from ddsim.config.settings import (
     UploadSettings,
 )
 from ddsim.config.values import Origin
-from ddsim.config.yamlfile import Document, Key, Problem
+from ddsim.config.yamlfile import Document, Key, Problem, is_secret
+from ddsim.deepdetect import shown_address
 from ddsim.errors import ConfigError
 
 _SECTIONS: dict[str, type[BaseModel]] = {
@@ -100,6 +101,10 @@ def _message(details: ErrorDetails, key: Key, document: Document) -> str:
     if not words.startswith("expected"):
         return words
     text = document.places[key].text if key in document.places else ""
+    if is_secret(key):
+        return f"{words}; what is given is not shown here. Put it in quotes, or write ${{SOME_VARIABLE}}"
+    if key[:1] == ("server",) and isinstance(value, str):
+        return f"{shown_address(value)!r:.80} given, {words}"
     source = f" (from {_printable(text)})" if "$" in text else ""
     return f"{_shown(value)}{source} given, {words}{_hint(kind, value, text)}"
 

@@ -7,7 +7,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from ddsim.config.values import (
     Categories,
@@ -23,8 +31,8 @@ from ddsim.config.values import (
     Word,
 )
 from ddsim.config.yamlfile import Key
-from ddsim.deepdetect import ServiceSpec
-from ddsim.errors import ConfigError, UnsafeCall
+from ddsim.deepdetect import Credentials, ServiceSpec, shown_address, split_address
+from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
 from ddsim.networks import centre_file, centre_name
 from ddsim.pictures import Upload
 
@@ -50,6 +58,52 @@ class Server(Part):
 
     url: Url | None = "http://localhost:8080"
     """Address of a DeepDetect server; none means the server that is embedded in ddsim."""
+    user: Word | None = None
+    """Sent with ``password`` as HTTP basic authentication; both may stand in the address (user:password@host) too."""
+    password: SecretStr | None = None
+    """Never printed, and written nowhere. Better taken from the environment: ``${SOME_VARIABLE}``."""
+    token: SecretStr | None = None
+    """Sent as a bearer token in place of user and password; never printed, and written nowhere."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apart(cls, data: Any) -> Any:
+        """Take user and password out of the address before anybody sees them there."""
+        if not isinstance(data, dict) or not isinstance(data.get("url"), str):
+            return data
+        try:
+            url, written = split_address(data["url"])
+        except ValueError:
+            return data  # the address is refused below
+        given = {"user": written.user, "password": written.password}
+        return {**data, "url": url, **{key: value for key, value in given.items() if value is not None}}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Server:
+        if self.token is not None and (self.user is not None or self.password is not None):
+            raise ValueError("a token and a user or password are given: the server is sent one of them, leave one out")
+        if self.embedded and self.credentials.header() is not None:
+            raise ValueError("the embedded server takes no user, password or token: leave them out")
+        return self
+
+    @classmethod
+    def at(cls, url: str) -> Server:
+        """The server at an address, with a user and password in it kept apart.
+
+        Raises:
+            InvalidRequest: it is no address.
+        """
+        try:
+            return cls.model_validate({"url": url})
+        except ValidationError as error:
+            raise InvalidRequest(
+                f"server url {shown_address(url)!r}: expected something like http://localhost:8080"
+            ) from error
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the server wants to see."""
+        return Credentials(self.user, self.password, self.token)
 
     @property
     def embedded(self) -> bool:

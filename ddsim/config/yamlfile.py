@@ -16,6 +16,7 @@ import yaml
 
 Key = tuple[str | int, ...]
 
+_SECRETS = frozenset({"password", "token"})
 _TAG = "tag:yaml.org,2002:"
 _TYPED = frozenset({_TAG + kind for kind in ("int", "float", "bool", "null")})
 _ORDINARY_NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*|(?:\d+\.\d*|\.\d+)(?:[eE][-+]\d+)?|\.(?:inf|nan))", re.IGNORECASE)
@@ -151,8 +152,10 @@ class _Reader:
             value = self._loader.construct_object(node)
             shown = str(value)
         except ValueError:  # no digits after 0x, or more of them than Python converts
-            return self._refuse(node, key, f"{node.value[:80]!r} is not a number")
+            return self._refuse(node, key, f"{_quoted(node, key)} is not a number")
         if node.tag in (_TAG + "int", _TAG + "float") and not _ORDINARY_NUMBER.fullmatch(node.value):
+            if is_secret(key):
+                return self._refuse(node, key, "YAML reads it as a number: put it in quotes")
             advice = f"write {shown} if that is meant, or quote it for text"
             return self._refuse(node, key, f"YAML reads {node.value} as {shown}: {advice}")
         return value
@@ -163,7 +166,7 @@ class _Reader:
                 return "$"
             if match["lone"] is not None:
                 words = "a lone $: write ${NAME} or ${NAME:-default} for a variable, $$ for the sign itself"
-                self._refuse(node, key, f"{node.value!r} has {words}")
+                self._refuse(node, key, f"{_quoted(node, key)} has {words}")
                 return "$"
             value = self._variables.get(match["name"])
             if match["default"] is not None:
@@ -177,6 +180,16 @@ class _Reader:
 
     def _refuse(self, node: yaml.Node, key: Key, message: str) -> None:
         self._document.problems.append(Problem(key, message, _line(node)))
+
+
+def is_secret(key: Key) -> bool:
+    """Whether what stands under a key may not be shown."""
+    return bool(key) and key[-1] in _SECRETS
+
+
+def _quoted(node: yaml.ScalarNode, key: Key) -> str:
+    # An address may hold a password too, and one that cannot be read need not look like an address.
+    return "what is given" if is_secret(key) or "server" in key[:1] else repr(node.value[:80])
 
 
 def _line(node: yaml.Node) -> int:

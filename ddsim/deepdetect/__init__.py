@@ -5,6 +5,7 @@ retries, the error an answer stands for), the transport (one exchange, the seam 
 behind) and HTTP. Uses pictures and errors; every house that talks to a server uses it.
 """
 
+from ddsim.deepdetect.address import Credentials, shown_address, split_address
 from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
@@ -19,6 +20,7 @@ __all__ = [
     "Capabilities",
     "Classification",
     "Client",
+    "Credentials",
     "Ensured",
     "HttpTransport",
     "Info",
@@ -38,5 +40,7 @@ __all__ = [
     "ensure",
     "mark_of",
     "service_name",
+    "shown_address",
     "similarity_scorer",
+    "split_address",
 ]

@@ -14,7 +14,9 @@ import orjson
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 
+from ddsim.deepdetect.address import Credentials, shown_address, split_address
 from ddsim.deepdetect.transport import Reply, Timeout
 from ddsim.errors import (
     ConnectionLost,
@@ -30,14 +32,21 @@ class HttpTransport:
     """Exchanges over HTTP with one pooled session; safe to use from several threads.
 
     Args:
-        url: where the server is, e.g. ``http://localhost:8080``.
+        url: where the server is, e.g. ``http://localhost:8080``. A user and password in it go into a header, and
+            nowhere else.
         pool: connections kept open.
+        credentials: what the server wants to see; those in the url count where none are given.
+
+    Attributes:
+        url: the address without user and password.
     """
 
-    def __init__(self, url: str, *, pool: int = 8) -> None:
-        host, self._shown = _checked(url)
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, *, pool: int = 8, credentials: Credentials | None = None) -> None:
+        self.url, host, written = _checked(url)
         self._session = requests.Session()
+        secret = (credentials or written).header()
+        if secret is not None:
+            self._session.auth = _Authorized(secret)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -55,7 +64,7 @@ class HttpTransport:
         except orjson.JSONEncodeError as error:
             raise InvalidRequest(f"{method} {path}: the request cannot be written as JSON: {error}") from error
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with _translated(self._shown, method, path, timeout):
+        with _translated(self.url, method, path, timeout):
             answer = self._session.request(
                 method,
                 self.url + path,
@@ -72,17 +81,28 @@ class HttpTransport:
         self._session.close()
 
 
-def _checked(url: str) -> tuple[str, str]:
-    """The host, and the url as error messages may show it: without a password."""
+class _Authorized(AuthBase):
+    """Sends one Authorization header; as a header of the session a ~/.netrc would replace it."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = self._value
+        return request
+
+
+def _checked(url: str) -> tuple[str, str, Credentials]:
+    """The url without user and password, its host, and those two."""
     try:
-        parts = urlsplit(url)
+        address, credentials = split_address(url)
+        parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none, or a bracket left open
         usable = False
     if not usable or parts.query or parts.fragment or " " in url or not url.isprintable():
-        raise InvalidRequest(f"server url {url!r}: expected something like http://localhost:8080")
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return parts.hostname or "", shown.rstrip("/")
+        raise InvalidRequest(f"server url {shown_address(url)!r}: expected something like http://localhost:8080")
+    return address.rstrip("/"), parts.hostname or "", credentials
 
 
 def _is_loopback(host: str) -> bool:
