@@ -48,6 +48,13 @@ def server(
     profile: Annotated[
         str, typer.Option(callback=_known, help=f"Which DeepDetect to stand in for: {', '.join(_PROFILES)}.")
     ] = _PROFILES[0],
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Cores that a network may use; by default all.")
+    ] = None,
+    idle: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seconds after which a network that nobody asks frees its memory; by default never."),
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Run a DeepDetect-compatible server without Docker: Caffe networks in ONNX Runtime, similarity search in FAISS."""
@@ -55,7 +62,7 @@ def server(
     with reported():
         from ddsim.embedded import EmbeddedServer, Engine
 
-        engine = Engine(root=root, allow_paths=allow_paths, profile=profile)
+        engine = Engine(root=root, allow_paths=allow_paths, profile=profile, threads=threads, idle=idle)
         try:
             door = EmbeddedServer(engine, host, port)
         except OSError as error:

@@ -11,6 +11,7 @@ from ddsim.caffe import BlobError
 from ddsim.embedded import repository
 from ddsim.embedded.files import NetworkError
 from ddsim.embedded.network import Network
+from ddsim.embedded.networks import Networks
 from ddsim.embedded.payload import a_bool, a_string, an_int, section
 from ddsim.embedded.pictures import read_mean
 from ddsim.embedded.profile import Profile
@@ -37,12 +38,13 @@ class Steps:
     Attributes:
         check_shape: what is looked at in the raw JSON before all else.
         check_place: library, repository, type and connector.
-        make_service: the service, its network loaded: name, request, place, and whether a path may be touched.
+        make_service: the service, its network loaded: name, request, place, whether a path may be touched, and where
+            networks come from.
     """
 
     check_shape: Callable[[Any], None]
     check_place: Callable[[Json, Profile, repository.Allowed], Place]
-    make_service: Callable[[str, Json, Place, repository.Allowed], Service]
+    make_service: Callable[[str, Json, Place, repository.Allowed, Networks], Service]
 
 
 def check_shape(request: Any) -> None:
@@ -74,7 +76,7 @@ def _raw_string(value: Any, key: str) -> None:
         raise wrong_shape("IsString()")
 
 
-def make_service(name: str, request: Json, place: Place, allowed: repository.Allowed) -> Service:
+def make_service(name: str, request: Json, place: Place, allowed: repository.Allowed, networks: Networks) -> Service:
     """A service as the request describes it, its network loaded.
 
     Args:
@@ -82,12 +84,15 @@ def make_service(name: str, request: Json, place: Place, allowed: repository.All
         request: the body as the typed container holds it.
         place: as :func:`check_place` found it.
         allowed: tells whether this server may touch a path.
+        networks: where networks come from.
 
     Raises:
         Refusal: the parameters are not acceptable, or the model cannot be loaded.
     """
     inputs = InputSettings().changed_by(section(request, "parameters", "input"))
-    _check_library_parameters(section(request, "parameters", "mllib"))
+    library = section(request, "parameters", "mllib")
+    _check_library_parameters(library)
+    gpu = a_bool(library, "gpu", False)
     model = section(request, "model")
     files = repository.find_model(model, place.repository, allowed)
     labels = repository.read_labels(files.corresp if files.corresp and allowed(files.corresp) else None)
@@ -99,7 +104,7 @@ def make_service(name: str, request: Json, place: Place, allowed: repository.All
         parameters=section(request, "parameters"),
         repository=place.repository,
         files=files,
-        network=_load(files),
+        network=_load(files, networks, gpu=gpu),
         labels=labels,
         mean=_mean(files),
         inputs=replace(inputs, histogram_equalization=False),
@@ -144,11 +149,11 @@ def _mean(files: repository.ModelFiles) -> Mean | None:
         raise internal(str(problem)) from problem
 
 
-def _load(files: repository.ModelFiles) -> Network | None:
+def _load(files: repository.ModelFiles, networks: Networks, *, gpu: bool) -> Network | None:
     if files.deploy is None or files.weights is None:
         return None
     try:
-        network = Network(files.deploy, files.weights)
+        network = networks.caffe(files.deploy, files.weights, gpu=gpu)
     except NetworkError as problem:
         raise internal(str(problem)) from problem
     if network.head == "input":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ddsim.embedded import creation, dto, endpoints, predict, repository, routes, torch_predict, torch_service
+from ddsim.embedded.networks import Networks
 from ddsim.embedded.payload import container, parse, section
 from ddsim.embedded.profile import Profile, profile_named
 from ddsim.embedded.replies import (
@@ -45,18 +46,27 @@ class Engine:
         root: where given, paths outside of it (repositories, model files, data) are treated as if nothing were there.
         allow_paths: whether ``data`` may name files of this machine; a door for others should not let it.
         profile: which DeepDetect to stand in for, by its name or described.
+        threads: cores that a forward pass may use; None takes all of them.
+        idle: seconds after which a network that nobody asks gives its memory back, until it is asked again; None never.
 
     Raises:
         ValueError: unknown profile.
     """
 
     def __init__(
-        self, *, root: Path | None = None, allow_paths: bool = True, profile: str | Profile = "v0.25.0"
+        self,
+        *,
+        root: Path | None = None,
+        allow_paths: bool = True,
+        profile: str | Profile = "v0.25.0",
+        threads: int | None = None,
+        idle: float | None = None,
     ) -> None:
         self._root = root.resolve() if root is not None else None
         self._allow_paths = allow_paths
         self._profile = profile_named(profile)
         self._creation = torch_service.STEPS if self._profile.torch else creation.STEPS
+        self._networks = Networks(threads, idle)
         self._lock = threading.Lock()
         self._services: dict[str, Service] = {}
         self._being_made: set[str] = set()
@@ -87,6 +97,10 @@ class Engine:
         except Exception as problem:  # noqa: BLE001 - the real server answers any exception so
             _log.exception("%s %s failed", method, route.endpoint)
             return internal(str(problem) or type(problem).__name__).answer()
+
+    def release_idle(self) -> None:
+        """Let networks that nobody has asked for a while give their memory back; a door calls it now and then."""
+        self._networks.release_idle()
 
     def _dispatch(self, route: routes.Route, body: bytes) -> Answer:
         if route.endpoint == "info":
@@ -138,7 +152,7 @@ class Engine:
         place = self._creation.check_place(request, self._profile, self._is_allowed)
         self._reserve(route.name)
         try:
-            service = self._creation.make_service(route.name, request, place, self._is_allowed)
+            service = self._creation.make_service(route.name, request, place, self._is_allowed, self._networks)
             creation.keep_request(service, body)
             with self._lock:
                 self._services[route.name] = service
@@ -146,7 +160,11 @@ class Engine:
         finally:
             with self._lock:
                 self._being_made.discard(route.name)
-        return Answer(201, encode({"status": {"code": 201, "msg": "Created"}}))
+        status: Json = {"code": 201, "msg": "Created"}
+        if service.warning:
+            _log.warning("service %s: %s", service.name, service.warning)
+            status["warning"] = service.warning
+        return Answer(201, encode({"status": status}))
 
     def _reserve(self, name: str) -> None:
         """Take a name as a real server's logger does: one creation of it at a time (recordings/wire/14-create-race)."""

@@ -21,25 +21,43 @@ class Files:
     """
 
     def __init__(self, *paths: Path) -> None:
-        self.paths = paths
+        self._places = [paths]
         self._digests = [_digest(_read(path)) for path in paths]
 
     def __str__(self) -> str:
         return " with ".join(map(str, self.paths))
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where they were found last."""
+        return self._places[-1]
+
+    @property
     def digest(self) -> str:
         """What is the same for files of the same content, wherever they are."""
         return "".join(self._digests)
+
+    def also_at(self, *paths: Path) -> None:
+        """Remember where the same files lie, too: a service's folder may be deleted while another one needs them."""
+        if paths not in self._places:
+            self._places.append(paths)
 
     def read(self) -> list[bytes]:
         """Their contents.
 
         Raises:
-            NetworkError: one of them cannot be read any more, or has changed.
+            NetworkError: they are nowhere any more as they were.
         """
-        contents = [_read(path) for path in self.paths]
-        for path, content, digest in zip(self.paths, contents, self._digests, strict=True):
+        for paths in self._places[:0:-1]:
+            try:
+                return self._read_at(paths)
+            except NetworkError:
+                self._places.remove(paths)
+        return self._read_at(self._places[0])
+
+    def _read_at(self, paths: tuple[Path, ...]) -> list[bytes]:
+        contents = [_read(path) for path in paths]
+        for path, content, digest in zip(paths, contents, self._digests, strict=True):
             if _digest(content) != digest:
                 raise NetworkError(f"{path}: has changed since its service was created; create the service again")
         return contents

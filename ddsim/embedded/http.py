@@ -119,6 +119,10 @@ class _Server(ThreadingHTTPServer):
             self._open[request] = thread
         thread.start()
 
+    def service_actions(self) -> None:
+        """Called by the loop that waits for connections."""
+        self.engine.release_idle()
+
     def _answer(self, request: Any, client_address: Any) -> None:
         try:
             self.process_request_thread(request, client_address)

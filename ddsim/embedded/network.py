@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Network:
 
     Where a real server keeps random values for a layer that the weights do not name, this one refuses the files.
 
+    Attributes:
+        files: what it was read from.
+        asked: when it ran last, by ``time.monotonic``.
+        parameters: number of weights without biases, as a real server shows it (recordings/wire/02-service-create).
+
     Args:
         definition: ``deploy.prototxt``.
         weights: ``.caffemodel``.
@@ -71,12 +77,13 @@ class Network:
     """
 
     def __init__(self, definition: Path, weights: Path, hardware: Hardware | None = None) -> None:
-        self._files = Files(definition, weights)
+        self.files = Files(definition, weights)
         self._hardware = hardware or Hardware()
         self._lock = threading.Lock()
         self._sessions: list[_Loaded] = []
         self._used: set[str] = set()
         self._passes: deque[_Pass] = deque(maxlen=_PASSES)
+        self.asked = time.monotonic()
         self._definition, graph, self.parameters = self._read()
         self._widths = {self._definition.input_layer: math.prod(self.input_shape)} | graph.widths
         if self._definition.layers:
@@ -138,6 +145,7 @@ class Network:
         inputs = np.ascontiguousarray(self._definition.transformed(inputs), np.float32)
         if name == self._definition.input_layer:
             return inputs.reshape(len(inputs), -1)
+        self.asked = time.monotonic()
         remembered = self._remembered(inputs, name)
         if remembered is not None:
             return remembered
@@ -161,9 +169,9 @@ class Network:
             self._passes.clear()
 
     def _read(self) -> tuple[Definition, Graph, int]:
-        """The definition, its graph, and the number of weights as a real server shows it, without biases."""
-        text, data = self._files.read()
-        where = self._files.paths
+        """The definition, its graph, and the number of weights."""
+        text, data = self.files.read()
+        where = self.files.paths
         try:
             # Names pass through as the bytes they are; weights are found by them.
             definition = read_definition(text.decode("utf-8", "surrogateescape"))
@@ -176,7 +184,7 @@ class Network:
         try:
             graph = Graph(definition, weights)
         except (GraphError, PrototxtError) as problem:
-            raise NetworkError(f"{self._files}: {problem}") from problem
+            raise NetworkError(f"{self.files}: {problem}") from problem
         counted = (layer.text("name") for layer in definition.layers if layer.text("type") in _COUNTED)
         return definition, graph, sum(weights[name][0].size for name in counted)
 
@@ -185,7 +193,7 @@ class Network:
         try:
             return _Loaded(Session(model.proto, self._hardware, model.weights), model.outputs)
         except RuntimeFailure as problem:
-            raise NetworkError(f"{self._files}: ONNX Runtime refuses it: {problem}") from problem
+            raise NetworkError(f"{self.files}: ONNX Runtime refuses it: {problem}") from problem
 
     def _session_for(self, layer: str) -> _Loaded:
         with self._lock:
@@ -211,7 +219,7 @@ class Network:
         try:
             given = loaded.session.run(list(loaded.outputs.values()), pictures)
         except RuntimeFailure as problem:
-            raise NetworkError(f"{self._files}: layer {max(loaded.outputs)!r} cannot be run: {problem}") from problem
+            raise NetworkError(f"{self.files}: layer {max(loaded.outputs)!r} cannot be run: {problem}") from problem
         return dict(zip(loaded.outputs, given, strict=True))
 
     def _remembered(self, pictures: NDArray[np.float32], layer: str) -> NDArray[np.float32] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ class OnnxNetwork:
     """A loaded network; safe to use from several threads at once.
 
     Attributes:
+        files: what it was read from.
+        asked: when it ran last, by ``time.monotonic``.
         parameters: how many numbers its weights are, biases and running statistics included.
 
     Args:
@@ -37,10 +40,11 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, hardware: Hardware | None = None) -> None:
-        self._files = Files(path)
+        self.files = Files(path)
         self._hardware = hardware or Hardware()
         self._lock = threading.Lock()
-        (data,) = self._files.read()
+        self.asked = time.monotonic()
+        (data,) = self.files.read()
         self.parameters = self._counted(data)
         self._session: Session | None = self._load(data)
 
@@ -62,6 +66,7 @@ class OnnxNetwork:
         Raises:
             NetworkError: ONNX Runtime cannot run it on such pictures.
         """
+        self.asked = time.monotonic()
         session, step = self._loaded(), min(batch, LARGEST_PASS)
         outputs = []
         for start in range(0, len(inputs), step):
@@ -69,9 +74,9 @@ class OnnxNetwork:
             try:
                 outputs.append(session.run(session.outputs[:1], part)[0])
             except RuntimeFailure as problem:
-                raise NetworkError(f"{self._files}: {problem}") from problem
+                raise NetworkError(f"{self.files}: {problem}") from problem
             if len(outputs[-1]) != len(part):
-                raise NetworkError(f"{self._files}: {len(outputs[-1])} results for {len(part)} pictures")
+                raise NetworkError(f"{self.files}: {len(outputs[-1])} results for {len(part)} pictures")
         return np.concatenate(outputs)
 
     def release(self) -> None:
@@ -82,32 +87,32 @@ class OnnxNetwork:
     def _loaded(self) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = self._load(self._files.read()[0])
+                self._session = self._load(self.files.read()[0])
             return self._session
 
     def _load(self, data: bytes) -> Session:
         try:
             return Session(data, self._hardware)
         except RuntimeFailure as problem:
-            raise NetworkError(f"{self._files}: ONNX Runtime refuses it: {problem}") from problem
+            raise NetworkError(f"{self.files}: ONNX Runtime refuses it: {problem}") from problem
 
     def _counted(self, data: bytes) -> int:
         """The number of weights, after checks of what ONNX Runtime does not refuse, or in words that help nobody."""
         try:
             graph = onnx.load_model_from_string(data).graph
         except (DecodeError, ValueError) as problem:
-            raise NetworkError(f"{self._files}: it is no ONNX file, or a damaged one: {problem}") from problem
+            raise NetworkError(f"{self.files}: it is no ONNX file, or a damaged one: {problem}") from problem
         constants = {tensor.name for tensor in graph.initializer}
         # Old files list the weights among the inputs, too.
         inputs = [one.name for one in graph.input if one.name not in constants]
         if len(inputs) != 1 or not graph.output:
             raise NetworkError(
-                f"{self._files}: it has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each"
+                f"{self.files}: it has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each"
             )
         for tensor in graph.initializer:
             if tensor.data_location == onnx.TensorProto.EXTERNAL:
                 raise NetworkError(
-                    f"{self._files}: the numbers of tensor {tensor.name!r} lie in another file; "
+                    f"{self.files}: the numbers of tensor {tensor.name!r} lie in another file; "
                     "export it with external_data=False"
                 )
         return sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in _WEIGHTS)

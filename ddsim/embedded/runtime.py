@@ -50,6 +50,11 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def gpu_available() -> bool:
+    """Whether the installed ONNX Runtime is one for NVIDIA GPUs."""
+    return _CUDA in onnxruntime.get_available_providers()
+
+
 class Session:
     """A loaded model. Safe to use from several threads at once.
 
@@ -104,7 +109,7 @@ class Session:
 
 
 def _providers(gpu: bool) -> list[Any]:
-    if gpu and _CUDA in onnxruntime.get_available_providers():
+    if gpu and gpu_available():
         # Without its shorter floats, so that a GPU gives the vectors that the index was made of.
         return [(_CUDA, {"use_tf32": "0"}), _CPU]
     return [_CPU]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ddsim.embedded import dto
 from ddsim.embedded.network import Network
+from ddsim.embedded.payload import section
 from ddsim.embedded.pictures import Preprocessing
 from ddsim.embedded.replies import Json, bad_input, bad_parameter, internal, no_model
 from ddsim.embedded.repository import ModelFiles
@@ -165,6 +166,22 @@ class Service:
         """How many weights its network has, None where none is loaded."""
         return None if self.network is None else self.network.parameters
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its network runs on a GPU."""
+        return self.network is not None and self.network.on_gpu
+
+    @property
+    def warning(self) -> str | None:
+        """What is not as the request wanted it, though the service works."""
+        wanted = section(self.parameters, "mllib").get("gpu")
+        if not wanted or self.weights is None or self.on_gpu:
+            return None
+        return (
+            "gpu is true, but its network runs on the processor: install the package onnxruntime-gpu in the place of "
+            "onnxruntime, with CUDA and cuDNN, on a machine with an NVIDIA GPU"
+        )
+
     def usable_network(self) -> Network:
         """The network.
 
@@ -202,6 +219,8 @@ class Service:
             "stats": counts,
             "model_stats": counts,
         }
+        if self.warning:
+            body["warning"] = self.warning
         if status:
             body["jobs"] = []
         if labels:

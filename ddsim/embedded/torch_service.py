@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ddsim.embedded import dto, repository
 from ddsim.embedded.creation import Place, Steps
 from ddsim.embedded.files import NetworkError
+from ddsim.embedded.networks import Networks
 from ddsim.embedded.onnx import OnnxNetwork
 from ddsim.embedded.payload import a_bool, a_string, section
 from ddsim.embedded.profile import Profile
@@ -27,6 +28,7 @@ from ddsim.embedded.replies import (
     would_have_died,
     wrong_shape,
 )
+from ddsim.embedded.runtime import gpu_available
 from ddsim.embedded.service import InputSettings, Service
 
 _DATATYPES = ("fp16", "fp32", "fp64")
@@ -56,6 +58,11 @@ class TorchService(Service):
     def weights(self) -> int | None:
         """How many weights its network has."""
         return self.net.parameters
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its network runs on a GPU."""
+        return self.net.on_gpu
 
 
 def check_shape(request: Any) -> None:
@@ -111,7 +118,9 @@ def check_place(request: Json, profile: Profile, allowed: repository.Allowed) ->
     return Place(path, unsupervised=False)
 
 
-def make_service(name: str, request: Json, place: Place, allowed: repository.Allowed) -> TorchService:
+def make_service(
+    name: str, request: Json, place: Place, allowed: repository.Allowed, networks: Networks
+) -> TorchService:
     """A service as the request describes it, its network loaded.
 
     Raises:
@@ -123,12 +132,13 @@ def make_service(name: str, request: Json, place: Place, allowed: repository.All
         dto.check({"mllib": given}, dto.TORCH)
     except dto.WrongField as problem:
         raise internal(str(problem)) from None
-    if given.get("gpu"):
+    gpu = bool(given.get("gpu"))
+    if gpu and not gpu_available():
         raise bad_parameter("GPU is not available, service could not be created")
     if given.get("datatype", "fp32") not in _DATATYPES:
         raise bad_parameter(f"unknown datatype {given['datatype']}")
     files = _files(Path(place.repository), allowed)
-    net = _load(_network_file(files, given))
+    net = _load(_network_file(files, given), networks, gpu=gpu)
     corresp = next((path for path in files if "corresp" in path.name), None)
     return TorchService(
         name=name,
@@ -200,9 +210,9 @@ def _network_file(files: list[Path], given: Json) -> Path:
     return net
 
 
-def _load(path: Path) -> OnnxNetwork:
+def _load(path: Path, networks: Networks, *, gpu: bool) -> OnnxNetwork:
     try:
-        return OnnxNetwork(path)
+        return networks.onnx(path, gpu=gpu)
     except NetworkError as problem:
         raise internal(str(problem)) from problem
 
