@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
 import importlib
 import json
 import shutil
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -350,3 +352,42 @@ def test_unknown_name_is_an_attribute_error() -> None:
     """As with any module."""
     with pytest.raises(AttributeError, match="nothing"):
         ddsim.embedded.nothing  # noqa: B018
+
+
+def test_a_gpu_that_is_not_there_is_told(
+    model: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that wants one works without; the answer to its creation, its description and the log say so."""
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    server, creation = Engine(), _creation(model)
+    creation["parameters"]["mllib"]["gpu"] = True
+    status, answer = _call(server, "PUT", "/services/cls", creation)
+    assert status == 201
+    assert "onnxruntime-gpu" in answer["status"]["warning"]
+    assert "service cls: gpu is true" in caplog.text
+    assert _call(server, "GET", "/services/cls")[1]["body"]["warning"] == answer["status"]["warning"]
+    assert _predict(server, "cls", data=[_picture()])[0] == 200
+
+
+def test_without_that_wish_there_is_no_warning(model: Path) -> None:
+    """Nothing is said of GPUs to those who do not ask."""
+    server = Engine()
+    assert "warning" not in _call(server, "PUT", "/services/cls", _creation(model))[1]["status"]
+    assert "warning" not in _call(server, "GET", "/services/cls")[1]["body"]
+
+
+def test_services_share_a_network(model: Path, tmp_path: Path) -> None:
+    """Two services on equal files hold one network; with the last of them it goes."""
+    server = Engine()
+    _call(server, "PUT", "/services/cls", _creation(model))
+    _call(server, "PUT", "/services/sim", _creation(model, tmp_path / "sim", "unsupervised"))
+    services = [server._find(name) for name in ("cls", "sim")]
+    networks = [service.network for service in services if service is not None]
+    assert networks[0] is networks[1]
+    gone = weakref.ref(networks[0])
+    del services, networks
+    for name in ("cls", "sim"):
+        assert gone() is not None
+        _call(server, "DELETE", f"/services/{name}")
+    gc.collect()
+    assert gone() is None
