@@ -181,6 +181,12 @@ def _print(settings: Settings, report: IndexReport) -> None:
     )
     told = ("new", "changed", "vanished", "touched", "unchanged")
     out.print("  " + ", ".join(f"{report.changes.get(word, 0)} {word}" for word in told))
+    if report.compared_anew:
+        out.print(
+            f"  vectors are compared in another way than before ({report.compared_anew}): distances and scores of "
+            "pictures indexed before are others now; nothing of them was sent again",
+            markup=False,
+        )
     if report.twins:
         out.print(f"  {report.twins} groups of pictures with the same content under several names")
     if report.tombstones > settings.index.max_tombstones:
@@ -250,6 +256,7 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "rows": report.rows,
         "tombstones": report.tombstones,
         "dimension": report.dimension,
+        "compared_anew": report.compared_anew,
         "seconds": round(report.seconds, 3),
         "finished": report.finished,
         "failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in report.failures],

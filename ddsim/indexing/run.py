@@ -72,6 +72,9 @@ class IndexReport:
         rows: rows of the index, tombstones included.
         tombstones: their share, 0 to 1: rows of removed and replaced pictures that no search shows.
         dimension: the length of the vectors.
+        compared_anew: how vectors are compared now, where this run changed that for pictures indexed before: under
+            other settings, or since components were learned from more or fewer pictures. Their distances are others
+            then, and nothing of them was sent again. None where all is as before.
         audit: what checking the index gave; None where it was not checked.
         learned: what the catalogue's own distances taught; see :mod:`ddsim.routing.calibration`.
         finished: False after a run that was told to stop.
@@ -88,6 +91,7 @@ class IndexReport:
     rows: int
     tombstones: float
     dimension: int
+    compared_anew: str | None
     audit: Audit | None
     learned: Learned | None
     finished: bool

@@ -99,7 +99,7 @@ def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
 def _service(settings: Settings) -> Any:
     """What the classification service's word on categories depends on; None where it has none."""
     network = settings.classification
-    return [network.model_dump(mode="json"), settings.categories] if network and settings.categories else None
+    return [network.facts(), settings.categories] if network and settings.categories else None
 
 
 def _wants_service(settings: Settings) -> bool:

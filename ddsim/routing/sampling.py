@@ -37,7 +37,7 @@ class Sample:
         self._size = size
         self._kept: dict[int, Vectors] = {}
         try:
-            for vids, rows in vectorfile.read(self._file, _KIND):
+            for _, vids, rows, _ in vectorfile.read(self._file, _KIND):
                 self._kept.update(zip(vids.tolist(), rows, strict=True))
         except vectorfile.Damaged as error:
             _log.warning("%s cannot be used, it is %s: some pictures are computed again for it", self._file, error)

@@ -18,7 +18,7 @@ from ddsim.errors import ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
 from ddsim.pictures import Encoded, Picture, encode
 from ddsim.routing import Classifier, Learned, Sample, is_due, learn_from, learned_before
-from ddsim.vectors import HOME, Among, Backend, Hits, Select, backend_for
+from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for
 
 FAILURES = "failures.jsonl"
 _CURRENT = "current"
@@ -117,6 +117,7 @@ class Collection:
                 changes = dict(plan.counts)
                 gone = self.manifest.apply(plan)
             (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
+            before = None if options.rebuild else self._compared()
             with self._writing(options.rebuild) as backend:
                 backend.remove(gone)
                 sample = Sample(self.manifest)
@@ -138,7 +139,14 @@ class Collection:
                 if options.audit and finished:
                     progress(run.progress("checking"))
                     checked = self._audit(backend)
-                return self._report(backend, run, changes, checked, learned, finished, time.monotonic() - begun)
+                after = self._compared()
+                anew = after if before not in (None, after) else None
+                return self._report(backend, run, changes, checked, learned, anew, finished, time.monotonic() - begun)
+
+    def _compared(self) -> str | None:
+        """How what is indexed is compared, in a few words; None where nothing is, or the server does it."""
+        home, how = self.manifest.get_meta(HOME), self.manifest.get_meta(COMPARED)
+        return f"{home}, {how}" if how and self.manifest.counts()[ItemState.INDEXED] else None
 
     def _learn(
         self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
@@ -168,6 +176,7 @@ class Collection:
         changes: dict[Change, int],
         checked: Audit | None,
         learned: Learned | None,
+        compared_anew: str | None,
         finished: bool,
         took: float,
     ) -> IndexReport:
@@ -187,6 +196,7 @@ class Collection:
             rows=backend.stored(),
             tombstones=backend.tombstone_share(),
             dimension=int(self.manifest.get_meta("dimension") or 0),
+            compared_anew=compared_anew,
             audit=checked,
             learned=learned,
             finished=finished,

@@ -15,12 +15,13 @@ from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.flat import Metric, load_faiss
-from ddsim.vectors.local import LocalBackend
+from ddsim.vectors.local import COMPARED, LocalBackend
 from ddsim.vectors.served import can_search
 from ddsim.vectors.server import ServerBackend
 from ddsim.vectors.transform import Recipe, Transform
 
 __all__ = [
+    "COMPARED",
     "HOME",
     "Among",
     "Backend",
@@ -75,7 +76,8 @@ def backend_for(
         backend = ServerBackend(client, settings, manifest, picture_of, patience)
     else:
         backend = LocalBackend(client, settings, manifest, patience)
-    if kept not in (None, backend.home):
+    # Among the metrics of vectors that ddsim keeps nothing has to move.
+    if kept not in (None, backend.home) and not (kept.startswith("local") and isinstance(backend, LocalBackend)):
         raise ConfigError(
             f"index: the pictures indexed so far are in another kind of index ({kept}) than the configuration asks for "
             f"({backend.home}): change it back, or run `ddsim index --rebuild`, which sends every picture again"

@@ -32,6 +32,7 @@ class FlatIndex:
         self._faiss: Any = load_faiss()
         self._flat = self._faiss.IndexFlatL2(dimension) if metric == "l2" else self._faiss.IndexFlatIP(dimension)
         self._index = self._faiss.IndexIDMap2(self._flat)
+        self._lengths = np.zeros(0, np.float32)
         self.dimension = dimension
         self.metric = metric
 
@@ -53,6 +54,11 @@ class FlatIndex:
         rows: Vectors = values.reshape(len(self), self.dimension)
         return rows
 
+    @property
+    def lengths(self) -> Vectors:
+        """What each row is to be multiplied with to be as it was added, shape (n,): all 1 for ``l2``."""
+        return self._lengths
+
     def add(self, vids: Vids, vectors: Vectors) -> None:
         """Append rows; one that has such a number already is replaced.
 
@@ -64,15 +70,19 @@ class FlatIndex:
         # New numbers are larger than all before, and looking each batch up among all rows would take longer and longer.
         if there.size and vids.size and vids.min() <= there.max():
             self.remove(np.intersect1d(vids, there))
-        self.load(vids, self._as_kept(vectors))
+        self.load(vids, *self._as_kept(vectors))
 
-    def load(self, vids: Vids, rows: Vectors) -> None:
-        """Append rows that :attr:`rows` gave once, under numbers that are not there."""
+    def load(self, vids: Vids, rows: Vectors, lengths: Vectors | None = None) -> None:
+        """Append rows that :attr:`rows` gave once, under numbers that are not there; without lengths, these are 1."""
         self._index.add_with_ids(np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(vids, np.int64))
+        self._lengths = np.append(self._lengths, np.ones(len(vids), np.float32) if lengths is None else lengths)
 
     def remove(self, vids: Vids) -> int:
         """Remove rows; numbers that are not there do not matter. Returns how many there were."""
-        return int(self._index.remove_ids(np.ascontiguousarray(vids, np.int64))) if vids.size else 0
+        if not vids.size:
+            return 0
+        self._lengths = self._lengths[~np.isin(self.vids, vids)]  # FAISS leaves the rest in its order
+        return int(self._index.remove_ids(np.ascontiguousarray(vids, np.int64)))
 
     def nearest(self, query: Vectors, k: int) -> list[tuple[int, float]]:
         """The nearest rows.
@@ -87,17 +97,19 @@ class FlatIndex:
         if not len(self):
             return []
         # One query at a time: for many at once FAISS computes L2 in a way that loses digits.
-        values, vids = self._index.search(self._as_kept(query[np.newaxis]), min(k, len(self)))
+        row, _ = self._as_kept(query[np.newaxis])
+        values, vids = self._index.search(row, min(k, len(self)))
         distances = values[0] / self.dimension if self.metric == "l2" else np.maximum(0.0, 1.0 - values[0])
         return [(int(vid), float(distance)) for vid, distance in zip(vids[0], distances, strict=True) if vid >= 0]
 
-    def _as_kept(self, vectors: Vectors) -> Vectors:
+    def _as_kept(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """Rows as they are kept, and their lengths."""
         if self.metric == "l2":
-            return np.ascontiguousarray(vectors, np.float32)
+            return np.ascontiguousarray(vectors, np.float32), np.ones(len(vectors), np.float32)
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         unit: Vectors = np.zeros_like(vectors, np.float32)
         np.divide(vectors, lengths, out=unit, where=lengths > 0, casting="same_kind")
-        return unit
+        return unit, lengths[:, 0].astype(np.float32)
 
 
 def load_faiss() -> ModuleType:

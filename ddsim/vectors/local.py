@@ -3,8 +3,9 @@
 The server only computes vectors, so any server will do. Rows that are not valid any more are really removed. The file
 is replaced as a whole, so it is always that of some build.
 
-It holds vectors as the network gave them (of length 1 for ``cosine``). What the settings do to them before they are
-compared is learned from them, see :class:`ddsim.vectors.space.Space`; under other such settings nothing is sent again.
+It holds vectors as the network gave them (for ``cosine`` at length 1, the lengths beside). What the settings do to
+them before they are compared is learned from them, see :class:`ddsim.vectors.space.Space`; under other such settings,
+and another metric, nothing is sent again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
 from ddsim.pictures import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
-from ddsim.vectors.flat import Vids, load_faiss
+from ddsim.vectors.flat import Metric, Vids, load_faiss
 from ddsim.vectors.space import Space
 from ddsim.vectors.transform import Recipe
 from ddsim.vectors.vectorfile import Damaged, read, write
@@ -233,9 +235,9 @@ class LocalBackend:
         self._seen = self._signature()
         index: Space | None = None
         try:
-            for vids, rows in read(self._file, self._metric):
-                index = self._empty(rows.shape[1]) if index is None else index
-                index.load(vids, rows)
+            for part in read(self._file, *get_args(Metric)):
+                index = self._empty(part.rows.shape[1]) if index is None else index
+                index.load(part)
         except Damaged as error:
             _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self._file, error)
             index = None
@@ -259,7 +261,8 @@ class LocalBackend:
         self._renew()
 
     def _save(self) -> None:
-        write(self._file, self._metric, self._index.vids, self._index.rows)
+        index = self._index
+        write(self._file, self._metric, index.vids, index.rows, index.lengths)
         self._unsaved = False
         self._seen = self._signature()
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.vectors.flat import FlatIndex, Metric, Vids
 from ddsim.vectors.transform import Recipe, Transform
-from ddsim.vectors.vectorfile import Damaged, read_arrays, write_arrays
+from ddsim.vectors.vectorfile import Damaged, Part, read_arrays, write_arrays
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +24,8 @@ _GROWN, _SHRUNK = 1.1, 0.9
 class Space:
     """Kept vectors under their vids, compared as a recipe makes them.
 
-    What is kept is what the network gave (of length 1 for ``cosine``), so another recipe needs no picture again.
+    What is kept is what the network gave (for ``cosine`` at length 1, the lengths beside), so another recipe or metric
+    needs no picture again.
 
     A recipe with components learns from the kept vectors. What it learned holds until there are a tenth more or fewer
     of them than it was made for, and is kept in a file, so that all processes compare in the same way. Whoever only
@@ -63,9 +66,24 @@ class Space:
         """The rows that are kept; see :attr:`FlatIndex.rows`."""
         return self._kept.rows
 
-    def load(self, vids: Vids, rows: Vectors) -> None:
-        """Append rows that :attr:`rows` gave once, before anything is searched."""
-        self._kept.load(vids, rows)
+    @property
+    def lengths(self) -> Vectors:
+        """What each row is to be multiplied with to be as the network gave it."""
+        return self._kept.lengths
+
+    def load(self, part: Part) -> None:
+        """Append rows from a file, before anything is searched.
+
+        Raises:
+            Damaged: they are of another metric, and the file is of a version that kept too little to tell this one's.
+        """
+        if part.kind == self._metric:
+            self._kept.load(part.vids, part.rows, part.lengths)
+        elif part.kind == "l2" or part.lengths is not None:
+            lengths = 1.0 if part.lengths is None else part.lengths[:, np.newaxis]
+            self._kept.add(part.vids, part.rows * np.float32(lengths))
+        else:
+            raise Damaged(f"of metric {part.kind}, written by an older version that kept no lengths")
 
     def add(self, vids: Vids, vectors: Vectors) -> None:
         """Append rows; one that has such a number already is replaced."""
@@ -88,7 +106,7 @@ class Space:
             queries: as the network gave them, shape (n, d).
 
         Raises:
-            ConfigError: there are too few rows to learn components from.
+            ConfigError: there are no rows to learn components from.
         """
         return queries if self._recipe.trivial or not len(self) else self._learned().apply(queries)
 
@@ -137,7 +155,7 @@ class Space:
     @property
     def due(self) -> bool:
         """Whether there is something to learn that was not learned yet, or from other rows."""
-        if self._recipe.trivial or len(self) < (self._recipe.pca or 1):
+        if self._recipe.trivial or not len(self):
             return False
         if self._transform is None:
             return True

@@ -98,9 +98,10 @@ class Transform:
         recipe: what it does.
         inputs: length of the vectors that it takes.
         rows: how many vectors it was made for; it learned from 20,000 of them at most, of very long ones from fewer.
+            Fewer than there are to be components give as many components as they are.
         mean: subtracted after normalising, shape (inputs,); empty without components.
-        components: one in a row, most variance first, shape (pca, inputs), divided by their standard deviations when
-            whitening; empty without components.
+        components: one in a row, most variance first, shape (pca or fewer, inputs), divided by their standard
+            deviations when whitening; empty without components.
     """
 
     recipe: Recipe
@@ -118,7 +119,7 @@ class Transform:
             rows: shape (n, d).
 
         Raises:
-            ConfigError: the recipe wants more components than there are vectors, or values in each.
+            ConfigError: the recipe wants more components than vectors have values, or no vector is one of numbers.
         """
         count, dimension = rows.shape
         recipe.check(dimension)
@@ -127,15 +128,12 @@ class Transform:
         sample = rows[_evenly(count, _LEARN_FROM if dimension <= _LONG else _LONG)]
         # A network gone wrong gives values that are none. They are for the audit to find; nothing is learned of them.
         sample = sample[np.isfinite(sample).all(axis=1)]
-        if recipe.pca > len(sample):
-            raise ConfigError(
-                f"pca: {recipe.pca} components cannot be learned from {len(sample)} pictures: write fewer, leave it out"
-                + (", or index more pictures" if len(sample) == count else "")
-            )
+        if not len(sample):
+            raise ConfigError(f"pca: nothing can be learned from {count} pictures whose vectors are no finite numbers")
         values = _normalised(sample.astype(np.float64), recipe.normalisation)
         mean = values.mean(axis=0)
         values -= mean
-        components, variances = _principal(values, recipe.pca)
+        components, variances = _principal(values, min(recipe.pca, len(sample)))
         if recipe.whiten:
             least = _LEAST_VARIANCE * variances[0]
             # Where no picture differs from any other there is no weight to give.
@@ -145,14 +143,14 @@ class Transform:
     @property
     def dimension(self) -> int:
         """Length of the vectors that come out."""
-        return self.inputs if self.recipe.pca is None else self.recipe.pca
+        return self.inputs if self.recipe.pca is None else len(self.components)
 
     @property
     def described(self) -> str:
         """What it does, in a few words; others where it learned something else."""
         words: list[str] = [] if self.recipe.normalisation == "none" else [self.recipe.normalisation]
         if self.recipe.pca is not None:
-            words += [f"pca {self.recipe.pca}", *(["whitened"] if self.recipe.whiten else [])]
+            words += [f"pca {self.dimension}", *(["whitened"] if self.recipe.whiten else [])]
             words += [f"of {self.rows} rows, {zlib.crc32(self.components.tobytes()):08x}"]
         return " ".join(words) or "as it is"
 
@@ -200,7 +198,8 @@ class Transform:
             found = cls(recipe, inputs, rows, arrays["mean"], arrays["components"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"these arrays hold no transform: {error}") from error
-        shapes = ((0,), (0, 0)) if recipe.pca is None else ((inputs,), (recipe.pca, inputs))
+        count = min(len(found.components), recipe.pca or 0)
+        shapes = ((0,), (0, 0)) if recipe.pca is None else ((inputs,), (count, inputs))
         if (found.mean.shape, found.components.shape) != shapes:
             raise ValueError(f"these arrays hold no transform: mean and components should be of shapes {shapes}")
         return found

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +25,37 @@ _VID, _VALUE = np.dtype("<i8"), np.dtype("<f4")
 
 
 class Damaged(Exception):
-    """The file is not as it was written, or of another metric."""
+    """The file is not as it was written, or of another kind."""
 
 
-def write(path: Path, metric: str, vids: Vids, rows: Vectors) -> None:
+class Part(NamedTuple):
+    """Some rows of a file: what they are for, their numbers (n,), the rows (n, d), and the rows' own lengths (n,).
+
+    The lengths are None in a file that has none.
+    """
+
+    kind: str
+    vids: Vids
+    rows: Vectors
+    lengths: Vectors | None
+
+
+def write(path: Path, kind: str, vids: Vids, rows: Vectors, lengths: Vectors | None = None) -> None:
     """Replace the file.
 
     Args:
         path: where it is.
-        metric: what the vectors are for.
+        kind: what the vectors are for, such as their metric.
         vids: shape (n,).
         rows: shape (n, d).
+        lengths: what each row was divided by, shape (n,).
 
     Raises:
         ConfigError: it cannot be written; what was there before is still there.
     """
-    kept = {"metric": np.array(metric), "vids": vids.astype(_VID), "vectors": rows.astype(_VALUE, copy=False)}
+    kept = {"metric": np.array(kind), "vids": vids.astype(_VID), "vectors": rows.astype(_VALUE, copy=False)}
+    if lengths is not None:
+        kept["lengths"] = lengths.astype(_VALUE, copy=False)
     write_arrays(path, kept)
 
 
@@ -85,34 +100,41 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise ConfigError(f"{path}: the vectors cannot be read: {error.strerror or error}") from error
 
 
-def read(path: Path, metric: str) -> Iterator[tuple[Vids, Vectors]]:
+def read(path: Path, *kinds: str) -> Iterator[Part]:
     """The file's content, in parts; of an empty index one part with no rows, of a missing file none.
 
     Only at the end is it certain that all of it is right.
 
     Raises:
-        Damaged: it is not.
+        Damaged: it is not, or is of none of these kinds.
         ConfigError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
-            yield from _parts(file, metric)
+            yield from _parts(file, kinds)
     except FileNotFoundError:
         return
     except OSError as error:
         raise ConfigError(f"{path}: the vectors cannot be read: {error.strerror or error}") from error
 
 
-def _parts(file: IO[bytes], metric: str) -> Iterator[tuple[Vids, Vectors]]:
+def _parts(file: IO[bytes], kinds: tuple[str, ...]) -> Iterator[Part]:
     with _archive(file) as archive:
-        kept = _array(archive, "metric")
-        if str(kept) != metric:
-            raise Damaged(f"of metric {kept}, not {metric}")
+        kind = str(_array(archive, "metric"))
+        if kind not in kinds:
+            raise Damaged(f"of metric {kind}, not {' or '.join(kinds)}")
         vids = _array(archive, "vids")
         if vids.dtype != _VID or vids.ndim != 1:
             raise Damaged(f"damaged: its numbers are {vids.dtype} of shape {vids.shape}")
+        lengths = _array(archive, "lengths") if "lengths.npy" in archive.namelist() else None
+        if lengths is not None and (lengths.dtype != _VALUE or lengths.shape != vids.shape):
+            raise Damaged(f"damaged: its lengths are {lengths.dtype} of shape {lengths.shape}")
+        start = 0
         with archive.open("vectors.npy") as stream:
-            yield from _rows(stream, vids)
+            for part, rows in _rows(stream, vids):
+                end = start + len(part)
+                yield Part(kind, part, rows, None if lengths is None else lengths[start:end])
+                start = end
 
 
 @contextmanager

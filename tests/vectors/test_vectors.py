@@ -493,7 +493,10 @@ def test_another_network_under_the_same_name_is_refused(home: Home) -> None:
     home.check()
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(HOMES, 2)))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pair for pair in itertools.permutations(HOMES, 2) if not all(name.startswith("local") for name in pair)],
+)
 def test_a_silent_change_of_home_is_refused(first: str, second: str, tmp_path: Path) -> None:
     """Items in one home are not looked for in another; the message says how to move, and moving works."""
     with closing(Home(tmp_path, first)) as home:

@@ -58,8 +58,7 @@ def learned(home: Home) -> Transform:
 
 def kept(home: Home) -> Vectors:
     """The vectors in the file."""
-    metric = home.shop.settings.index.metric
-    return np.concatenate([rows for _, rows in read(learned_file(home).with_name("vectors.npz"), metric)])
+    return np.concatenate([part.rows for part in read(learned_file(home).with_name("vectors.npz"), "l2", "cosine")])
 
 
 def nearest(home: Home, uri: str, k: int = 100, category: str | None = None) -> list[tuple[str, float]]:
@@ -125,9 +124,10 @@ def test_what_is_kept_is_the_networks(home: Home, name: str) -> None:
 
 
 def test_another_recipe_sends_nothing_again(home: Home) -> None:
-    """From plain to all and on: a search finds by the new one at once, a run has nothing to do."""
+    """From plain to all and on, whatever the metric: a search finds by the new one at once, a run has nothing to do."""
     home.index()
-    for recipe in (ALL, RECIPES["pca"], RECIPES["l2"], {}, ALL):
+    cosine, angles = RECIPES["cosine pca"], {"metric": "cosine"}
+    for recipe in (ALL, cosine, RECIPES["pca"], angles, RECIPES["l2"], {}, cosine, angles, ALL):
         configure(home, recipe)
         home.tap.sent.clear()
         found, wanted = nearest(home, "lamp/3.png"), expected(home, "lamp/3.png")
@@ -267,28 +267,54 @@ def test_death_before_it_is_written(home: Home, monkeypatch: pytest.MonkeyPatch)
     assert learned(home).rows == 12
 
 
-def test_too_few_pictures(home: Home) -> None:
-    """They are indexed; a search says what is missing, and once there are enough it finds."""
-    configure(home, {"pca": 14})
+@pytest.mark.parametrize("recipe", [{"pca": 14}, {"pca": 14, "whiten": True}, {"pca": 14, "metric": "cosine"}], ids=str)
+def test_fewer_pictures_than_components(home: Home, recipe: dict[str, Any]) -> None:
+    """There are as many components as pictures; with more of these they are learned anew, up to what was asked for."""
+    configure(home, recipe)
     home.index()
-    with pytest.raises(
-        ConfigError, match=r"pca: 14 components cannot be learned from 12 pictures.*index more pictures"
-    ):
-        nearest(home, "lamp/3.png")
-    assert home.manifest().counts()[ItemState.INDEXED] == 12
+    assert learned(home).dimension == 12
+    assert [uri for uri, _ in nearest(home, "lamp/3.png")] == [uri for uri, _ in expected(home, "lamp/3.png")]
     home.shop.add("bed/7.png", "bed/8.png", "bed/9.png")
     home.index()
+    assert learned(home).dimension == 14
     assert nearest(home, "lamp/3.png", 1) == [("lamp/3.png", pytest.approx(0.0, abs=1e-6))]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_hardly_any_pictures(tmp_path: Path, count: int) -> None:
+    """One picture alone has nothing that tells it from others; it is found all the same."""
+    with closing(Home(tmp_path, "local")) as home:
+        home.shop.add(*(f"lamp/{number}.png" for number in range(count)))
+        configure(home, {"pca": 14, "metric": "cosine"})
+        home.index()
+        assert len(nearest(home, "lamp/0.png")) == count
+        assert nearest(home, "lamp/0.png")[0][0] == "lamp/0.png"
+
+
+def test_angles_of_an_older_version_are_sent_again_for_distances(home: Home) -> None:
+    """A file that holds no lengths goes on being of use for angles; for distances its pictures are sent once more."""
+    configure(home, {"metric": "cosine"})
+    home.index()
+    path = learned_file(home).with_name("vectors.npz")
+    with np.load(path) as content:
+        write_arrays(path, {name: content[name] for name in ("metric", "vids", "vectors")})
+    home.tap.sent.clear()
+    home.index()
+    assert not [sent for sent in home.tap.sent if len(sent.ids) > 1]
+    configure(home, {"metric": "l2"})
+    home.index()
+    assert [uri for uri, _ in nearest(home, "lamp/3.png")] == [uri for uri, _ in expected(home, "lamp/3.png")]
+    assert sum(len(sent.ids) for sent in home.tap.sent) >= 12
+
+
 def test_shrunk_below_the_number_of_components(home: Home) -> None:
-    """What was learned from more goes on being of use."""
+    """From those that are left as many are learned as they are."""
     configure(home, {"pca": 12})
     home.index()
     for number in range(4):
         (home.shop.catalogue / f"bed/{number}.png").unlink()
     home.index()
-    assert learned(home).rows == 12
+    assert (learned(home).rows, learned(home).dimension) == (8, 8)
     assert [uri for uri, _ in nearest(home, "lamp/3.png", 1)] == ["lamp/3.png"]
 
 

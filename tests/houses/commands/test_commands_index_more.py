@@ -335,3 +335,18 @@ def test_two_ctrl_c_stop_at_once(shop: Shop, slow: subprocess.Popen[str]) -> Non
     assert err.endswith("Interrupted. Run the same command again to go on.\n")
     assert command(shop, "index").exit_code == 0
     assert_sound(shop, [*ALL, *names("table", 10)])
+
+
+def test_another_way_to_compare_is_said(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other settings, and components of more pictures, change what was indexed before: never without a word."""
+    talk_to(shop, "no-simsearch", monkeypatch)
+    local = {"backend": "local", "batch_size": 4}
+    shop.configure(index=local)
+    assert "compared in another way" not in command(shop, "index").stdout
+    shop.configure(index=local | {"metric": "cosine", "pca": 5})
+    result = command(shop, "index")
+    assert "compared in another way than before (local cosine, l2 pca 4 of 4 rows, " in result.stdout
+    assert "0 sent in" in result.stdout
+    assert json.loads(command(shop, "index", "--json").stdout)["compared_anew"] is None
+    shop.add("bed/x.png", "bed/y.png")
+    assert "(local cosine, l2 pca 5 of 6 rows, " in command(shop, "index").stdout

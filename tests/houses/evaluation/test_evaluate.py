@@ -255,13 +255,13 @@ def test_no_picture_at_all(shop: Shop) -> None:
 def test_a_failing_configuration_is_a_row(shop: Shop) -> None:
     """An unknown layer, a combination that is wrong by itself, an index that cannot be made: each says why."""
     wrong = Experiment("wrong", {"model": "x"}, None, "whiten without pca")
-    found = run(shop, [*several(shop, layer=["pool1", "nosuch"]), *several(shop, pca=[60]), wrong])
+    found = run(shop, [*several(shop, layer=["pool1", "nosuch"]), *several(shop, pca=[600]), wrong])
     rows = rows_of(found)
     reasons = {name: row.failed for name, row in rows.items() if row.failed is not None}
     assert len(reasons) == 3
     assert reasons["wrong"] == "whiten without pca"
     assert any("nosuch" in str(reason) for reason in reasons.values())
-    assert any("60" in str(reason) for reason in reasons.values())
+    assert any("600" in str(reason) for reason in reasons.values())
     assert not any(row.by_server for row in rows.values())
     assert [row.failed is None for row in found.rows] == [True, False, False, False, True, True]
 

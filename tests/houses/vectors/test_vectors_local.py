@@ -287,7 +287,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def content_of(path: Path, metric: str = "l2") -> tuple[list[int], list[list[float]]]:
     """All parts of a file together."""
     parts = list(read(path, metric))
-    return [vid for vids, _ in parts for vid in vids.tolist()], [row for _, rows in parts for row in rows.tolist()]
+    return [vid for part in parts for vid in part.vids.tolist()], [row for part in parts for row in part.rows.tolist()]
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -297,8 +297,23 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     write(path, "l2", VIDS, ROWS)
     assert content_of(path) == (VIDS.tolist(), ROWS.tolist())
     write(path, "cosine", VIDS[:0], ROWS[:0])
-    ((vids, rows),) = read(path, "cosine")
-    assert (vids.shape, rows.shape) == ((0,), (0, 4))
+    (part,) = read(path, "cosine")
+    assert (part.vids.shape, part.rows.shape) == ((0,), (0, 4))
+
+
+def test_lengths_come_with_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In parts as the rows do; a file without them says so, and others of another size are damage."""
+    monkeypatch.setattr(vectorfile, "_ROWS_AT_ONCE", 2)
+    path = tmp_path / "vectors.npz"
+    write(path, "cosine", VIDS, ROWS, np.array([1, 2, 3], np.float32))
+    parts = list(read(path, "l2", "cosine"))
+    assert [part.kind for part in parts] == ["cosine", "cosine"]
+    assert [part.lengths.tolist() for part in parts if part.lengths is not None] == [[1, 2], [3]]
+    write(path, "l2", VIDS, ROWS)
+    assert [part.lengths for part in read(path, "l2")] == [None, None]
+    write(path, "l2", VIDS, ROWS, np.array([1, 2], np.float32))
+    with pytest.raises(Damaged, match="its lengths"):
+        content_of(path)
 
 
 def test_many_rows_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +321,7 @@ def test_many_rows_come_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(vectorfile, "_ROWS_AT_ONCE", 2)
     path = tmp_path / "vectors.npz"
     write(path, "l2", VIDS, ROWS)
-    assert [len(vids) for vids, _ in read(path, "l2")] == [2, 1]
+    assert [len(part.vids) for part in read(path, "l2")] == [2, 1]
     assert content_of(path) == (VIDS.tolist(), ROWS.tolist())
 
 
