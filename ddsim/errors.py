@@ -6,6 +6,7 @@
     ├── InvalidRequest (also ValueError)   refused before anything was sent
     │   └── UnsafeCall                     ... because the server could die of it or lose data
     ├── ConfigError (also ValueError)      a configuration file is wrong
+    │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
     ├── ServiceConflict                    a service exists with other settings
@@ -81,6 +82,10 @@ class UnsafeCall(InvalidRequest):
 
 class ConfigError(DDSimError, ValueError):
     """A configuration is wrong; the message names file, key, value and what was expected."""
+
+
+class CatalogueVanished(ConfigError):
+    """So much of what is indexed is gone from the catalogue's folder that a run stopped before it changed anything."""
 
 
 class ImageError(DDSimError, ValueError):

@@ -8,17 +8,26 @@ from ddsim.catalogue.database import transaction
 from ddsim.catalogue.folder import Item, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
-from ddsim.catalogue.plan import Change
+from ddsim.catalogue.plan import Change, Plan
 from ddsim.catalogue.records import ItemState, Records, Row
+from ddsim.catalogue.rules import IGNORE_FILE, Kind, Patterns, compiled, same_name
+from ddsim.catalogue.survey import Survey
 
 __all__ = [
+    "IGNORE_FILE",
     "Change",
     "Item",
     "ItemState",
+    "Kind",
     "Locks",
     "Manifest",
+    "Patterns",
+    "Plan",
     "Records",
     "Row",
+    "Survey",
+    "compiled",
+    "same_name",
     "scan",
     "transaction",
     "walk",

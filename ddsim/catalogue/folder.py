@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddsim.catalogue.rules import Kind, Patterns, Rules, is_own
+from ddsim.catalogue.survey import Survey, is_named_like_a_picture
 from ddsim.errors import ConfigError
 
-# Left behind by file managers and synchronisers; nobody means them as pictures.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "failures.jsonl", "products.csv", "products.json"})
+_log = logging.getLogger(__name__)
+_EVERYTHING = Patterns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,68 +49,159 @@ class Entry:
     mtime_ns: int
 
 
-def scan(root: Path) -> list[Item]:
+def scan(root: Path, patterns: Patterns = _EVERYTHING) -> list[Item]:
     """List the items of a catalogue, sorted by uri.
 
-    Which files are items is told at :func:`walk`.
+    Which files are items is told at :func:`walk`. Folders that cannot be read are logged as warnings.
 
     Raises:
-        ConfigError: there is no such folder, some folder cannot be read, or there is no item.
+        ConfigError: there is no such folder, it cannot be read, or there is no item.
     """
-    items = [Item(entry.uri, entry.category, entry.path) for entry in walk(root)]
+    survey = Survey()
+    items = [Item(entry.uri, entry.category, entry.path) for entry in walk(root, patterns, survey)]
+    for uri, reason in survey.shut.items():
+        _log.warning("%s: left out: %s", root / uri, reason)
     return sorted(items, key=lambda item: item.uri)
 
 
-def walk(root: Path) -> Iterator[Entry]:
+def walk(root: Path, patterns: Patterns = _EVERYTHING, survey: Survey | None = None) -> Iterator[Entry]:
     """Find the items of a catalogue one by one; what is in the same folder comes in the order of its names.
 
     Every file in a category's folder, at any depth, is an item whatever its name: one that is no picture shows up as a
-    failure instead of being passed over in silence, and so does one that cannot even be looked at. Hidden files and the
-    litter of file managers are left out, and so is what lies beside the category folders. Links to files count and a
-    category may be a link to a folder; links to folders below are not followed, as they may lead in circles.
+    failure instead of being passed over in silence, and so does one that cannot even be looked at. Passed over, and
+    counted, are hidden files, the litter of machines, what patterns name, and what lies beside the category folders.
+    Links are followed, to folders too, but never in circles.
+
+    Args:
+        root: the catalogue's folder.
+        patterns: what is passed over beside the usual.
+        survey: takes what was met besides items, and the folders that cannot be read; complete when the walk is.
 
     Raises:
-        ConfigError: there is no such folder, some folder cannot be read, or there is no item. An empty catalogue is an
-            error as it may be a disk that is not there, and an index should not be emptied for that.
+        ConfigError: there is no such folder, it cannot be read, or there is no item. An empty catalogue is an error as
+            it may be a disk that is not there, and an index should not be emptied for that.
     """
+    if not root.is_dir():
+        raise ConfigError(f"{root}: no such folder; a catalogue is a folder of category folders with pictures in them")
+    survey = Survey() if survey is None else survey
     found = False
     try:
-        if not root.is_dir():
-            raise ConfigError(
-                f"{root}: no such folder; a catalogue is a folder of category folders with pictures in them"
-            )
-        for category in _visible(str(root)):
-            folder = os.path.join(root, category)
-            if os.path.isdir(folder):
-                for entry in _entries(folder, category, category):
-                    found = True
-                    yield entry
+        names, here = _names(str(root)), _identity(os.stat(root))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConfigError(f"{error.filename or root}: cannot be read: {reason}") from error
-    if not found:
+        raise ConfigError(f"{error.filename or root}: cannot be read: {_reason(error)}") from error
+    walked = _Walk(Rules(root, patterns), survey, here)
+    for category in names:
+        before = len(survey.shut)
+        full = False
+        for entry in walked.category(root, category):
+            full = True
+            yield entry
+        if not full and len(survey.shut) == before and walked.entered:
+            survey.empty.append(category)
+        found = found or full
+    if not found and not survey.shut:
         raise ConfigError(f"{root}: no pictures; expected files such as {root / 'lamp' / 'lamp-001.jpg'}")
 
 
-def _entries(folder: str, category: str, prefix: str) -> Iterator[Entry]:
-    for name in _visible(folder):
-        path, uri = os.path.join(folder, name), f"{prefix}/{name}"
+class _Walk:
+    """One walk through a catalogue.
+
+    Attributes:
+        entered: whether the last category was a folder that is not passed over.
+    """
+
+    def __init__(self, rules: Rules, survey: Survey, root: tuple[int, int]) -> None:
+        self._rules = rules
+        self._survey = survey
+        self._root = root
+        self._linked: set[tuple[int, int]] = set()
+        self.entered = False
+
+    def category(self, root: Path, name: str) -> Iterator[Entry]:
+        """The items of a category; what is no folder is told."""
+        path = os.path.join(root, name)
+        self.entered = os.path.isdir(path)
+        if not self.entered and os.path.islink(path) and not is_named_like_a_picture(name):
+            if self._rules.folder(name, name) is None and not os.path.exists(path):
+                self._survey.shut[name] = f"a broken link: {os.readlink(path)} is not there (is it mounted?)"
+            return
+        if not self.entered:
+            kind = self._rules.file(name, name)
+            if not is_own(name):
+                self._survey.note(kind or Kind.LOOSE, name)
+            return
+        self._linked.clear()
+        self.entered = self._is_entered(name, path, name, (self._root,))
+        if self.entered:
+            yield from self._below(path, name, name, (self._root,))
+
+    def _below(self, folder: str, category: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
         try:
-            status = os.stat(path)
-        except OSError:
-            # Whoever opens the file to index it will meet the same reason, and report it.
-            yield Entry(uri, category, Path(path), -1, 0)
-            continue
-        if stat.S_ISREG(status.st_mode):
-            yield Entry(uri, category, Path(path), status.st_size, status.st_mtime_ns)
-        elif not stat.S_ISDIR(status.st_mode):
-            yield Entry(uri, category, Path(path), -1, 0)
-        elif not os.path.islink(path):
-            yield from _entries(path, category, uri)
+            names = _names(folder)
+            above = (*above, _identity(os.stat(folder)))
+        except OSError as error:
+            self._survey.shut[prefix] = f"this folder cannot be read: {_reason(error)}"
+            return
+        refused: dict[str, str] = {}
+        for name in names:
+            path, uri = os.path.join(folder, name), f"{prefix}/{name}"
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError) and not os.path.islink(path):
+                    refused[uri] = f"it cannot be looked at: {_reason(error)}"
+                elif self._is_item(name, uri):
+                    # Whoever opens the file to index it will meet the same reason, and report it.
+                    yield Entry(uri, category, Path(path), -1, 0)
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if self._is_entered(name, path, uri, above):
+                    yield from self._below(path, category, uri, above)
+            elif self._is_item(name, uri):
+                regular = stat.S_ISREG(status.st_mode)
+                size, time = (status.st_size, status.st_mtime_ns) if regular else (-1, 0)
+                yield Entry(uri, category, Path(path), size, time)
+        if len(refused) == len(names) > 1:
+            # As where a folder may be listed and nothing else.
+            refused = {prefix: next(iter(refused.values())).replace("it cannot", "what is in this folder cannot")}
+        self._survey.shut |= refused
+
+    def _is_item(self, name: str, uri: str) -> bool:
+        kind = self._rules.file(name, uri)
+        if kind is None and not is_own(name):
+            if not is_named_like_a_picture(name):
+                self._survey.note(Kind.ODD, uri)
+            return True
+        if kind is not None:
+            self._survey.note(kind, uri)
+        return False
+
+    def _is_entered(self, name: str, path: str, uri: str, above: tuple[tuple[int, int], ...]) -> bool:
+        kind = self._rules.folder(name, uri)
+        identity = _identity(os.stat(path))
+        if kind is None and identity in above:
+            kind = Kind.CIRCLES
+        elif kind is None and os.path.islink(path) and "/" in uri:
+            # A folder that is linked twice in a category is followed once: links that lead to one another would
+            # otherwise multiply without end.
+            kind = Kind.CIRCLES if identity in self._linked else None
+            self._linked.add(identity)
+            if kind is None:
+                self._survey.note(Kind.LINKS, uri)
+        if kind is not None:
+            self._survey.note(kind, uri)
+        return kind is None
 
 
-def _visible(folder: str) -> list[str]:
+def _names(folder: str) -> list[str]:
     # Names alone: a hundred thousand of them in one folder are some megabytes, scandir's own entries many times that.
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
-    return sorted(name for name in names if not name.startswith(".") and name.lower() not in _LITTER)
+        return sorted(entry.name for entry in entries)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -117,7 +117,14 @@ class Manifest(Records):
 
     # What is to be done.
 
-    def plan(self, entries: Iterable[Entry], hash_file: Callable[[Path], str], *, retry_failed: bool = False) -> Plan:
+    def plan(
+        self,
+        entries: Iterable[Entry],
+        hash_file: Callable[[Path], str],
+        *,
+        retry_failed: bool = False,
+        shut: Iterable[str] = (),
+    ) -> Plan:
         """Compare the catalogue's folder with the manifest; changes nothing.
 
         Args:
@@ -125,13 +132,15 @@ class Manifest(Records):
             hash_file: the SHA-256 of a file in hexadecimal; asked only for items that were read before and whose size
                 or time differ. An ``OSError`` or ``ImageError`` of it makes the item a changed one.
             retry_failed: whether to try again what is in quarantine.
+            shut: what cannot be looked at, by uri; what is known of it, and below it, stays. Read after the entries,
+                so that it may be :attr:`.Survey.shut` of the walk that finds them.
 
         Returns:
             The plan, to be closed by the caller.
         """
         plan = Plan(self._database, retry_failed=retry_failed)
         try:
-            plan.fill(entries, hash_file)
+            plan.fill(entries, hash_file, shut)
         except BaseException:
             plan.close()
             raise

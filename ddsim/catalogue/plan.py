@@ -48,9 +48,28 @@ _UNKNOWN = """
 SELECT plan.uri, plan.path, items.sha256, items.state FROM plan CROSS JOIN main.items USING (uri)
 WHERE plan.change = 'unknown' AND plan.uri > ? ORDER BY plan.uri LIMIT ?
 """
+# What cannot be looked at, and what lies below it, stays as it is. What was to be sent gets the size of a file that
+# cannot be read, so that it is tried anew once it can be.
+_KEEP = """
+INSERT OR IGNORE INTO plan SELECT
+    uri, category, x'',
+    CASE WHEN state IN ('pending', 'sending') THEN -1 ELSE size END,
+    CASE WHEN state IN ('pending', 'sending') THEN 0 ELSE mtime_ns END,
+    CASE state
+        WHEN 'pending' THEN 'waiting' WHEN 'sending' THEN 'waiting' WHEN 'quarantined' THEN 'failed' ELSE 'unchanged'
+    END,
+    NULL
+FROM main.items WHERE uri = ? OR (uri > ? AND uri < ?)
+"""
 _VANISHED = """
 INSERT INTO plan SELECT uri, category, x'', size, mtime_ns, 'vanished', NULL FROM main.items
 WHERE NOT EXISTS (SELECT 1 FROM plan WHERE plan.uri = items.uri)
+"""
+# A file that was moved keeps its size and time.
+_LOST = """
+SELECT count(*) FROM plan JOIN main.items USING (uri) WHERE plan.change = 'vanished'
+AND items.state IN ('added', 'indexed')
+AND (plan.size, plan.mtime_ns) NOT IN (SELECT size, mtime_ns FROM plan WHERE change = 'new')
 """
 _MOVED = "(items.size, items.mtime_ns) <> (SELECT size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
 _THOSE = "items.uri IN (SELECT uri FROM plan WHERE change = '{}')"
@@ -103,11 +122,13 @@ class Plan:
     Attributes:
         counts: items by what became of them; every :class:`Change` is in it.
         retry_failed: whether items in quarantine are tried again.
+        lost: how many items in the index vanished, but for those that seem to be there under another name.
     """
 
     def __init__(self, database: Database, *, retry_failed: bool) -> None:
         self.retry_failed = retry_failed
         self.counts: dict[Change, int] = dict.fromkeys(Change, 0)
+        self.lost = 0
         self._database = database
         self._connection = database.connect()
         self._applied = False
@@ -149,7 +170,7 @@ class Plan:
     ) -> None:
         self.close()
 
-    def fill(self, entries: Iterable[Entry], hash_file: Callable[[Path], str]) -> None:
+    def fill(self, entries: Iterable[Entry], hash_file: Callable[[Path], str], shut: Iterable[str]) -> None:
         """Compare; called once, by :meth:`ddsim.catalogue.manifest.Manifest.plan`."""
         db = self._connection
         with self._database.translated():
@@ -159,7 +180,10 @@ class Plan:
             db.execute("COMMIT")
             db.execute(_COMPARE)
             self._look_inside(hash_file)
+            # Known only now: the entries were not looked for before they were taken.
+            db.executemany(_KEEP, ((pack(uri), pack(f"{uri}/"), pack(f"{uri}0")) for uri in shut))
             db.execute(_VANISHED)
+            (self.lost,) = db.execute(_LOST).fetchone()
             found = db.execute("SELECT change, count(*) FROM plan GROUP BY change")
             self.counts.update({Change(change): count for change, count in found})
 

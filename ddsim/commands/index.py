@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.catalogue import Change
+from ddsim.catalogue import Kind, Survey
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -33,7 +33,7 @@ from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
 from ddsim.indexing import Audit, IndexReport, Progress
 from ddsim.routing import Learned
-from ddsim.search import ImageSearch, IndexOptions, connect
+from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
 
 EPILOG = """
 Examples:
@@ -48,8 +48,20 @@ Examples:
 
 A run that was stopped or killed goes on where it was when started again.
 
-Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, 3 trouble with the server or a failed audit.
+Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, or too much of the catalogue is gone, 3 trouble
+with the server or a failed audit.
 """
+_MET = {
+    Kind.LITTER: "passed over as litter of machines",
+    Kind.HIDDEN: "passed over as hidden",
+    Kind.EXCLUDED: "passed over by patterns",
+    Kind.LOOSE: "passed over beside the category folders",
+    Kind.CIRCLES: "passed over as links in a circle, or to a folder that was followed before",
+    Kind.LINKS: "links to folders followed",
+    Kind.ODD: "tried though their endings are not of pictures",
+}
+_ALWAYS = ("new", "changed", "vanished", "touched", "unchanged")
+_SOMETIMES = {"waiting": "left to do by an earlier run", "failed": "failed before"}
 _FOREVER = 1_000_000  # the time ends it
 _SHOWN = 20
 
@@ -63,6 +75,9 @@ def index(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what could not be indexed before.")
+    ] = False,
+    allow_vanished: Annotated[
+        bool, typer.Option("--allow-vanished", help="Go on though a large part of the catalogue is gone.")
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index and send everything again.")] = False,
     audit: Annotated[
@@ -93,10 +108,10 @@ def index(
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)
             )
         _await_server(settings, 0.0 if dry_run else wait)
-        options = IndexOptions(retry_failed=retry_failed, rebuild=rebuild, audit=audit is not False)
+        options = IndexOptions(retry_failed, rebuild, audit is not False, allow_vanished)
         with ImageSearch(settings, catalogue) as search:
             if dry_run:
-                _show_changes(search.collection.changes(options), json)
+                _show_outlook(search.collection.outlook(options), json)
                 return
             if audit:
                 _end_audit(search.collection.audit(), json)
@@ -179,8 +194,10 @@ def _print(settings: Settings, report: IndexReport) -> None:
         f"{report.indexed} pictures are indexed ({report.home}, {report.dimension} values each); "
         f"{report.sent} sent in {report.seconds:.1f} s ({rate:.0f}/s)"
     )
-    told = ("new", "changed", "vanished", "touched", "unchanged")
-    out.print("  " + ", ".join(f"{report.changes.get(word, 0)} {word}" for word in told))
+    told = [f"{report.changes.get(word, 0)} {word}" for word in _ALWAYS]
+    told += [f"{report.changes[word]} {words}" for word, words in _SOMETIMES.items() if report.changes.get(word)]
+    out.print("  " + ", ".join(told))
+    _print_survey(report.survey)
     if report.compared_anew:
         out.print(
             f"  vectors are compared in another way than before ({report.compared_anew}): distances and scores of "
@@ -230,13 +247,27 @@ def _end_audit(audit: Audit, json: bool) -> None:
         raise typer.Exit(AUDIT_FAILED)
 
 
-def _show_changes(changes: dict[Change, int], json: bool) -> None:
-    counts = {change.value: count for change, count in changes.items()}
+def _show_outlook(outlook: Outlook, json: bool) -> None:
+    counts = {change.value: count for change, count in outlook.changes.items()}
     if json:
-        print_json({"changes": counts})
-    else:
-        for word, count in counts.items():
-            out.print(f"{count:8d} {word}")
+        met = {"met": outlook.survey.as_json(), "unreadable": outlook.survey.shut}
+        print_json({"changes": counts, **met, "stops": outlook.stop})
+        return
+    for word, count in counts.items():
+        out.print(f"{count:8d} {word}")
+    for uri, reason in sorted(outlook.survey.shut.items()):
+        out.print(f"unreadable: {printable(uri)}: {printable(reason)}", markup=False)
+    _print_survey(outlook.survey)
+    if outlook.stop:
+        out.print("[yellow]A run would stop:[/] ", end="")
+        out.print(printable(outlook.stop), markup=False)
+
+
+def _print_survey(survey: Survey) -> None:
+    for kind, words in _MET.items():
+        if tally := survey.met.get(kind):
+            names = ", ".join(map(printable, tally.examples)) + (", ..." if tally.count > len(tally.examples) else "")
+            out.print(f"  {tally.count} {words}: {names}", markup=False)
 
 
 def _audit_json(audit: Audit | None) -> dict[str, object] | None:
@@ -252,6 +283,8 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "indexed": report.indexed,
         "sent": report.sent,
         "changes": report.changes,
+        "met": report.survey.as_json(),
+        "unreadable": report.survey.shut,
         "twins": report.twins,
         "rows": report.rows,
         "tombstones": report.tombstones,

@@ -8,6 +8,7 @@ from ddsim.config.filling import NAMED
 from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
 from ddsim.config.settings import (
+    CatalogueSettings,
     Classification,
     Index,
     Network,
@@ -25,6 +26,7 @@ from ddsim.config.yamlfile import Document, Key, Problem
 __all__ = [
     "MATRIX",
     "NAMED",
+    "CatalogueSettings",
     "Classification",
     "Document",
     "Index",

@@ -74,10 +74,10 @@ def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
     Raises:
         ConfigError: the content is wrong; the message has a line for each problem.
     """
-    _complete(raw, file.stem)
+    short = _complete(raw, file.stem)
     origin = Origin(document.folder, embedded=raw["server"] == _EMBEDDED)
     filling = Filling(origin)
-    inherited = _complete_services(raw, filling)
+    inherited = _complete_services(raw, filling) | short
     if any(problem.key[-1] == "name" for problem in filling.problems):
         # Without the network that was meant much else would seem to be missing.
         raise config_error(file, document, document.problems + filling.problems)
@@ -156,8 +156,8 @@ def _parsed(file: Path) -> Document:
     return document
 
 
-def _complete(raw: dict[str, Any], stem: str) -> None:
-    """Bring what has a short form into its long one, and name what needs a name."""
+def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
+    """Bring what has a short form into its long one, and name what needs a name; return where the short ones stand."""
     for section in ("server", "network", "similarity", "index", "routing", "upload", "categories"):
         # A section whose keys are all commented out reads as nothing.
         raw[section] = {} if raw.get(section) is None else raw[section]
@@ -172,6 +172,11 @@ def _complete(raw: dict[str, Any], stem: str) -> None:
         raw["server"] = {"url": ""}
     for key, default in (("name", name_of(stem)), ("catalogue", "catalogue"), ("state", ".ddsim")):
         raw.setdefault(key, default)
+    if isinstance(raw["catalogue"], dict):
+        raw["catalogue"].setdefault("folder", "catalogue")
+        return {}
+    raw["catalogue"] = {"folder": raw["catalogue"]}
+    return {("catalogue", "folder"): ("catalogue",)}
 
 
 def _complete_services(raw: dict[str, Any], filling: Filling) -> dict[Key, Key]:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ddsim.config.settings import (
+    CatalogueSettings,
     Classification,
     Index,
     Network,
@@ -28,6 +29,7 @@ from ddsim.errors import ConfigError
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "server": Server,
+    "catalogue": CatalogueSettings,
     "network": Network,
     "classification": Classification,
     "similarity": Similarity,

@@ -17,12 +17,14 @@ from pydantic import (
     model_validator,
 )
 
+from ddsim.catalogue import Patterns
 from ddsim.config.values import (
     Categories,
     Channels,
     DeviceIds,
     IndexType,
     LocalPath,
+    PatternList,
     Pixels,
     ServerPath,
     ServiceName,
@@ -257,6 +259,19 @@ class UploadSettings(Part):
     """Files with more are refused before they are read."""
 
 
+class CatalogueSettings(Part):
+    """The reference pictures, and which of the files there are some."""
+
+    folder: LocalPath
+    """Folder of the reference pictures, ``<category>/<picture>``."""
+    exclude: PatternList = ()
+    """Patterns in gitignore's syntax: what they match is passed over. A file .ddsimignore in the folder adds more."""
+    include: PatternList = ()
+    """Patterns in gitignore's syntax: where there are any, files that match none of them are passed over."""
+    vanish_limit: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """A run that would lose a larger share of the catalogue stops, as a disk may not be there; 1 lets all go."""
+
+
 class Settings(Part):
     """One way to search, complete."""
 
@@ -264,8 +279,8 @@ class Settings(Part):
     """What this way is called; by default the file's name without its ending."""
     server: Server = Server()
     """Where pictures are turned into vectors."""
-    catalogue: LocalPath
-    """Folder of the reference pictures, ``<category>/<picture>``."""
+    reference: CatalogueSettings = Field(alias="catalogue")
+    """Folder of the reference pictures, ``<category>/<picture>``, or a mapping with it as ``folder``."""
     state: LocalPath
     """Folder where ddsim keeps what it must remember."""
     classification: Classification | None = None
@@ -287,6 +302,15 @@ class Settings(Part):
         if broken:
             raise RulesBroken(broken)
         return self
+
+    @property
+    def catalogue(self) -> Path:
+        """Folder of the reference pictures."""
+        return self.reference.folder
+
+    def patterns(self) -> Patterns:
+        """What of the catalogue is passed over."""
+        return Patterns(self.reference.exclude, self.reference.include)
 
     def with_backend(self, backend: Literal["server", "local", "auto"]) -> Settings:
         """The same with vectors living elsewhere.

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
+from ddsim.catalogue import compiled
 from ddsim.deepdetect import INDEX_TYPE, service_name
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -92,12 +93,18 @@ def _size(value: Any) -> Any:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+def _patterns(values: tuple[str, ...]) -> tuple[str, ...]:
+    compiled(values)
+    return values
+
+
 def _index_type(value: str) -> str:
     if not INDEX_TYPE.fullmatch(value):
         raise ValueError("expected Flat, IVF<lists>,Flat, HNSW<links> (4 to 999) or PCA<dimensions>,Flat")
     return value
 
 
+PatternList = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_patterns)]
 LocalPath = Annotated[Path, BeforeValidator(_local_path)]
 ServerPath = Annotated[str, BeforeValidator(_server_path)]
 ServiceName = Annotated[str, AfterValidator(service_name)]

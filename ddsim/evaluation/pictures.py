@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ddsim.catalogue import walk
+from ddsim.catalogue import Survey, walk
 from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import read_file
 
@@ -78,7 +78,8 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
         ConfigError: there is no such folder, or nothing in it.
     """
     photos, unreadable = [], {}
-    for entry in walk(root):
+    survey = Survey()
+    for entry in walk(root, survey=survey):
         try:
             sha256 = hashlib.sha256(read_file(entry.path, max_bytes)).hexdigest()
         except ImageError as error:
@@ -87,7 +88,7 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
             product = product_of(entry.uri, entry.category, products)
             photos.append(Photo(entry.uri, entry.category, entry.path, entry.size, sha256, product))
         told()
-    return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable)
+    return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable | survey.shut)
 
 
 def product_pattern(pattern: str) -> re.Pattern[str]:

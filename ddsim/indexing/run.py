@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.catalogue import ItemState, Manifest, Row, Survey
 from ddsim.config import Index
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TransportError
@@ -65,7 +65,8 @@ class IndexReport:
         indexed: items in the index.
         sent: items that this run added to it.
         changes: what the run found: new, changed, touched, unchanged, waiting, failed, vanished -> how many items.
-        failures: items in quarantine, by uri.
+        survey: what was met in the folder besides items.
+        failures: folders that cannot be read, and items in quarantine, by uri.
         failures_file: the same, a JSON object a line.
         twins: groups of items with the same content; each of them is indexed.
         home: where the vectors are, e.g. ``server Flat``.
@@ -84,6 +85,7 @@ class IndexReport:
     indexed: int
     sent: int
     changes: dict[str, int]
+    survey: Survey
     failures: tuple[Failure, ...]
     failures_file: Path
     twins: int

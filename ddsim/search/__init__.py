@@ -5,7 +5,7 @@ only place that knows the embedded server; the sheet draws results as a picture.
 people's code use it.
 """
 
-from ddsim.search.collection import Collection, IndexOptions, was_indexed
+from ddsim.search.collection import Collection, IndexOptions, Outlook, was_indexed
 from ddsim.search.connection import connect, transport_to
 from ddsim.search.search import ImageSearch, SearchResult, Timings
 from ddsim.search.sheet import contact_sheet
@@ -14,6 +14,7 @@ __all__ = [
     "Collection",
     "ImageSearch",
     "IndexOptions",
+    "Outlook",
     "SearchResult",
     "Timings",
     "connect",

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue import Change, ItemState, Manifest, walk
+from ddsim.catalogue import Change, ItemState, Manifest, Plan, Survey, walk
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
-from ddsim.errors import ConfigError, ImageError, IndexLost, InvalidRequest
+from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
 from ddsim.pictures import Encoded, Picture, encode
 from ddsim.routing import Classifier, Learned, Sample, is_due, learn_from, learned_before
+from ddsim.search.vanishing import reason_to_stop
 from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for
 
 FAILURES = "failures.jsonl"
@@ -33,11 +34,28 @@ class IndexOptions:
         retry_failed: try again what is in quarantine.
         rebuild: start with an empty index and send everything again.
         audit: check the index afterwards.
+        allow_vanished: go on however much of the catalogue is gone.
     """
 
     retry_failed: bool = False
     rebuild: bool = False
     audit: bool = True
+    allow_vanished: bool = False
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do.
+
+    Attributes:
+        changes: how many items became what since the last run.
+        survey: what was met in the folder besides items.
+        stop: why the run would stop before anything is sent; None where it would not.
+    """
+
+    changes: dict[Change, int]
+    survey: Survey
+    stop: str | None
 
 
 class Collection:
@@ -83,9 +101,28 @@ class Collection:
         Raises:
             ConfigError: there is no catalogue.
         """
+        return self.outlook(options).changes
+
+    def outlook(self, options: IndexOptions | None = None) -> Outlook:
+        """Look at what a run would do, without doing it.
+
+        Raises:
+            ConfigError: there is no catalogue.
+        """
         options = options or IndexOptions()
-        with self.manifest.plan(walk(self.catalogue), _hash_file, retry_failed=options.retry_failed) as plan:
-            return dict(plan.counts)
+        survey = Survey()
+        with self._plan(options, survey) as plan:
+            return Outlook(dict(plan.counts), survey, self._stop(plan, survey, options))
+
+    def _plan(self, options: IndexOptions, survey: Survey) -> Plan:
+        entries = walk(self.catalogue, self.settings.patterns(), survey)
+        return self.manifest.plan(entries, _hash_file, retry_failed=options.retry_failed, shut=survey.shut)
+
+    def _stop(self, plan: Plan, survey: Survey, options: IndexOptions) -> str | None:
+        if options.allow_vanished:
+            return None
+        limit = self.settings.reference.vanish_limit
+        return reason_to_stop(self.manifest, plan.lost, survey, limit, rebuild=options.rebuild)
 
     def index(
         self,
@@ -106,6 +143,7 @@ class Collection:
 
         Raises:
             ConfigError: no catalogue, or settings that do not fit what is indexed.
+            CatalogueVanished: too much of the catalogue is gone; nothing was changed.
             ManifestBusy: another run is at work; says who.
             ServiceConflict, CapabilityError, ApiError, TransportError: the server does not do as it should. What was
                 built holds; the next run does the rest.
@@ -113,9 +151,13 @@ class Collection:
         options = options or IndexOptions()
         begun = time.monotonic()
         with self.manifest.writing():
-            with self.manifest.plan(walk(self.catalogue), _hash_file, retry_failed=options.retry_failed) as plan:
+            survey = Survey()
+            with self._plan(options, survey) as plan:
                 changes = dict(plan.counts)
+                if reason := self._stop(plan, survey, options):
+                    raise CatalogueVanished(f"{self.catalogue}: {reason}")
                 gone = self.manifest.apply(plan)
+            self.manifest.set_meta(shut=survey.shut)
             (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
             before = None if options.rebuild else self._compared()
             with self._writing(options.rebuild) as backend:
@@ -141,7 +183,8 @@ class Collection:
                     checked = self._audit(backend)
                 after = self._compared()
                 anew = after if before not in (None, after) else None
-                return self._report(backend, run, changes, checked, learned, anew, finished, time.monotonic() - begun)
+                took = time.monotonic() - begun
+                return self._report(backend, run, changes, survey, checked, learned, anew, finished, took)
 
     def _compared(self) -> str | None:
         """How what is indexed is compared, in a few words; None where nothing is, or the server does it."""
@@ -174,6 +217,7 @@ class Collection:
         backend: Backend,
         run: Run,
         changes: dict[Change, int],
+        survey: Survey,
         checked: Audit | None,
         learned: Learned | None,
         compared_anew: str | None,
@@ -189,6 +233,7 @@ class Collection:
             indexed=counts[ItemState.INDEXED],
             sent=run.indexed,
             changes={change.value: count for change, count in changes.items()},
+            survey=survey,
             failures=failures,
             failures_file=path,
             twins=sum(1 for _ in self.manifest.twins()),
@@ -254,7 +299,9 @@ class Collection:
         return learned_before(self.manifest, self.settings)
 
     def failures(self) -> Iterator[Failure]:
-        """Items that are not in the index because they cannot be, by uri."""
+        """What is not in the index because it cannot be: folders that could not be read, then items, by uri."""
+        for uri, reason in sorted((self.manifest.get_meta("shut") or {}).items()):
+            yield Failure(uri, reason)
         after = ""
         while rows := self.manifest.rows(ItemState.QUARANTINED, after=after):
             yield from (Failure(row.uri, row.error or "", row.tries) for row in rows)

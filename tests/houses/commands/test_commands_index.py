@@ -46,7 +46,8 @@ def test_index_as_json(shop: Shop) -> None:
     result = command(shop, "index", "--json")
     assert result.exit_code == 1
     value = json.loads(result.stdout)
-    facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "changes", "twins", "rows"]
+    facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "changes", "met"]
+    facts += ["unreadable", "twins", "rows"]
     assert list(value) == [*facts, "tombstones", "dimension", "seconds", "finished", "failed", "learned", "audit"]
     assert value["configuration"] == "shop"
     assert value["catalogue"] == str(shop.catalogue)

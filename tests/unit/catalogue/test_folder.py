@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddsim import ConfigError, scan
+from ddsim.catalogue import Kind, Patterns, Survey, walk
 
 
 def touch(root: Path, *names: str) -> None:
@@ -87,10 +88,99 @@ def test_hidden_files_and_litter_are_left_out(tmp_path: Path) -> None:
     assert uris(tmp_path) == ["lamp/a.jpg"]
 
 
-def test_files_beside_the_categories_are_left_out(tmp_path: Path) -> None:
-    """What lies next to the category folders has no category and is no item."""
-    touch(tmp_path, "readme.txt", "stray.jpg", "lamp/a.jpg")
-    assert uris(tmp_path) == ["lamp/a.jpg"]
+LITTER = [
+    *("@eaDir/x.jpg/SYNOPHOTO_THUMB_XL.jpg", "#recycle/old.jpg", "@Recycle/old.jpg", "$RECYCLE.BIN/S-1-5/old.jpg"),
+    *("System Volume Information/x.jpg", "lost+found/1.jpg", ".Trash-1000/files/old.jpg", "#snapshot/now/a.jpg"),
+    *(".snapshot/hourly/a.jpg", "__MACOSX/._a.jpg", ".dtrash/files/old.jpg", ".stversions/old~2024.jpg"),
+    *(".sync/Archive/old.jpg", ".thumbnails/a.jpg", "@Recently-Snapshot/a.jpg", ".@__thumb/s800a.jpg"),
+    *("~snapshot/a.jpg", "a.jpg@SynoEAStream", "._a.jpg", "Thumbs.db", "Icon\r", ".Trashes/501/a.jpg"),
+]
+
+
+@pytest.mark.parametrize("below", ["", "lamp/", "lamp/desk/"])
+@pytest.mark.parametrize("litter", LITTER)
+def test_deleted_products_and_thumbnails_of_machines_are_no_products(tmp_path: Path, litter: str, below: str) -> None:
+    """Litter is passed over at any depth, in any case of letters, and counted with where it lies."""
+    top = litter.partition("/")[0]
+    touch(tmp_path, f"{below}{litter}", "lamp/a.jpg")
+    survey = Survey()
+    assert [entry.uri for entry in walk(tmp_path, survey=survey)] == ["lamp/a.jpg"]
+    assert survey.met.keys() == {Kind.LITTER}
+    assert (survey.met[Kind.LITTER].count, survey.met[Kind.LITTER].examples) == (1, [f"{below}{top}"])
+
+
+def test_files_beside_the_categories_are_left_out_and_told(tmp_path: Path) -> None:
+    """What lies next to the category folders has no category and is no item; ddsim's own files are no news."""
+    touch(tmp_path, "readme.txt", "stray.jpg", "lamp/a.jpg", "products.csv", "failures.jsonl", ".ddsimignore")
+    survey = Survey()
+    assert [entry.uri for entry in walk(tmp_path, survey=survey)] == ["lamp/a.jpg"]
+    assert survey.as_json() == {"loose": {"count": 2, "examples": ["readme.txt", "stray.jpg"]}}
+
+
+def test_what_is_met_is_counted_with_examples(tmp_path: Path) -> None:
+    """Hidden files and files of unknown kind are told by number and the first few names; the latter are items."""
+    touch(tmp_path, *(f"lamp/{number}.txt" for number in range(7)), "lamp/.x.jpg", "lamp/a.JPEG", "lamp/b.heic")
+    survey = Survey()
+    assert len(list(walk(tmp_path, survey=survey))) == 9
+    assert survey.as_json() == {
+        "hidden": {"count": 1, "examples": ["lamp/.x.jpg"]},
+        "odd": {"count": 7, "examples": [f"lamp/{number}.txt" for number in range(5)]},
+    }
+
+
+def found_with(root: Path, *, exclude: tuple[str, ...] = (), include: tuple[str, ...] = ()) -> list[str]:
+    """What a walk with these patterns finds."""
+    return sorted(entry.uri for entry in walk(root, Patterns(exclude, include)))
+
+
+def test_patterns_pass_over_what_they_name(tmp_path: Path) -> None:
+    """Patterns are gitignore's: of names, of folders, of paths from the top, with exceptions; the last one decides."""
+    touch(tmp_path, "lamp/a.jpg", "lamp/a.tmp", "lamp/drafts/b.jpg", "bed/drafts/c.jpg", "bed/d.tmp", "old/e.jpg")
+    assert found_with(tmp_path, exclude=("*.tmp", "drafts/", "/old")) == ["lamp/a.jpg"]
+    assert found_with(tmp_path, exclude=("*.tmp", "!bed/*.tmp", "lamp/drafts", "old")) == [
+        *("bed/d.tmp", "bed/drafts/c.jpg", "lamp/a.jpg")
+    ]
+    assert found_with(tmp_path, include=("*.jpg",), exclude=("old/",)) == [
+        *("bed/drafts/c.jpg", "lamp/a.jpg", "lamp/drafts/b.jpg")
+    ]
+
+
+def test_an_ignore_file_in_the_catalogue_adds_patterns(tmp_path: Path) -> None:
+    """It comes after the configuration's, with comments and whatever line ends; it can bring litter back."""
+    touch(tmp_path, "lamp/a.jpg", "lamp/b.tmp", "lamp/@eaDir/c.jpg", "bed/@eaDir/d.jpg", ".secret/e.jpg")
+    (tmp_path / ".ddsimignore").write_bytes(b"\xef\xbb\xbf# ours\r\n\r\n*.tmp\r\n!lamp/@eaDir/\r\n!/.secret/\r\n")
+    assert found_with(tmp_path) == [".secret/e.jpg", "lamp/@eaDir/c.jpg", "lamp/a.jpg"]
+    assert found_with(tmp_path, exclude=("!*.tmp", "a.jpg")) == [".secret/e.jpg", "lamp/@eaDir/c.jpg"]
+
+
+def test_patterns_match_however_letters_are_written(tmp_path: Path) -> None:
+    """A pattern with composed letters matches a name from a Mac with decomposed ones, and the other way round."""
+    touch(tmp_path, "Stu\u0308hle/a.jpg", "M\u00f6bel/b.jpg", "lamp/c.jpg")
+    assert found_with(tmp_path, exclude=("St\u00fchle/", "Mo\u0308bel/")) == ["lamp/c.jpg"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe*\x00", b"!", b"x" * 1_000_001])
+def test_an_ignore_file_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+    """Nothing is indexed by guesses: the file is named with the reason."""
+    touch(tmp_path, "lamp/a.jpg")
+    (tmp_path / ".ddsimignore").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"\.ddsimignore"):
+        found_with(tmp_path)
+
+
+def test_a_category_whose_link_is_broken_is_unreadable_not_gone(tmp_path: Path) -> None:
+    """It is told with where the link leads; an empty category is noted, as mount points are."""
+    touch(tmp_path, "lamp/a.jpg")
+    (tmp_path / "bed").symlink_to("/mnt/no-such-share/beds")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "stray.jpg").symlink_to("nowhere")
+    (tmp_path / "sofa").mkdir()
+    survey = Survey()
+    assert [entry.uri for entry in walk(tmp_path, survey=survey)] == ["lamp/a.jpg"]
+    assert sorted(survey.shut) == ["bed", "round"]
+    assert survey.shut["bed"] == "a broken link: /mnt/no-such-share/beds is not there (is it mounted?)"
+    assert survey.empty == ["sofa"]
+    assert survey.met[Kind.LOOSE].examples == ["stray.jpg"]
 
 
 def test_a_folder_named_like_a_picture(tmp_path: Path) -> None:
@@ -101,16 +191,36 @@ def test_a_folder_named_like_a_picture(tmp_path: Path) -> None:
 
 
 def test_links(tmp_path: Path) -> None:
-    """Links to files count, broken ones too; links to folders inside a category do not: they may form circles."""
-    touch(tmp_path, "elsewhere/a.jpg", "catalogue/lamp/own.jpg")
+    """Links to files count, broken ones too, and links to folders are followed, told, and never in circles."""
+    touch(tmp_path, "elsewhere/a.jpg", "catalogue/lamp/own.jpg", "catalogue/lamp/desk/d.jpg")
     lamp = tmp_path / "catalogue" / "lamp"
     (lamp / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "a.jpg")
     (lamp / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (lamp / "itself.jpg").symlink_to(lamp / "itself.jpg")
     (lamp / "more").symlink_to(tmp_path / "elsewhere")
+    (lamp / "once-more").symlink_to(tmp_path / "elsewhere")
     (lamp / "circle").symlink_to(lamp)
-    expected = ["lamp/broken.jpg", "lamp/itself.jpg", "lamp/linked.jpg", "lamp/own.jpg"]
-    assert uris(tmp_path / "catalogue") == expected
+    (lamp / "desk" / "up").symlink_to(tmp_path / "catalogue")
+    (tmp_path / "elsewhere" / "and-back").symlink_to(lamp)
+    expected = ["broken.jpg", "desk/d.jpg", "itself.jpg", "linked.jpg", "more/a.jpg", "own.jpg"]
+    survey = Survey()
+    found = sorted(entry.uri for entry in walk(tmp_path / "catalogue", survey=survey))
+    assert found == [f"lamp/{name}" for name in expected]
+    assert survey.met[Kind.LINKS].examples == ["lamp/more"]
+    circles = ["lamp/circle", "lamp/desk/up", "lamp/more/and-back", "lamp/once-more"]
+    assert survey.met[Kind.CIRCLES].examples == circles
+
+
+def test_links_that_lead_to_one_another_end(tmp_path: Path) -> None:
+    """Folders that all link to all others are walked in reasonable time, with every picture found."""
+    names = [f"f{number}" for number in range(9)]
+    for name in names:
+        touch(tmp_path, f"catalogue/{name}/{name}.jpg")
+        for other in names:
+            (tmp_path / "catalogue" / name / f"to-{other}").symlink_to(tmp_path / "catalogue" / other)
+    found = uris(tmp_path / "catalogue")
+    assert {f"{name}/{name}.jpg" for name in names} <= set(found)
+    assert len(found) <= len(names) ** 2
 
 
 def test_a_category_may_be_a_link(tmp_path: Path) -> None:
@@ -146,8 +256,10 @@ def test_no_such_folder(tmp_path: Path, kind: str) -> None:
         scan(tmp_path / kind)
 
 
-def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that cannot be listed is named with the system's reason; its pictures are not left out in silence."""
+def test_a_folder_that_may_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder that cannot be listed is named with the system's reason, and the others are found."""
     touch(tmp_path, "bed/a.jpg", "lamp/b.jpg")
     real = os.scandir
 
@@ -157,5 +269,6 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
         return real(folder)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    with pytest.raises(ConfigError, match="lamp: cannot be read: permission denied"):
-        scan(tmp_path)
+    with caplog.at_level("WARNING"):
+        assert uris(tmp_path) == ["bed/a.jpg"]
+    assert "lamp: left out: this folder cannot be read: permission denied" in caplog.text

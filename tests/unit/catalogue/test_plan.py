@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ddsim.catalogue.folder import Entry, scan, walk
 from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.catalogue.plan import Change, Plan
+from ddsim.catalogue.survey import Survey
 from ddsim.errors import ConfigError, ImageError, InvalidRequest
 
 PENDING, SENDING, ADDED, INDEXED, QUARANTINED = ItemState
@@ -69,7 +70,7 @@ def test_what_is_no_file_comes_out_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file whose size is refused is an item without one."""
+    """A file whose size is refused is told with the reason, and the others are found."""
     touch(tmp_path, "lamp/a.jpg", "lamp/b.jpg")
     real = os.stat
 
@@ -79,7 +80,9 @@ def test_a_file_that_may_not_be_looked_at(tmp_path: Path, monkeypatch: pytest.Mo
         return real(path, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "stat", guarded)
-    assert [(entry.uri, entry.size) for entry in walk(tmp_path)] == [("lamp/a.jpg", -1), ("lamp/b.jpg", 10)]
+    survey = Survey()
+    assert [(entry.uri, entry.size) for entry in walk(tmp_path, survey=survey)] == [("lamp/b.jpg", 10)]
+    assert survey.shut == {"lamp/a.jpg": "it cannot be looked at: permission denied"}
 
 
 def test_walk_looks_no_further_than_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,22 +113,38 @@ def test_an_empty_catalogue_empties_no_index(tmp_path: Path, content: tuple[str,
         assert manifest.get("lamp/1")
 
 
-def test_a_folder_that_cannot_be_read_empties_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error half way through the folder ends the plan, and what was not seen is not taken for vanished."""
-    touch(tmp_path, "bed/a.jpg", "lamp/b.jpg")
-    real = os.scandir
+@pytest.mark.parametrize("trouble", ["it cannot be listed", "nothing in it can be looked at"])
+def test_a_folder_that_cannot_be_read_empties_no_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """What is known below it stays, in whatever state; the rest of the catalogue is compared as ever."""
+    touch(tmp_path, "bed/a.jpg", "lamp/b.jpg", "lamp/c.jpg", "lamp/old/d.jpg", "lampshade/e.jpg")
+    name = "scandir" if trouble == "it cannot be listed" else "stat"
+    real = getattr(os, name)
 
-    def guarded(folder: str) -> object:
-        if Path(folder).name == "lamp":
-            raise OSError(5, "Input/output error", str(folder))
-        return real(folder)
+    def guarded(path: str, **options: object) -> object:
+        inside = Path(path) if name == "scandir" else Path(path).parent
+        if inside.name == "lamp":
+            raise OSError(5, "Input/output error", str(path))
+        return real(path, **options)
 
-    monkeypatch.setattr(os, "scandir", guarded)
-    with (
-        Manifest.open(tmp_path / ".state", {}) as manifest,
-        pytest.raises(ConfigError, match="lamp: cannot be read: input/output error"),
-    ):
-        manifest.plan(walk(tmp_path), content_of)
+    with Manifest.open(tmp_path / ".state", {}) as manifest:
+        apply(manifest, walk(tmp_path))
+        index(manifest, "lamp/b.jpg")
+        (tmp_path / "bed" / "a.jpg").unlink()
+        (tmp_path / "lamp" / "c.jpg").unlink()
+        monkeypatch.setattr(os, name, guarded)
+        survey = Survey()
+        with manifest.plan(walk(tmp_path, survey=survey), content_of, shut=survey.shut) as plan:
+            assert list(survey.shut) == ["lamp"]
+            assert "input/output error" in survey.shut["lamp"]
+            assert list(plan.uris(Change.VANISHED)) == ["bed/a.jpg"]
+            assert list(plan.uris(Change.UNCHANGED)) == ["lamp/b.jpg"]
+            manifest.apply(plan)
+        row = manifest.get("lamp/b.jpg")
+        assert row is not None
+        assert (row.state, row.vid is None) == (ItemState.INDEXED, False)
+        assert manifest.get("lamp/old/d.jpg") is not None
 
 
 # --- plan ---
