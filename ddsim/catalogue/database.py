@@ -164,7 +164,7 @@ class Database:
                 raise busy(self.path.parent) from error
             raise ConfigError(
                 f"{self.path}: the manifest cannot be used: {error}; "
-                "see to free space and rights there and in the folder for temporary files"
+                "make sure that there is free space, and the right to write, there and in the temporary folder"
             ) from error
         except sqlite3.Error as error:
             raise self._corrupt(str(error)) from error

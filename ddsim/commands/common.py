@@ -111,6 +111,17 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
+def counted(count: int, one: str, more: str | None = None) -> str:
+    """A number and its noun, in the plural where it needs one, such as `1 picture` or `2 pictures`.
+
+    Args:
+        count: how many.
+        one: the noun in the singular.
+        more: its plural, where that is not the singular and an s.
+    """
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def print_json(value: Any) -> None:
     """Print one JSON object in UTF-8, whatever the terminal's encoding."""
     try:

@@ -13,6 +13,7 @@ from ddsim.commands.common import (
     SERVER_TROUBLE,
     JsonOption,
     VerboseOption,
+    counted,
     err,
     log_to_terminal,
     out,
@@ -94,7 +95,7 @@ def up(
     volume: VolumeOption = VOLUME,
     name: NameOption = NAME,
     gpu: Annotated[bool, typer.Option("--gpu", help="Use NVIDIA GPUs.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds until it must answer.")] = 120.0,
+    wait: Annotated[float, typer.Option(min=0, help="How many seconds to wait until the server answers.")] = 120.0,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -143,7 +144,7 @@ def down(
 
 
 def status(name: NameOption = NAME, json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Say whether the server runs and what it has."""
+    """Say whether the server runs, and which services it has."""
     log_to_terminal(verbose)
     with reported(), _engine() as engine:
         found = look(engine, name)
@@ -156,8 +157,10 @@ def status(name: NameOption = NAME, json: JsonOption = False, verbose: VerboseOp
 
 
 def logs(
-    lines: Annotated[int, typer.Option("-n", min=0, help="How many of the last lines.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=0, help="How many lines to print, from the end.")] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing what the server says, until Ctrl-C.")
+    ] = False,
     name: NameOption = NAME,
     verbose: VerboseOption = False,
 ) -> None:
@@ -182,7 +185,7 @@ def _print(found: ContainerStatus) -> None:
         return
     answer = f"DeepDetect {found.version}" if found.version is not None else "does not answer"
     out.print(f"{answer} at {found.url or 'no port'}", style="bold", markup=False)
-    restarts = f", ended and started again {found.restarts} times" if found.restarts else ""
+    restarts = f", restarted {counted(found.restarts, 'time')}" if found.restarts else ""
     out.print(f"  container {found.name}: {found.state}{restarts}, image {found.image}", markup=False)
     out.print(
         f"  volume {found.volume}" if found.volume else "  no volume: indexes go with the container", markup=False

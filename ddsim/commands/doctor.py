@@ -17,6 +17,7 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     VerboseOption,
+    counted,
     err,
     log_to_terminal,
     out,
@@ -131,7 +132,7 @@ def _facts(found: Diagnosis) -> Iterator[tuple[str, str]]:
         "similarity",
         capabilities.similarity_engine or ("an unknown engine" if capabilities.similarity_search else "none"),
     )
-    yield "built with", " ".join(_flags(found)) or "it does not say"
+    yield "built with", " ".join(_flags(found)) or "unknown: the server does not say"
     services = [f"{one.name} ({one.mllib}, {one.type})" for one in found.info.services]
     yield "services", printable(", ".join(services)) or "none"
 
@@ -156,7 +157,7 @@ def _check(check: Check, width: int) -> None:
 def _conformance(found: Conformance, width: int) -> None:
     _line("\nConformance with v0.25.0", "bold")
     same = len(found.outcomes) - len(found.differences) - len(found.untried)
-    _line(f"  {len(found.outcomes)} calls: {same} as recorded, {len(found.differences)} different, ", end="")
+    _line(f"  {counted(len(found.outcomes), 'call')}: {same} as recorded, {len(found.differences)} different, ", end="")
     _line(f"{len(found.untried)} not tried")
     for one in found.differences:
         _wrapped(Text("  differs ", style="yellow") + Text(one.name + ": "), printable(one.difference), width, hang=10)
@@ -171,8 +172,10 @@ def _summary(found: Diagnosis) -> str:
     counts = Counter(check.status for check in found.checks)
     parts = [f"{counts[status]} {_plural(status, counts[status])}" for status in _STYLES if counts[status]]
     off = sum(not trap.on(found.facts) for trap in found.traps)
-    traps = f"{len(found.traps)} traps, " + (f"{off} without a work-around" if off else "a work-around for each")
-    return f"{len(found.checks)} checks: {', '.join(parts)}; {traps}"
+    traps = f"{counted(len(found.traps), 'trap')}, " + (
+        f"{off} without a work-around" if off else "a work-around for each"
+    )
+    return f"{counted(len(found.checks), 'check')}: {', '.join(parts)}; {traps}"
 
 
 def _plural(status: Status, count: int) -> str:

@@ -26,6 +26,7 @@ from ddsim.commands.common import (
     JsonOption,
     RateColumn,
     VerboseOption,
+    counted,
     err,
     interruptible,
     log_to_terminal,
@@ -59,11 +60,12 @@ Examples:
 
   ddsim evaluate a.yaml b.yaml --limit 50           50 queries of each category
 
-  ddsim evaluate a.yaml --product-pattern '(?P<product>sku[0-9]+)'
+  ddsim evaluate a.yaml --product-pattern '(?P\\<product\\>sku[0-9]+)'
 
   ddsim index --config evaluation/best.yaml         use the winner
 
-Without --queries every item is a query for all others. A run that was stopped goes on where it was when started again.
+Without --queries every reference picture is searched among all others. A run that was stopped goes on where it ended
+when it is started again.
 
 Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed because of their servers.
 """
@@ -81,18 +83,23 @@ def evaluate_command(
     ],
     catalogue: Annotated[
         Path | None,
-        typer.Option(help="The reference pictures: FOLDER/CATEGORY/PICTURE. By default the first configuration's."),
+        typer.Option(
+            help="Reference pictures: FOLDER/CATEGORY/PICTURE. By default the first configuration's catalogue."
+        ),
     ] = None,
     queries: Annotated[
-        Path | None, typer.Option(help="Photos to search with, likewise. By default each item, for all others.")
+        Path | None,
+        typer.Option(
+            help="Photos to search with, likewise. By default each reference picture is searched among the others."
+        ),
     ] = None,
     out_folder: Annotated[Path, typer.Option("--out", help="Where results.json, report.html and best.yaml go.")] = Path(
         "evaluation"
     ),
     product_pattern: Annotated[
-        str, typer.Option(help="Regular expression that finds the (?P<product>...) in a picture's name.")
+        str, typer.Option(help="Regular expression that finds the (?P\\<product\\>...) in a picture's name.")
     ] = PRODUCTS,
-    limit: Annotated[int | None, typer.Option(min=1, help="Queries of each category at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="How many queries of each category at most.")] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -100,7 +107,7 @@ def evaluate_command(
         ),
     ] = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything anew, and keep nothing of it.")
+        bool, typer.Option("--no-cache", help="Compute everything again, and keep no vectors for the next run.")
     ] = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -248,7 +255,11 @@ def _thumbnail(root: Path, uri: str) -> bytes | None:
 
 def _print(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
     asked = "leave-one-out" if evaluation.queries is None else printable(evaluation.queries)
-    out.print(f"{evaluation.asked} queries ({asked}) on {evaluation.items} items; in %", style="dim", markup=False)
+    out.print(
+        f"{counted(evaluation.asked, 'query', 'queries')} ({asked}) on {counted(evaluation.items, 'item')}; in %",
+        style="dim",
+        markup=False,
+    )
     rows = [row for row in evaluation.rows if row.failed is None]
     shown = [row for place, row in enumerate(rows) if place < _ROWS or row.kind == "floor"]
     head, *lines = _aligned(evaluation, shown)
@@ -256,7 +267,7 @@ def _print(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
     for line in lines:
         out.print(line, markup=False)
     if len(rows) > len(shown):
-        out.print(f"and {len(rows) - len(shown)} more configurations, all in the report", markup=False)
+        out.print(f"and {counted(len(rows) - len(shown), 'more configuration')}, in the report", markup=False)
     out.print(_LEGEND, style="dim", markup=False)
     for row in evaluation.rows:
         if row.failed is not None:
@@ -271,7 +282,7 @@ def _print(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
     for comparison in pairs[:_VERDICTS]:
         out.print(printable(comparison.verdict), markup=False)
     if len(pairs) > _VERDICTS:
-        out.print(f"... and {len(pairs) - _VERDICTS} comparisons more in the report", markup=False)
+        out.print(f"... and {counted(len(pairs) - _VERDICTS, 'more comparison')}, in the report", markup=False)
     out.print(printable(evaluation.conclusion), style="bold", markup=False)
     out.print(" ".join(printable(str(path)) for path in files.values()), style="dim", markup=False)
 

@@ -20,6 +20,7 @@ from ddsim.commands.common import (
     JsonOption,
     RateColumn,
     VerboseOption,
+    counted,
     err,
     interruptible,
     log_to_terminal,
@@ -46,7 +47,7 @@ Examples:
 
   ddsim index --json | jq .failed          for machines
 
-A run that was stopped or killed goes on where it was when started again.
+A run that was stopped or killed goes on where it ended when it is started again.
 
 Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, or too much of the catalogue is gone, 3 trouble
 with the server or a failed audit.
@@ -82,11 +83,13 @@ def index(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index and send everything again.")] = False,
     audit: Annotated[
         bool | None,
-        typer.Option("--audit/--no-audit", help="Only check the index; or do not check it after the run."),
+        typer.Option(
+            "--audit/--no-audit", help="--audit only checks the index; --no-audit leaves out the check after a run."
+        ),
     ] = None,
     backend: Annotated[
         Literal["server", "local", "auto"] | None,
-        typer.Option(help="Where vectors live, instead of what the configuration says."),
+        typer.Option(help="Where vectors are kept, in place of what the configuration says."),
     ] = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for a server that is just starting.", show_default=True)
@@ -96,7 +99,7 @@ def index(
 ) -> None:
     """Make a folder of reference pictures searchable.
 
-    Sends what is new or changed since the last time; what vanished from the folder is found no more.
+    Sends what is new or changed since the last run. What is gone from the folder is no longer found.
     """
     log_to_terminal(verbose)
     with reported("Interrupted. Run the same command again to go on."):
@@ -191,7 +194,8 @@ def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
 def _print(settings: Settings, report: IndexReport) -> None:
     rate = report.sent / report.seconds if report.seconds else 0.0
     out.print(
-        f"{report.indexed} pictures are indexed ({report.home}, {report.dimension} values each); "
+        f"{counted(report.indexed, 'picture is', 'pictures are')} indexed "
+        f"({report.home}, {report.dimension} values each); "
         f"{report.sent} sent in {report.seconds:.1f} s ({rate:.0f}/s)"
     )
     told = [f"{report.changes.get(word, 0)} {word}" for word in _ALWAYS]
@@ -205,11 +209,11 @@ def _print(settings: Settings, report: IndexReport) -> None:
             markup=False,
         )
     if report.twins:
-        out.print(f"  {report.twins} groups of pictures with the same content under several names")
+        out.print(f"  {counted(report.twins, 'group')} of pictures with the same content under several names")
     if report.tombstones > settings.index.max_tombstones:
         out.print(
-            f"  {report.tombstones:.0%} of the index are rows of removed or replaced pictures, which slow it down: "
-            "ddsim index --rebuild"
+            f"  {report.tombstones:.0%} of the index belongs to removed or replaced pictures and slows it down. "
+            "`ddsim index --rebuild` clears it out."
         )
     if report.failures:
         out.print(f"[yellow]{len(report.failures)} could not be indexed[/], listed in {report.failures_file}:")
@@ -227,12 +231,12 @@ def _print_learned(learned: Learned) -> None:
     who = ""
     if learned.weight is not None:
         who = f"; categories: {learned.weight:.0%} classification service, {1 - learned.weight:.0%} neighbours"
-    out.print(f"scores learned from {learned.items} pictures{who}", markup=False)
+    out.print(f"scores learned from {counted(learned.items, 'picture')}{who}", markup=False)
 
 
 def _print_audit(audit: Audit) -> None:
     if audit.passed:
-        out.print(f"audit: {audit.checked} pictures found themselves", markup=False)
+        out.print(f"audit: {counted(audit.checked, 'picture')} checked, all found", markup=False)
     for problem in audit.problems:
         out.print("[red]audit:[/] ", end="")
         out.print(printable(problem), markup=False)

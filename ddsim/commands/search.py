@@ -34,13 +34,13 @@ Examples:
 
   ddsim search photo.jpg --category lamp -k 5      lamps only
 
-  ddsim search photo.jpg --all                     whatever the photo shows
+  ddsim search photo.jpg --all                     in all categories, whatever the photo shows
 
   ddsim search photo.jpg --sheet found.png         draw a contact sheet
 
   ddsim search --json photo.jpg | jq -r '.neighbours[].uri'
 
-A photo whose name begins with a dash goes after two: ddsim search -- -photo.jpg
+Put -- before a photo whose name begins with a dash: ddsim search -- -photo.jpg
 
 Exit codes: 0 all well, 2 wrong use or not a picture, 3 trouble with the server.
 """
@@ -48,9 +48,12 @@ Exit codes: 0 all well, 2 wrong use or not a picture, 3 trouble with the server.
 
 def search(
     photo: Annotated[Path, typer.Argument(help="The picture to search for.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many similar pictures.")] = 10,
     category: Annotated[
-        list[str] | None, typer.Option(help="Search this category, whatever the photo shows; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Search this category, whatever the photo shows. Give it several times for several categories."
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Search all categories.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,

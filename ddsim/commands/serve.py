@@ -71,7 +71,7 @@ def serve(
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
-            help="Another site, such as https://shop.example, whose pages may use the API; may be given again."
+            help="Another site whose pages may use the API, such as https://shop.example; repeat it for more."
         ),
     ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

@@ -141,7 +141,8 @@ class Cache:
             yield
         except sqlite3.OperationalError as error:
             raise ConfigError(
-                f"{self._path}: the cache cannot be used: {error}; see to free space and rights there"
+                f"{self._path}: the cache cannot be used: {error}; "
+                "make sure that there is free space, and the right to write, in its folder"
             ) from error
         except sqlite3.Error as error:
             raise ConfigError(

@@ -1,7 +1,7 @@
 """What a catalogue teaches about its own index: what a distance means, when to trust a category, and whom.
 
-Every item is taken for a query for all others (leave-one-out), so nothing has to be labelled but by the catalogue's own
-folders.
+Every item is a query for all others once (leave-one-out). The catalogue's own folders say which category each item
+is of, so nothing else has to be labelled.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ class Learned:
     """What was learned from a catalogue.
 
     Attributes:
-        line: distance -> probability that an item there is of the query's category; with one category alone, the share
-            of the catalogue's pairs that are farther apart. None where there are no two items.
-        reach: where even the nearest item is farther, nothing is similar: 1 in 100 of the catalogue's own items are
-            that far from all others. None where items are too few to tell.
-        floor: where no category has this probability, the photo shows none of them: 1 in 100 of the items that are
-            routed right had less. None where items are too few, or of one category.
-        weight: of the classification service beside the neighbours' vote, see :func:`best_weight`; None where no item
-            was classified.
-        items, classified: how many it was learned from.
+        line: distance -> probability that an item at this distance is of the query's category. In a catalogue with one
+            category it is the share of all pairs of items that are farther apart. None where there are fewer than two
+            items.
+        reach: a distance. Where even the nearest item is farther away, nothing is similar: only 1 in 100 of the
+            catalogue's own items is farther than this from all others. None where there are too few items to tell.
+        floor: a probability. Where no category reaches it, the photo shows none of them: of the items whose category
+            was told right, only 1 in 100 had less. None where there are too few items, or only one category.
+        weight: how much the classification service counts beside the neighbours' vote, 0 to 1; see
+            :func:`best_weight`. None where no item was classified.
+        items: how many items all this was learned from.
+        classified: how many of them the classification service has seen.
     """
 
     line: Calibration | None
@@ -52,12 +54,12 @@ class Learned:
     classified: int
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The same as plain values, which JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Learned:
-        """Of what :meth:`as_json` gave."""
+        """Make it again from what :meth:`as_json` gave."""
         line = plain["line"]
         known = {key: value for key, value in plain.items() if key != "line"}
         if line is None:
@@ -93,9 +95,9 @@ def learn(
     """Learn from items with known categories.
 
     Args:
-        distances: between them, shape (n, n), the diagonal NaN.
-        categories: theirs.
-        service: item's position -> category -> probability by the classification service, of some of the items or all.
+        distances: between all items, shape (n, n), NaN on the diagonal.
+        categories: the category of each item.
+        service: item's position -> category -> probability by the classification service; for some items or for all.
         voters: how many nearest items vote.
 
     Raises:
@@ -104,7 +106,10 @@ def learn(
     far = np.asarray(distances, dtype=np.float64)
     count = len(categories)
     if far.shape != (count, count) or voters < 1:
-        raise InvalidRequest(f"learn: distances {far.shape} of {count} items do not fit, or {voters=} is below 1")
+        raise InvalidRequest(
+            f"learn: {count} items need distances of shape ({count}, {count}), got {far.shape}; "
+            f"voters={voters} must be 1 or more"
+        )
     service = service or {}
     if count < 2:
         return Learned(None, None, None, None, count, len(service))
@@ -132,13 +137,13 @@ def leave_one_out_votes(
 def best_weight(categories: Sequence[str], voted: Sequence[Shares], service: Mapping[int, Shares]) -> float | None:
     """How much the service should count.
 
-    It is the weight under which the right categories are most probable altogether or, where others are as good within
-    one standard error, the one of these that is nearest to one half. So a service that was trained on these very
-    pictures, or a few lucky ones, do not silence the other side.
+    It is the weight that makes the right categories most probable. Where several weights are equally good within one
+    standard error, it is the one nearest to one half, so that neither the service nor the neighbours are ignored
+    because of a few lucky items.
 
     Args:
-        categories: of the items.
-        voted: each item's by the vote.
+        categories: the category of each item.
+        voted: category -> probability by the neighbours' vote, for each item.
         service: see :func:`learn`.
     """
     if not service:

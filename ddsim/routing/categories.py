@@ -1,6 +1,7 @@
 """Which categories to search for a photo: what the network says, what the neighbours say, and what a catalogue teaches.
 
-Probabilities of categories need not add up to 1: what is missing is the probability that the photo shows none of them.
+The probabilities of all categories may add up to less than 1: the rest is the probability that the photo shows none of
+them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ class RoutedCategory:
     """A category that a picture may show.
 
     Attributes:
-        name: of the category.
-        probability: that the picture shows it.
+        name: the category's name.
+        probability: how probable it is that the picture shows it, 0 to 1.
         searched: whether it was searched.
-        why: it was, or was not; for people.
+        why: the reason why it was searched, or why not, in words for people.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Decision:
     Attributes:
         categories: most probable first.
         searched: what to search; empty means everything.
-        vote: the probability of the most probable category by the vote of the neighbours.
+        vote: the highest probability that the neighbours' vote gives to a category; 0 where nobody voted.
     """
 
     categories: tuple[RoutedCategory, ...]
@@ -56,9 +57,10 @@ class Rules:
 
     Attributes:
         by: who says what the picture shows: ``service``, ``neighbours``, or ``combined``.
-        weight: of the service in ``combined``; None where it was not learned: both count the same.
+        weight: how much the service counts in ``combined``, 0 to 1; None, where it was not learned, counts both sides
+            the same.
         share, most: see :func:`choose`.
-        everything: nothing is chosen, all categories are searched.
+        everything: whether all categories are searched, without choosing.
     """
 
     by: Literal["combined", "service", "neighbours"] = "combined"
@@ -79,10 +81,10 @@ def decide(
 
     Args:
         service: category -> probability by the labels; empty where there is no classification service.
-        neighbours: by the vote.
-        rules: see there.
-        indexed: the categories that there are.
-        forced: to search these, whatever the probabilities are.
+        neighbours: category -> probability by the neighbours' vote.
+        rules: how to choose.
+        indexed: the categories that have indexed items.
+        forced: the categories to search whatever the probabilities are; None chooses by them.
     """
     if rules.by == "service":
         shares = service
@@ -93,29 +95,43 @@ def decide(
     there = {name: probability for name, probability in shares.items() if name in indexed}
     chosen = () if rules.everything else choose(there, rules.share, rules.most)
     if forced is not None:
-        searched, why, why_not = tuple(forced), "asked for", "another one was asked for"
+        searched, why, why_not = tuple(forced), "asked for", "another category was asked for"
     elif chosen:
-        held = sum(there[name] for name in chosen) / sum(there.values())
-        verb = "holds" if len(chosen) == 1 else "hold"
-        searched, why = chosen, f"{' and '.join(chosen)} {verb} {held:.0%} of the probability"
-        why_not = why
+        searched = chosen
+        why, why_not = _reasons(chosen, there)
     else:
         searched, why_not = (), ""
-        why = "all are searched" if rules.everything else "nothing to go by, so all are searched"
+        why = "all are searched" if rules.everything else "no category is probable, so all are searched"
     categories = []
     for name in dict.fromkeys((*shares, *searched)):
         is_searched = name in searched or (not searched and name in indexed)
-        reason = why if is_searched else why_not if name in indexed else "the catalogue has none"
+        reason = why if is_searched else why_not if name in indexed else "no indexed picture is of this category"
         categories.append(RoutedCategory(name, shares.get(name, 0.0), is_searched, reason))
     return Decision(tuple(categories), searched, max(neighbours.values(), default=0.0))
+
+
+def _reasons(chosen: Sequence[str], there: Mapping[str, float]) -> tuple[str, str]:
+    """Why the chosen categories are searched, and why the others are not."""
+    names, total = " and ".join(chosen), f"{sum(there.values()):.1%}"
+    held = f"{sum(there[name] for name in chosen):.1%}"
+    if len(chosen) == 1:
+        return (
+            f"the most probable: {names} has {held}, all indexed categories together have {total}",
+            f"only the most probable category is searched: {names}",
+        )
+    return (
+        f"among the most probable: {names} together have {held}, all indexed categories have {total}",
+        f"only the most probable categories are searched: {names}",
+    )
 
 
 def by_labels(labels: Iterable[Label], categories: Mapping[str, str]) -> Shares:
     """Category -> probability, most probable first: the labels' probabilities added up.
 
     Args:
-        labels: of the classification service.
-        categories: label, or its first word alone (ImageNet's synset) -> category; other labels count for none.
+        labels: what the classification service answered.
+        categories: label, or its first word alone (in ImageNet the synset's number) -> category. Labels that are not
+            in it count for no category.
     """
     shares: Shares = {}
     for label in labels:
@@ -128,11 +144,13 @@ def by_labels(labels: Iterable[Label], categories: Mapping[str, str]) -> Shares:
 def vote(voters: Sequence[tuple[str, float]]) -> Shares:
     """Category -> probability by the nearest items, most probable first.
 
-    Every item votes for its category with the probability that the photo is of the same one as it. The sum of all
-    probabilities is that of the nearest item: where even that one is far away, no category gets much.
+    Every item votes for its category. Its vote weighs as much as it is probable that the photo is of the item's
+    category. All probabilities together add up to that of the nearest item, so where even the nearest item is far away,
+    every category has a low probability.
 
     Args:
-        voters: category and probability (:meth:`.Calibration.probability` of the distance), nearest first.
+        voters: each item's category, and the probability that belongs to its distance (see
+            :meth:`.Calibration.probability`), nearest first.
     """
     total = sum(weight for _, weight in voters)
     if not total:
@@ -144,12 +162,15 @@ def vote(voters: Sequence[tuple[str, float]]) -> Shares:
 
 
 def combine(service: Mapping[str, float], neighbours: Mapping[str, float], weight: float) -> Shares:
-    """Both together, as a mixture.
+    """Mix the probabilities of the classification service and of the neighbours' vote.
 
     Args:
-        service: by the labels.
-        neighbours: by the vote.
-        weight: of the service, 0 to 1.
+        service: category -> probability by the labels.
+        neighbours: category -> probability by the vote.
+        weight: how much the service counts, 0 to 1.
+
+    Raises:
+        InvalidRequest: the weight is not within 0 and 1.
     """
     if not 0 <= weight <= 1:
         raise InvalidRequest(f"routing: weight {weight} must be within 0 and 1")
@@ -163,7 +184,7 @@ def choose(shares: Mapping[str, float], share: float, most: int) -> tuple[str, .
     Args:
         shares: category -> probability; those without any are never chosen.
         share: 0 to 1.
-        most: no more categories than that.
+        most: how many categories at most.
     """
     wanted, held = share * sum(shares.values()), 0.0
     chosen: list[str] = []

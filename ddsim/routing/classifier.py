@@ -16,7 +16,7 @@ class Classifier:
 
     Args:
         client: the server.
-        settings: with a classification service or without.
+        settings: the configuration; it may be one without a classification service.
     """
 
     def __init__(self, client: Client, settings: Settings) -> None:
@@ -26,7 +26,7 @@ class Classifier:
         self._lock = threading.Lock()
 
     def labels(self, pictures: Sequence[Picture]) -> list[tuple[Label, ...]]:
-        """Every picture's labels, most probable first; empty ones without a service.
+        """The labels of each picture, most probable first; no labels where there is no service.
 
         Raises:
             ServiceConflict: the service is there with other settings.

@@ -20,8 +20,9 @@ class Calibration:
     """How probable it is that an item at a distance is of the query's category: a line that never rises.
 
     Attributes:
-        distances: of the line's corners, ascending from 0.
-        probabilities: there, from 1 downwards; in between lies a straight line, beyond the last corner its value.
+        distances: where the line has its corners, ascending from 0.
+        probabilities: the line's height at each corner, falling from 1. Between two corners the line is straight, and
+            beyond the last one it stays as it is there.
         pairs: how many pairs of pictures it was learned from.
     """
 
@@ -39,7 +40,7 @@ class Calibration:
             raise InvalidRequest("calibration: probabilities must begin with 1 and stay within [0, 1]")
 
     def probability(self, distances: ArrayLike) -> Values:
-        """Of items at these distances, any shape; 1 at distance 0: that is the same picture."""
+        """The probability at these distances, an array of any shape; 1 at distance 0, which is the same picture."""
         far = np.asarray(distances, dtype=np.float64)
         return np.asarray(np.interp(far, self.distances, self.probabilities), dtype=np.float64)
 
@@ -96,7 +97,10 @@ def calibrate(distances: ArrayLike, same: ArrayLike, *, centred: bool = False) -
     """
     far, flags = np.asarray(distances, dtype=np.float64), np.asarray(same, dtype=np.bool_)
     if far.ndim != 1 or not far.size or far.shape != flags.shape or not np.all(np.isfinite(far)):
-        raise InvalidRequest(f"calibrate: {far.shape} distances, all finite, and {flags.shape} flags are no pairs")
+        raise InvalidRequest(
+            f"calibrate: {far.shape} distances and {flags.shape} flags; expected one flag for each distance, one or "
+            "more of them, and finite distances"
+        )
     seen, numbers = np.unique(np.maximum(far, 0.0), return_inverse=True)
     sizes, hits = np.bincount(numbers), np.bincount(numbers[flags], minlength=len(seen))
     if centred:

@@ -33,9 +33,9 @@ _NAMED = 100
 
 
 def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
-    """What the last run has learned; None where none did, or where the settings now make other distances.
+    """What the last run learned; None where no run did, or where distances mean something else under today's settings.
 
-    Of another classification service than today's it says nothing.
+    What was learned about a classification service is left out where the settings now name another one.
     """
     kept = manifest.get_meta("learned")
     if not kept or kept["of"] != _distances(manifest, settings):
@@ -45,7 +45,7 @@ def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
 
 
 def is_due(manifest: Manifest, settings: Settings) -> bool:
-    """Whether there is something to learn that the last run has not, under these settings."""
+    """Whether there is something under these settings that the last run did not learn."""
     if learned_before(manifest, settings) is None:
         return True
     return bool(_wants_service(settings) and manifest.get_meta("learned")["service"] != _service(settings))
@@ -62,12 +62,12 @@ def learn_from(
     """Learn from what is indexed, and keep it in the manifest.
 
     Args:
-        manifest: of the index; held for writing.
-        backend: open.
-        settings: of both.
-        sample: saw what the run added.
-        classifier: names some items.
-        picture_of: gives their pictures.
+        manifest: the manifest of the index; the caller holds its right to write.
+        backend: the index, open.
+        settings: the configuration of both.
+        sample: the items whose vectors the run has kept aside.
+        classifier: the classification service, which is asked about some items.
+        picture_of: gives an item's picture.
 
     Raises:
         ApiError, TransportError: the server does not answer. What was learned before stays.

@@ -40,16 +40,18 @@ class Sample:
             for _, vids, rows, _ in vectorfile.read(self._file, _KIND):
                 self._kept.update(zip(vids.tolist(), rows, strict=True))
         except vectorfile.Damaged as error:
-            _log.warning("%s cannot be used, it is %s: some pictures are computed again for it", self._file, error)
+            _log.warning(
+                "%s cannot be used, it is %s: the vectors of some pictures are computed again", self._file, error
+            )
             self._kept.clear()
         self._saved = set(self._kept)
 
     def take(self, batch: Sequence[Prepared], vectors: Vectors) -> None:
-        """See vectors that were added, shape (n, d)."""
+        """Look at vectors that were just added to the index, shape (n, d), and keep some of them."""
         self._keep([one.vid for one in batch], vectors)
 
     def keep(self, rows: Sequence[Row], vectors: Vectors) -> None:
-        """Have more of them, computed anew; shape (n, d)."""
+        """Add items whose vectors were computed again; vectors of shape (n, d)."""
         self._keep([row.vid for row in rows if row.vid is not None], vectors)
 
     def _keep(self, vids: Sequence[int], vectors: Vectors) -> None:
@@ -58,7 +60,7 @@ class Sample:
             self._choose()
 
     def settle(self) -> tuple[list[Row], Vectors]:
-        """Keep what is valid, in the file too.
+        """Forget items that are no longer valid, and write the rest to the file.
 
         Returns:
             The items, sorted by uri, and their vectors, shape (n, d).

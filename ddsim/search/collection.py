@@ -28,10 +28,10 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """What an indexing run is to do besides the ordinary.
+    """What an indexing run does beyond sending what is new or changed.
 
     Attributes:
-        retry_failed: try again what is in quarantine.
+        retry_failed: try the pictures again that could not be indexed before.
         rebuild: start with an empty index and send everything again.
         audit: check the index afterwards.
         allow_vanished: go on however much of the catalogue is gone.
@@ -59,13 +59,13 @@ class Outlook:
 
 
 class Collection:
-    """A catalogue under a configuration. A context manager.
+    """One catalogue under one configuration. Use it as a context manager, or call :meth:`close`.
 
     Args:
         settings: the configuration.
-        client: its server; None where only the manifest is read.
-        catalogue: the folder; None takes the one that was indexed last under this configuration if the settings' own
-            never was.
+        client: the configured server; None will do where only the manifest is read.
+        catalogue: the folder of reference pictures. None takes the settings' own or, if that was never indexed, the one
+            that was indexed last.
 
     Raises:
         ConfigError: the folder for the manifest cannot be used.
@@ -133,20 +133,21 @@ class Collection:
     ) -> IndexReport:
         """Bring the index into step with the catalogue's folder.
 
-        Only what is new or changed is sent; what vanished is found no more. Items that cannot be indexed are put aside
-        with the reason, and stay there until they change or are retried.
+        Only what is new or changed is sent. Items whose files are gone are no longer found. Items that cannot be
+        indexed are put aside with the reason, and stay there until they change or are retried.
 
         Args:
             options: see :class:`IndexOptions`.
             progress: told after every batch.
-            stopping: asked between batches; once it is true the run ends early, with what was sent searchable.
+            stopping: asked between batches; once it answers True, the run ends early, and what was sent can be
+                searched.
 
         Raises:
-            ConfigError: no catalogue, or settings that do not fit what is indexed.
+            ConfigError: there is no catalogue, or the settings do not fit what is indexed.
             CatalogueVanished: too much of the catalogue is gone; nothing was changed.
-            ManifestBusy: another run is at work; says who.
-            ServiceConflict, CapabilityError, ApiError, TransportError: the server does not do as it should. What was
-                built holds; the next run does the rest.
+            ManifestBusy: another run is at work; the message says which one.
+            ServiceConflict, CapabilityError, ApiError, TransportError: the server cannot be used, or fails. What was
+                written to the index so far stays; the next run does the rest.
         """
         options = options or IndexOptions()
         begun = time.monotonic()
@@ -262,7 +263,7 @@ class Collection:
 
         Raises:
             ConfigError: nothing is indexed.
-            InvalidRequest: no item is of a category that is named.
+            InvalidRequest: a category is named that no indexed item is of.
             IndexLost: the server's index turns out to be gone.
         """
         wanted = among.likely if isinstance(among, Select) else among
@@ -279,11 +280,11 @@ class Collection:
         """Make sure that there is something to search; the server is not asked.
 
         Args:
-            categories: of each of them something has to be indexed.
+            categories: those that must have indexed items.
 
         Raises:
             ConfigError: nothing is indexed.
-            InvalidRequest: nothing of a category that is named.
+            InvalidRequest: a category is named that no indexed item is of.
         """
         known = self.manifest.categories()
         if not known:
@@ -295,11 +296,11 @@ class Collection:
             raise InvalidRequest(f"no category {unknown[0]!r} is indexed; there are {', '.join(known)}")
 
     def learned(self) -> Learned | None:
-        """What the last run learned from the catalogue; None where that does not fit the settings of today."""
+        """What the last run learned from the catalogue; None where no run did, or the settings have changed since."""
         return learned_before(self.manifest, self.settings)
 
     def failures(self) -> Iterator[Failure]:
-        """What is not in the index because it cannot be: folders that could not be read, then items, by uri."""
+        """What could not be indexed: folders that could not be read, then items, each sorted by uri."""
         for uri, reason in sorted((self.manifest.get_meta("shut") or {}).items()):
             yield Failure(uri, reason)
         after = ""
@@ -308,10 +309,10 @@ class Collection:
             after = rows[-1].uri
 
     def remove(self, uris: Sequence[str]) -> int:
-        """Take items out of the index. Their files stay: while they are in the catalogue, the next run finds them anew.
+        """Take items out of the index. Their files stay, and the next run indexes them again if they are still there.
 
         Returns:
-            how many items there were of these names.
+            how many of these items were in the manifest.
 
         Raises:
             ManifestBusy: a run is at work.
@@ -347,7 +348,7 @@ class Collection:
 
     def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
         if self._client is None:
-            raise InvalidRequest("this collection was opened without a client: give it one")
+            raise InvalidRequest("this collection was opened without a client: open it with one")
         return backend_for(self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding)
 
 
@@ -357,7 +358,7 @@ def was_indexed(settings: Settings) -> bool:
 
 
 def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:
-    """All that the vectors depend on: with any of it another, the manifest and the index are others."""
+    """All that the vectors depend on. Where any of it changes, another manifest and another index are used."""
     apart = {"service", "repository", "create_repository"}
     if settings.similarity.name and settings.server.embedded:
         apart |= {"definition", "weights", "corresp"}  # wherever this user's cache may be

@@ -16,10 +16,10 @@ def connect(
     """Open a client to the configured server; close it when done.
 
     Args:
-        settings: name the server, and how pictures are prepared and batched.
-        timeout: as for :class:`ddsim.Client`, and so are ``retries`` and ``transport``.
-        retries: see there.
-        transport: see there; given, it replaces the configured server.
+        settings: the configuration; it names the server, and says how pictures are prepared and batched.
+        timeout: see :class:`ddsim.Client`.
+        retries: see :class:`ddsim.Client`.
+        transport: what carries calls to a server, in place of the configured one; see :class:`ddsim.Client`.
 
     Raises:
         CapabilityError: the settings want the embedded server and what it needs is not installed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +14,11 @@ from ddsim.errors import InvalidRequest
 from ddsim.indexing import IndexReport, Progress
 from ddsim.pictures import Encoded, Picture, describe, encode
 from ddsim.routing import Classifier, Decision, RoutedCategory, Rules, by_labels, decide, vote
-from ddsim.search.collection import Collection as Catalogue
-from ddsim.search.collection import IndexOptions
+from ddsim.search.collection import Collection, IndexOptions
 from ddsim.search.connection import connect
 from ddsim.vectors import Found, Hits, Select
 
-# How similar the same picture is to itself, but for what rounding takes from it.
+# The score of a picture's search for itself is 1, or a little less after rounding.
 _SAME = 0.9999
 
 
@@ -46,13 +45,13 @@ class SearchResult:
 
     Attributes:
         query: what the caller named the picture.
-        labels: of the classification service, most probable first; empty where it was not asked.
-        categories: what the picture may show, most probable first, each with whether it was searched and why. What the
-            probabilities lack of 1 is that of none of them.
+        labels: what the classification service answered, most probable first; empty where it was not asked.
+        categories: what the picture may show, most probable first; each says whether it was searched, and why. Where
+            their probabilities add up to less than 1, the rest is the probability that the picture shows none of them.
         searched: the categories that were searched; empty means all of them.
         neighbours: nearest first.
-        nothing_similar: None, or a sentence why even the nearest is not similar enough to be taken for a find. The
-            neighbours are there all the same.
+        nothing_similar: None, or a sentence that says why even the nearest item is not similar enough. The neighbours
+            are listed in both cases.
         timings: where the time went.
     """
 
@@ -69,10 +68,10 @@ class ImageSearch:
     """One configured way to search. Use it as a context manager, or call :meth:`close`.
 
     Args:
-        settings: see :func:`ddsim.load`.
-        catalogue: the folder of reference pictures; None takes the settings' own, or where that was never indexed the
-            one that was indexed last.
-        client: to use instead of one made from the settings; it is closed with this object.
+        settings: the configuration, see :func:`ddsim.load`.
+        catalogue: the folder of reference pictures. None takes the settings' own or, if that was never indexed, the one
+            that was indexed last.
+        client: a client to use in place of one made from the settings; it is closed with this object.
 
     Raises:
         ConfigError: the settings' state folder cannot be used.
@@ -82,7 +81,7 @@ class ImageSearch:
         self.settings = settings
         self.client = client if client is not None else connect(settings)
         try:
-            self.collection = Catalogue(settings, self.client, catalogue)
+            self.collection = Collection(settings, self.client, catalogue)
         except BaseException:
             self.client.close()
             raise
@@ -126,22 +125,23 @@ class ImageSearch:
         """Bring the index into step with a catalogue; see :meth:`ddsim.search.collection.Collection.index`.
 
         Args:
-            folder: ``<category>/<picture>``; None takes the settings' catalogue. Later queries search it.
-            options: what to do besides the ordinary.
+            folder: the catalogue, with files ``<category>/<picture>``; None takes the settings' own. Later queries
+                search this one.
+            options: what the run does beyond sending what is new or changed.
             progress: told after every batch.
             stopping: asked between batches; once it is true the run ends early.
 
         Raises:
-            ConfigError: no such folder, or nothing in it.
+            ConfigError: there is no such folder, or it holds no pictures.
         """
         wanted = Path(folder) if folder is not None else self.settings.catalogue
         if wanted.absolute() != self.catalogue:
             self.collection.close()
-            self.collection = Catalogue(self.settings, self.client, wanted)
+            self.collection = Collection(self.settings, self.client, wanted)
         return self.collection.index(options, progress=progress, stopping=stopping)
 
     def query(
-        self, picture: Picture, k: int = 10, *, category: str | Collection[str] | None = None, route: bool = True
+        self, picture: Picture, k: int = 10, *, category: str | Iterable[str] | None = None, route: bool = True
     ) -> SearchResult:
         """Find the most similar items.
 
@@ -165,7 +165,7 @@ class ImageSearch:
         pictures: Sequence[Picture],
         k: int = 10,
         *,
-        category: str | Collection[str] | None = None,
+        category: str | Iterable[str] | None = None,
         route: bool = True,
     ) -> list[SearchResult]:
         """Find the most similar items for each of some pictures, in batches; see :meth:`query`.
@@ -178,7 +178,9 @@ class ImageSearch:
         named = (category,) if isinstance(category, str) else category
         forced = None if named is None else tuple(dict.fromkeys(named))
         if forced == ():
-            raise InvalidRequest("query: category names none; leave it out to search what the picture shows")
+            raise InvalidRequest(
+                "query: category is an empty list; leave it out to search the categories that the picture shows"
+            )
         self.collection.check(forced)  # before the classification service is asked
         if not pictures:
             return []
@@ -203,9 +205,9 @@ class ImageSearch:
     ) -> list[tuple[Hits, Decision]]:
         decisions: dict[int, Decision] = {}
 
-        def choose(position: int, near: Sequence[Found]) -> Collection[str] | None:
+        def choose(position: int, near: Sequence[Found]) -> tuple[str, ...] | None:
             decisions[position] = router.decide(position, near, forced)
-            return decisions[position].searched or None  # nothing to go by: all
+            return decisions[position].searched or None  # None searches all categories
 
         hits = self.collection.search(prepared, k, among=Select(choose, forced, self.settings.routing.voters))
         return [(one, decisions[position]) for position, one in enumerate(hits)]
@@ -238,11 +240,11 @@ class _Router:
     """Decides what to search for the pictures of one call, and what to think of what was found."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, labels: Sequence[tuple[Label, ...]], route: bool
+        self, settings: Settings, collection: Collection, labels: Sequence[tuple[Label, ...]], route: bool
     ) -> None:
         routing = settings.routing
-        self._learned = catalogue.learned()
-        self._sizes = catalogue.manifest.categories()
+        self._learned = collection.learned()
+        self._sizes = collection.manifest.categories()
         self._service = [by_labels(ones, settings.categories) for ones in labels]
         self._voters = routing.voters
         weight = self._learned.weight if self._learned else None
@@ -250,7 +252,7 @@ class _Router:
         self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
 
     def probabilities(self, found: Sequence[Found]) -> list[float]:
-        """That each item is of the query's category; before anything was learned, how similar it is."""
+        """The probability that each item is of the query's category; its score where nothing was learned yet."""
         if self._learned is None or self._learned.line is None:
             return [one.score for one in found]
         return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
@@ -262,22 +264,31 @@ class _Router:
         return decide(self._service[position], voted, self._rules, self._sizes, forced)
 
     def nothing_similar(self, found: Sequence[Found], decision: Decision) -> str | None:
-        """A sentence why not, or None."""
+        """None, or a sentence that says why nothing is similar enough."""
         if not found:
             return "nothing of these categories is indexed"
         learned, nearest = self._learned, found[0].distance
         if learned is None or found[0].score >= _SAME:
             return None
         if learned.reach is not None and nearest > learned.reach:
+            far, near = _told_apart(nearest, learned.reach, 4)
             return (
-                f"the nearest item is at distance {nearest:.4g}; 99 of 100 of the catalogue's own pictures have "
-                f"another one within {learned.reach:.4g}"
+                f"the nearest picture is at distance {far}; 99 of 100 of the catalogue's own pictures have another one "
+                f"at distance {near} or less"
             )
         most = max((one.probability for one in decision.categories), default=0.0)
         believed = max(most, decision.vote)
         if learned.floor is not None and believed < learned.floor:
+            low, high = _told_apart(100 * believed, 100 * learned.floor, 3)
             return (
-                f"no category has more than {believed:.0%} of probability; 99 of 100 of the catalogue's own pictures "
-                f"have one with {learned.floor:.0%}"
+                f"no category is more probable than {low}%; 99 of 100 of the catalogue's own pictures have a category "
+                f"with {high}% or more"
             )
         return None
+
+
+def _told_apart(one: float, other: float, digits: int) -> tuple[str, str]:
+    """Two different numbers with so many digits that they also read differently."""
+    while f"{one:.{digits}g}" == f"{other:.{digits}g}" and digits < 17:
+        digits += 1
+    return f"{one:.{digits}g}", f"{other:.{digits}g}"

@@ -1,4 +1,4 @@
-"""Contact sheets: one picture that shows a query, what it was taken for, and its neighbours in order."""
+"""Contact sheets: one picture that shows a query, what it seems to show, and its neighbours in order."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _heading(draw: ImageDraw.ImageDraw, result: SearchResult) -> None:
     count = len(result.neighbours)
     head = f"{count} most similar" if count > 1 else "Most similar" if count else "Nothing similar was found"
     if count and result.nothing_similar:
-        head = "Nothing similar enough, but nearest"
+        head = "Nothing similar enough; the nearest"
     where = f" in {', '.join(result.searched)}" if result.searched else ""
     legend = "score 100%: the same picture" if count else ""
     room = _WIDTH - _MARGIN - _LEFT

@@ -75,7 +75,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(
-            f"{path}: the vectors cannot be written: {error.strerror or error}; see to free space and rights there"
+            f"{path}: the vectors cannot be written: {error.strerror or error}; "
+            "make sure that there is free space, and the right to write, in its folder"
         ) from error
     finally:
         with suppress(OSError):

@@ -33,7 +33,9 @@ def write(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
         os.replace(draft, path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror or error}; see to free space there") from error
+        raise ConfigError(
+            f"{path}: cannot be written: {error.strerror or error}; make sure that there is free space"
+        ) from error
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

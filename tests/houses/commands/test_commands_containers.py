@@ -105,7 +105,7 @@ def test_a_server_that_does_not_answer(fake: FakeDocker, monkeypatch: pytest.Mon
     status = run("status")
     assert status.exit_code == 3
     assert status.stdout.startswith("does not answer at http://127.0.0.1:8080\n")
-    assert "ended and started again 4 times" in status.stdout
+    assert "restarted 4 times" in status.stdout
 
 
 def test_a_server_that_does_not_come_up(fake: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:

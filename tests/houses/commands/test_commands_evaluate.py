@@ -79,8 +79,8 @@ def test_many_rows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ddsim.commands.evaluate, "_VERDICTS", 1)
     names = [other(shop, f"net-{layer}", similarity={"extract_layer": layer}) for layer in ("pool1", "fc1", "data")]
     text = run(*names).stdout
-    assert "and 2 more configurations, all in the report" in text
-    assert "... and 2 comparisons more in the report" in text
+    assert "and 2 more configurations, in the report" in text
+    assert "... and 2 more comparisons, in the report" in text
     assert "pure chance" in text
 
 

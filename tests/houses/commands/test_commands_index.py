@@ -33,7 +33,7 @@ def test_index(shop: Shop) -> None:
         r"4 pictures are indexed \(server Flat, 392 values each\); 4 sent in [\d.]+ s \(\d+/s\)\n"
         r"  4 new, 0 changed, 0 vanished, 0 touched, 0 unchanged\n"
         r"scores learned from 4 pictures\n"
-        r"audit: 4 pictures found themselves\n",
+        r"audit: 4 pictures checked, all found\n",
         result.stdout,
     )
     assert result.stderr == ""

@@ -79,7 +79,7 @@ def test_twins_are_told(shop: Shop) -> None:
     shop.add_picture("bed/two.png", picture(70))
     result = command(shop, "index")
     assert result.exit_code == 0
-    assert "  1 groups of pictures with the same content under several names\n" in result.stdout
+    assert "  1 group of pictures with the same content under several names\n" in result.stdout
     assert json.loads(command(shop, "index", "--json").stdout)["twins"] == 1
 
 
@@ -114,7 +114,7 @@ def test_rebuild(shop: Shop) -> None:
     command(shop, "index")
     shop.add("lamp/a.png", "lamp/b.png")
     result = command(shop, "index")
-    assert "  33% of the index are rows of removed or replaced pictures" in result.stdout
+    assert "  33% of the index belongs to removed or replaced pictures" in result.stdout
     assert "ddsim index --rebuild" in result.stdout
     result = command(shop, "index", "--rebuild")
     assert "; 4 sent in " in result.stdout
@@ -131,7 +131,7 @@ def test_audit_only(shop: Shop) -> None:
     shop.add("lamp/new.png")
     shop.tap.sent.clear()
     result = command(shop, "index", "--audit")
-    assert (result.exit_code, result.stdout) == (0, "audit: 4 pictures found themselves\n")
+    assert (result.exit_code, result.stdout) == (0, "audit: 4 pictures checked, all found\n")
     assert not shop.tap.index_calls
     assert json.loads(command(shop, "index", "--audit", "--json").stdout) == {"audit": {"checked": 4, "problems": []}}
     result = command(shop, "index", "--no-audit", "--json")
@@ -261,7 +261,7 @@ def test_todays_official_servers(shop: Shop, monkeypatch: pytest.MonkeyPatch, pr
     result = command(shop, "index")
     assert result.exit_code == 0, result.output
     assert "4 pictures are indexed (local l2, 5 values each)" in result.stdout
-    assert "audit: 4 pictures found themselves" in result.stdout
+    assert "audit: 4 pictures checked, all found" in result.stdout
     for uri in ALL:
         found = json.loads(command(shop, "search", f"catalogue/{uri}", "--json").stdout)
         assert found["neighbours"][0]["uri"] == uri

@@ -89,7 +89,7 @@ def test_search_as_json(indexed: Shop) -> None:
     assert value["labels"][0].keys() == {"name", "probability"}
     assert {one["name"]: (one["searched"], one["why"]) for one in value["categories"]} == {
         "bed": (True, "asked for"),
-        "lamp": (False, "another one was asked for"),
+        "lamp": (False, "another category was asked for"),
     }
     assert all(0 <= one["probability"] <= 1 for one in value["categories"])
     assert value["timings"].keys() == {"prepare", "classify", "search", "total"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -103,7 +104,7 @@ def test_by_the_neighbours(shop: Shop, category: str) -> None:
     assert result.searched == (category,)
     first = result.categories[0]
     assert (first.name, first.searched) == (category, True)
-    assert first.why.startswith(f"{category} holds ")
+    assert first.why.startswith(f"the most probable: {category} has {first.probability:.1%}, ")
     assert {one.category for one in result.neighbours} == {category}
     assert len(result.neighbours) == 5
     assert result.labels == ()
@@ -239,7 +240,7 @@ def test_labels_of_nothing_in_the_catalogue(shop: Shop, said: Mapping[str, float
     assert result.searched == ()
     assert len(result.neighbours) == TOTAL
     assert [(one.name, one.searched, one.why) for one in result.categories] == [
-        (name, False, "the catalogue has none") for name in said
+        (name, False, "no indexed picture is of this category") for name in said
     ]
 
 
@@ -253,7 +254,7 @@ def test_one_category(shop: Shop) -> None:
     assert len(result.neighbours) == SIZES["sofa"]
     told = {one.name: (one.searched, one.why) for one in result.categories}
     assert told["sofa"] == (True, "asked for")
-    assert told["lamp"] == (False, "another one was asked for")
+    assert told["lamp"] == (False, "another category was asked for")
     assert result.categories[0].name == "lamp"
 
 
@@ -277,7 +278,7 @@ def test_an_unknown_category(shop: Shop, category: Any) -> None:
 @pytest.mark.parametrize("category", [[], (), set()])
 def test_no_category_at_all(shop: Shop, category: Collection[str]) -> None:
     """An empty choice is a mistake, not a wish for everything."""
-    with pytest.raises(InvalidRequest, match="names none"):
+    with pytest.raises(InvalidRequest, match="category is an empty list"):
         query(shop, category=category)
     assert not shop.tap.sent
 
@@ -329,7 +330,9 @@ def test_no_category_is_probable(shop: Shop, knowing: Callable[..., Learned]) ->
     knowing(reach=None, floor=min(1.0, believed + 0.01))
     said = query(shop).nothing_similar
     assert said is not None
-    assert said.startswith(f"no category has more than {believed:.0%} of probability")
+    numbers = re.fullmatch(r"no category is more probable than ([\d.]+)%; 99 of 100 .+ with ([\d.]+)% or more", said)
+    assert numbers is not None
+    assert float(numbers[1]) < float(numbers[2])
     assert len(query(shop).neighbours) == 5
 
 

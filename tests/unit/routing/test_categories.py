@@ -176,19 +176,21 @@ def test_who_decides(
 
 
 def test_what_is_said() -> None:
-    """Each category says whether it was searched and why, in percent of what the catalogue's categories have."""
+    """Each category says whether it was searched and why, in the percents that stand beside it."""
     shares = {"lamp": 0.5, "piano": 0.2, "bed": 0.2, "sofa": 0.05}
     decision = decide(shares, {}, Rules("service", share=0.8), NAMES)
     assert decision.searched == ("lamp", "bed")
-    why = "lamp and bed hold 93% of the probability"
+    why = "among the most probable: lamp and bed together have 70.0%, all indexed categories have 75.0%"
     assert told(decision) == {
         "lamp": (0.5, True, why),
         "bed": (0.2, True, why),
-        "piano": (0.2, False, "the catalogue has none"),
-        "sofa": (0.05, False, why),
+        "piano": (0.2, False, "no indexed picture is of this category"),
+        "sofa": (0.05, False, "only the most probable categories are searched: lamp and bed"),
     }
     alone = decide({"lamp": 0.5}, {}, Rules("service"), NAMES)
-    assert told(alone) == {"lamp": (0.5, True, "lamp holds 100% of the probability")}
+    assert told(alone) == {
+        "lamp": (0.5, True, "the most probable: lamp has 50.0%, all indexed categories together have 50.0%")
+    }
 
 
 def test_everything() -> None:
@@ -197,7 +199,7 @@ def test_everything() -> None:
     assert decision.searched == ()
     assert told(decision) == {
         "lamp": (0.5, True, "all are searched"),
-        "piano": (0.2, False, "the catalogue has none"),
+        "piano": (0.2, False, "no indexed picture is of this category"),
     }
 
 
@@ -207,7 +209,7 @@ def test_nothing_to_go_by(shares: dict[str, float]) -> None:
     decision = decide(shares, {}, Rules("service"), NAMES)
     assert decision.searched == ()
     for name, (_, searched, why) in told(decision).items():
-        assert (searched, "nothing to go by" in why) == (name == "lamp", name == "lamp")
+        assert (searched, "no category is probable" in why) == (name == "lamp", name == "lamp")
 
 
 def test_forced() -> None:
@@ -215,7 +217,7 @@ def test_forced() -> None:
     decision = decide({"lamp": 0.9}, {"lamp": 0.3}, Rules(), NAMES, ["sofa", "bed"])
     assert decision.searched == ("sofa", "bed")
     assert told(decision) == {
-        "lamp": (pytest.approx(0.6), False, "another one was asked for"),
+        "lamp": (pytest.approx(0.6), False, "another category was asked for"),
         "sofa": (0.0, True, "asked for"),
         "bed": (0.0, True, "asked for"),
     }

@@ -129,9 +129,9 @@ def test_damaged_calibrations_are_refused(distances: tuple[float, ...], probabil
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: calibrate([], []), "no pairs"),
-        (lambda: calibrate([NAN], [True]), "all finite"),
-        (lambda: calibrate([1.0], [True, False]), "no pairs"),
+        (lambda: calibrate([], []), "one flag for each distance"),
+        (lambda: calibrate([NAN], [True]), "finite distances"),
+        (lambda: calibrate([1.0], [True, False]), "one flag for each distance"),
         (lambda: calibrate([1.0], [True]).reach(0), "floor=0"),
         (lambda: nearest_pairs([[1.0]], [[True]], 0), "k=0"),
     ],
