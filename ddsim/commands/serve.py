@@ -9,6 +9,7 @@ import socket
 import threading
 import webbrowser
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,9 @@ Examples:
 
   ddsim serve --host 0.0.0.0                       for everybody who reaches this machine: there is no login
 
+  ddsim serve --root-path /visual --allow-host shop.example    behind a proxy on this machine, as
+https://shop.example/visual/
+
   curl -F picture=@photo.jpg http://127.0.0.1:8000/api/search
 
 The catalogue has to be indexed: see `ddsim index`. It may be indexed anew while the page is served.
@@ -51,6 +55,25 @@ _LAST_SECONDS = 5
 
 
 _DEMO = Path("configs/demo.yaml")
+
+
+@dataclass(frozen=True)
+class Outside:
+    """How the page is reached.
+
+    Attributes:
+        local: whether it listens on this machine alone.
+        root_path: the path below which a proxy shows it.
+        hosts: names under which it is reached, besides this machine's own.
+        proxies: whose word is taken; None for this machine's.
+        origins: other sites whose pages may use the API.
+    """
+
+    local: bool
+    root_path: str
+    hosts: list[str]
+    proxies: list[str] | None
+    origins: list[str]
 
 
 def serve(
@@ -74,6 +97,24 @@ def serve(
             help="Another site whose pages may use the API, such as https://shop.example; repeat it for more."
         ),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(help="Path below which a proxy shows the page, such as /visual, if it does not say so itself."),
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name under which the page is reached, such as shop.example; may be given again. By default any name"
+            " with --host, and else only those of this machine."
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Address or network of a proxy whose X-Forwarded-Host, -Proto and -Prefix are believed; may be given"
+            " again. By default this machine."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -85,7 +126,8 @@ def serve(
     with reported():
         config = config or _default()
         settings = load(config)
-        server = _server(settings, catalogue, local, allow_origin or [], verbose)
+        outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [])
+        server = _server(settings, catalogue, outside, verbose)
         _tell_what_is_there(settings, catalogue, config)
         try:
             door = _listening(host, port)
@@ -124,21 +166,30 @@ def _tell_what_is_there(settings: Settings, catalogue: Path | None, config: Path
             err.print(f"[yellow]warning:[/] {escape(text)}")
 
 
-def _server(settings: Settings, catalogue: Path | None, local: bool, origins: list[str], verbose: bool) -> Any:
+def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbose: bool) -> Any:
     try:
         import uvicorn
 
         from ddsim.web.app import create_app
+        from ddsim.web.fronts import LOOPBACK_PROXIES, Front, checked_host
         from ddsim.web.security import LOOPBACK
     except ModuleNotFoundError as error:
         raise CapabilityError(f"the page needs {error.name}: install it with `pip install 'ddsim[web]'`") from error
-    app = create_app(settings, catalogue, hosts=LOOPBACK if local else None, origins=origins)
+    allowed = {checked_host(name) for name in outside.hosts}
+    app = create_app(
+        settings,
+        catalogue,
+        hosts=LOOPBACK | allowed if outside.local or allowed else None,
+        origins=outside.origins,
+        front=Front(outside.root_path, LOOPBACK_PROXIES if outside.proxies is None else outside.proxies),
+    )
     return uvicorn.Server(
         uvicorn.Config(
             app,
             log_config=None,  # the log of this command
             access_log=verbose,
             server_header=False,
+            proxy_headers=False,  # the application's own matter, which has to see who connects
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_LAST_SECONDS,
             lifespan="on",

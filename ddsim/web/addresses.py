@@ -1,4 +1,7 @@
-"""Addresses of pictures, and links that repeat a search."""
+"""Addresses of pictures, and links that repeat a search.
+
+All are relative to the page's address: below which path that is, only a proxy before it may know.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,30 @@ def version(sha256: str | None) -> str:
 
 def picture(row: Row) -> str:
     """The address of an item's picture."""
-    return f"/pictures/{quote(row.uri)}?v={version(row.sha256)}"
+    return f"pictures/{quote(row.uri)}?v={version(row.sha256)}"
 
 
 def thumbnail(row: Row, size: int) -> str:
     """The address of an item's thumbnail."""
-    return f"/thumbnails/{size}/{quote(row.uri)}?v={version(row.sha256)}"
+    return f"thumbnails/{size}/{quote(row.uri)}?v={version(row.sha256)}"
+
+
+def photo(token: str) -> str:
+    """The address of a kept upload."""
+    return f"photos/{token}"
 
 
 def link(
     *,
-    photo: str | None = None,
+    token: str | None = None,
     like: str | None = None,
     categories: Sequence[str] = (),
     everything: bool = False,
     region: Region | None = None,
 ) -> str:
     """The address of the page that repeats a search."""
-    pairs = [("photo", photo)] if photo else [("like", like or "")]
+    pairs = [("photo", token)] if token else [("like", like or "")]
     pairs += [("category", name) for name in categories]
     pairs += [("all", "1")] if everything else []
     pairs += [("region", ",".join(f"{part:g}" for part in region))] if region else []
-    return "/?" + urlencode(pairs, safe="/,")
+    return "./?" + urlencode(pairs, safe="/,")

@@ -121,7 +121,8 @@ class Answering:
                     picture = _part(image, wanted.region)
             except OSError as error:
                 raise Refusal(UNKNOWN_PHOTO) from error
-        query = {"name": wanted.name or "photo", "photo": photo.token, "like": None, "url": f"/photos/{photo.token}"}
+        query = {"name": wanted.name or "photo", "photo": photo.token, "like": None}
+        query["url"] = addresses.photo(photo.token)
         return query | {"width": photo.size[0], "height": photo.size[1]}, picture
 
     def _like(self, wanted: Wanted) -> tuple[dict[str, Any], Picture]:
@@ -153,7 +154,7 @@ class Answering:
             "nothing_similar": result.nothing_similar,
             "timings": asdict(result.timings),
             "link": addresses.link(
-                photo=query["photo"],
+                token=query["photo"],
                 like=query["like"],
                 categories=wanted.categories,
                 everything=wanted.everything,

@@ -40,6 +40,8 @@ from ddsim.web.answering import Answering
 from ddsim.web.answers import refused
 from ddsim.web.api import api
 from ddsim.web.describing import describe
+from ddsim.web.fronts import Front
+from ddsim.web.heads import Heads
 from ddsim.web.limits import Limits, Workers
 from ddsim.web.pages import STATIC, pages
 from ddsim.web.pictures import Pictures
@@ -62,6 +64,7 @@ def create_app(
     limits: Limits | None = None,
     hosts: Collection[str] | None = LOOPBACK,
     origins: Collection[str] = (),
+    front: Front | None = None,
 ) -> FastAPI:
     """Make the application; nothing is asked of the server before somebody searches.
 
@@ -72,6 +75,7 @@ def create_app(
         limits: what it takes; where the settings' limits of uploads are tighter, those count.
         hosts: names that it may be asked for by (the ``Host`` of requests, without port); None for any.
         origins: other sites whose pages may use the API, such as ``https://shop.example``.
+        front: what stands before it; by default nothing but perhaps a proxy on this machine.
 
     Raises:
         ConfigError: the state folder cannot be used.
@@ -111,8 +115,15 @@ def create_app(
     _answer_errors(app)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"])
+    app.add_middleware(Heads)
     # Added last, it is the outermost.
-    app.add_middleware(Guarded, hosts=hosts, origins=origins, upload_bytes=limits.upload_bytes)
+    app.add_middleware(
+        Guarded,
+        hosts=None if hosts is None else frozenset(hosts),
+        origins=origins,
+        upload_bytes=limits.upload_bytes,
+        front=front or Front(),
+    )
     return app
 
 

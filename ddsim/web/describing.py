@@ -20,13 +20,13 @@ _TEMPLATE = """\
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta name="color-scheme" content="light dark">
   <title>API · {{ title }}</title>
-  <link rel="stylesheet" href="/static/app.css">
+  <link rel="stylesheet" href="static/app.css">
 </head>
 <body class="docs">
 <main>
-  <p><a href="/">To the page</a></p>
+  <p><a href="./">To the page</a></p>
   <h1>API</h1>
-  <p>{{ description }} The same for programs: <a href="/openapi.json">openapi.json</a>.</p>
+  <p>{{ description }} The same for programs: <a href="openapi.json">openapi.json</a>.</p>
   <pre><code>curl -F picture=@photo.jpg -F k=5 {{ address }}api/search</code></pre>
   {% for call in calls %}
   <section>

@@ -41,9 +41,9 @@ class Card(_Answer):
     url: str | None
     """From the product data; http or https."""
     thumbnail: str
-    """Address of a small picture, which may be kept for good."""
+    """Address of a small picture, relative to the page's; what is there may be kept for good."""
     picture: str
-    """Address of the picture, which may be kept for good."""
+    """Address of the picture, relative to the page's; what is there may be kept for good."""
 
 
 class Neighbour(Card):
@@ -77,7 +77,7 @@ class Query(_Answer):
     like: str | None
     """The item's uri, where it was one."""
     url: str
-    """Address of the picture, upright; width and height are its pixels."""
+    """Address of the picture, relative to the page's; it is upright, and width and height are its pixels."""
     width: int
     height: int
     region: tuple[float, float, float, float] | None
@@ -109,7 +109,7 @@ class Found(_Answer):
     """Why even the nearest is not similar enough, None where it is."""
     timings: Timings
     link: str
-    """Address of the page that repeats this search."""
+    """Address of the page that repeats this search, relative to the page's."""
 
 
 class CategoryCount(_Answer):

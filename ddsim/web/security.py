@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ddsim.web.answers import refused
+from ddsim.web.fronts import Front, is_among
 from ddsim.web.refusals import BROKEN, Refusal, bad_request, too_large
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ _HEADERS = {
     "permissions-policy": "geolocation=(), microphone=()",
 }
 _SAFE = ("GET", "HEAD", "OPTIONS")
+# The page's own script sends it. That of another site must ask first (CORS), and is told no; a browser without
+# Sec-Fetch-Site, or one that came without https, shows so that it is on this page, whatever the host is called here.
+_SCRIPT = "x-requested-with"
 # Of a form besides the file in it.
 _ROOM_BYTES = 64 * 1024
 # A client that is answered while it still sends may lose the answer, so what is too large is read on, for a while.
@@ -47,13 +52,21 @@ class Guarded:
             machine's address and read the answers (DNS rebinding), but it cannot make a browser send another name.
         origins: other sites (``https://shop.example``) whose pages may use the API.
         upload_bytes: of one photo.
+        front: what stands before the page.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Collection[str] | None, origins: Collection[str], upload_bytes: int
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str] | None,
+        origins: Collection[str],
+        upload_bytes: int,
+        front: Front,
     ) -> None:
         self._app = app
         self._hosts = hosts
+        self._front = front
         self._origins = frozenset(origins)
         self._upload_bytes = upload_bytes
         self._headers = dict(_HEADERS)
@@ -79,7 +92,13 @@ class Guarded:
 
         try:
             self._check_caller(scope)
-            await self._app(scope, await self._bounded(scope, receive), sending)
+            inside = self._front.inside(scope)
+            if inside["path"] == inside.get("root_path"):
+                # Links are relative: without a slash at the end they would lead to its neighbours.
+                answer = RedirectResponse(_with_slash(inside))
+                await answer(scope, receive, sending)
+                return
+            await self._app(inside, await self._bounded(scope, receive), sending)
         except Refusal as refusal:
             await refused(refusal.words)(scope, receive, sending)
         except Exception:
@@ -91,14 +110,34 @@ class Guarded:
     def _check_caller(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
-        if self._hosts is not None and _without_port(host) not in self._hosts:
-            raise bad_request("This page is reached under another name.", "Use the address that ddsim printed.", 400)
+        # The name that came to this server, whatever a proxy says of another: a page that rebinds a name can send such
+        # headers, too.
+        if self._hosts is not None and not is_among(host, self._hosts):
+            raise bad_request(
+                "This page is reached under another name.",
+                "Use the address that ddsim printed; whoever runs this page allows another with --allow-host.",
+                400,
+            )
         if scope["method"] in _SAFE or headers.get("origin") in self._origins:
             return
-        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host
-        if foreign or site not in (None, "same-origin", "none"):
-            raise bad_request("Another site's page asked for this.", "Search from this page itself.", 403)
+        if not self._is_own(scope, headers, host):
+            raise bad_request(
+                "Another site's page asked for this.",
+                "Search from this page itself; whoever runs it behind a proxy allows its name with --allow-host.",
+                403,
+            )
+
+    def _is_own(self, scope: Scope, headers: Headers, host: str) -> bool:
+        """Whether no page of another site asks."""
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            # The browser's own judgement, which knows the address that people see: behind a proxy the host may differ.
+            return site in ("same-origin", "none")
+        origin = headers.get("origin")
+        if origin is None or _SCRIPT in headers:
+            return True
+        name = urlsplit(origin).netloc.lower()
+        return name in (host, self._front.host(scope)) or is_among(name, (self._hosts or set()) - LOOPBACK)
 
     async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         most = self._upload_bytes + _ROOM_BYTES
@@ -133,6 +172,7 @@ async def _swallow(receive: Receive) -> None:
                 return
 
 
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdecimal() or not port) else host
+def _with_slash(scope: Scope) -> str:
+    path: str = scope["path"]
+    query = scope["query_string"].decode("latin-1")
+    return path.rpartition("/")[2] + "/" + (f"?{query}" if query else "")

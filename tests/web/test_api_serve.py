@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 import ddsim.commands.serve as command
 from ddsim.commands.serve import EPILOG, serve
-from ddsim.config.loading import write_shipped
+from ddsim.config import write_shipped
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "import typer; from ddsim.commands.serve import serve; typer.run(serve)"
@@ -140,8 +140,41 @@ def test_who_is_let_in(shop: Shop, monkeypatch: pytest.MonkeyPatch, host: str, w
 
 
 def _hosts_of(server: object) -> object:
-    (guard,) = server.config.app.user_middleware  # type: ignore[attr-defined]
-    return guard.kwargs["hosts"]
+    return _guard_of(server)["hosts"]
+
+
+def _guard_of(server: object) -> dict[str, object]:
+    return dict(server.config.app.user_middleware[0].kwargs)  # type: ignore[attr-defined]
+
+
+def test_behind_a_proxy(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path, names and proxies that are given count; names are allowed besides this machine's own."""
+    import uvicorn
+
+    guards: list[dict[str, object]] = []
+    monkeypatch.setattr(command, "_listening", lambda *_: _Door())
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, **_: guards.append(_guard_of(server)))
+    options = ["--root-path", "/visual", "--allow-host", "Shop.example:443", "--trusted-proxy", "192.0.2.0/24"]
+    result = run("--config", str(shop.config), "--host", "0.0.0.0", *options)  # noqa: S104  nothing is bound
+    assert result.exit_code == 0, result.output
+    (guard,) = guards
+    assert guard["hosts"] == {"127.0.0.1", "localhost", "[::1]", "shop.example"}
+    headers = [(b"x-forwarded-host", b"shop.example")]
+    scope = {"type": "http", "path": "/", "scheme": "http", "headers": headers, "client": ("192.0.2.9", 1)}
+    assert guard["front"].inside(scope)["path"] == "/visual/"  # type: ignore[attr-defined]
+    assert guard["front"].host(scope) == "shop.example"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--root-path", "visual"], ["--allow-host", "https://shop.example"], ["--trusted-proxy", "nginx"]],
+    ids=" ".join,
+)
+def test_what_stands_before_it_cannot_be(shop: Shop, options: list[str]) -> None:
+    """Wrong use, with what to write instead."""
+    result = run("--config", str(shop.config), *options)
+    assert result.exit_code == 2
+    assert "write it as" in result.stderr.replace("\n", " ")
 
 
 def test_the_browser_is_opened_where_wanted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ export function search(query, signal, sending) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
     const fail = (words) => reject(new SearchError(words));
-    call.open("POST", "/api/search");
+    call.open("POST", "api/search");
+    call.setRequestHeader("X-Requested-With", "XMLHttpRequest"); // no page of another site can send it
     call.timeout = TIME_LIMIT;
     call.upload.onprogress = (event) => event.lengthComputable && sending(event.loaded / event.total);
     call.upload.onload = () => sending(1);

@@ -1,9 +1,9 @@
 // The page: what people do becomes a query, a query an answer, an answer a state of the history.
 
-import { SearchError, search } from "/static/api.js";
-import { $, bones, button, cards, chips, frame, notice, press } from "/static/draw.js";
-import { choose, photos } from "/static/photos.js";
-import { Region } from "/static/region.js";
+import { SearchError, search } from "./api.js";
+import { $, bones, button, cards, chips, frame, notice, press } from "./draw.js";
+import { choose, photos } from "./photos.js";
+import { Region } from "./region.js";
 
 const boot = JSON.parse($("boot").textContent);
 const region = new Region($("photo"), $("region"));
@@ -255,7 +255,7 @@ function take(file) {
 }
 
 function goHome() {
-  history.pushState(null, "", "/");
+  history.pushState(null, "", "./");
   restore();
 }
 

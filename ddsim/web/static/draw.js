@@ -6,7 +6,7 @@ export const $ = (id) => document.getElementById(id);
 export const percent = (share) => `${Math.round(share * 100)}%`;
 
 const copy = (id) => $(id).content.firstElementChild.cloneNode(true);
-const likeLink = (uri) => `/search?${new URLSearchParams({ like: uri })}`;
+const likeLink = (uri) => `search?${new URLSearchParams({ like: uri })}`;
 
 export function button(words, act, kind = "button second small") {
   const made = document.createElement("button");
@@ -46,7 +46,7 @@ function card(item, position) {
   const image = made.querySelector("img");
   image.loading = position < 8 ? "eager" : "lazy";
   image.sizes = "(min-width: 48rem) 13rem, 44vw";
-  image.srcset = `${item.thumbnail} 320w, ${item.thumbnail.replace("/thumbnails/320/", "/thumbnails/640/")} 640w`;
+  image.srcset = `${item.thumbnail} 320w, ${item.thumbnail.replace("thumbnails/320/", "thumbnails/640/")} 640w`;
   image.src = item.thumbnail;
   for (const link of [part("picture"), part("more")]) {
     link.href = likeLink(item.uri);

@@ -1,6 +1,6 @@
 // Where photos come from: the file dialogue, the camera, the clipboard, and files dropped anywhere on the page.
 
-import { $ } from "/static/draw.js";
+import { $ } from "./draw.js";
 
 export function choose() {
   $("picture").click();
