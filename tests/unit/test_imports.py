@@ -36,6 +36,7 @@ USERS_OF_EMBEDDED = {"search.connection", "commands.server"}
 OPEN_FILES = {
     "deepdetect.transport",  # the embedded server needs the seam alone
     "web.app",  # `ddsim.web` itself can be imported without FastAPI
+    "web.fronts",
     "web.security",
 }
 # Where libraries that most users need not have, or must not see anything of, may be imported.
