@@ -34,7 +34,7 @@ Whoever uses :mod:`ddsim.containers` also meets its EngineError, a DDSimError, a
 
 A TransportError is never an ApiError: after the first nobody knows what the server did, with the second it answered.
 The class of an ApiError follows from HTTP status and ``dd_code`` alone, never from message texts, which vary between
-builds (tests/contract/recordings).
+builds of DeepDetect (checked on running servers).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class ManifestBusy(DDSimError):
 
 
 class IndexBusy(DDSimError):
-    """The index cannot be searched now, as pictures in it are not built yet, or not added to, as it is searched."""
+    """The index cannot be used now: pictures are being added, so it cannot be searched, or the other way round."""
 
 
 class IndexLost(IndexBusy):

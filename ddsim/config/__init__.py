@@ -10,7 +10,7 @@ from ddsim.config.problems import config_error, fields, problems_in
 from ddsim.config.settings import (
     CatalogueSettings,
     Classification,
-    Index,
+    IndexSettings,
     Network,
     Routing,
     Server,
@@ -29,7 +29,7 @@ __all__ = [
     "CatalogueSettings",
     "Classification",
     "Document",
-    "Index",
+    "IndexSettings",
     "IndexType",
     "Key",
     "Network",

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from ddsim.config.settings import (
     CatalogueSettings,
     Classification,
-    Index,
+    IndexSettings,
     Network,
     RulesBroken,
     Server,
@@ -33,7 +33,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "network": Network,
     "classification": Classification,
     "similarity": Similarity,
-    "index": Index,
+    "index": IndexSettings,
     "upload": UploadSettings,
 }
 _EXPECTED = {

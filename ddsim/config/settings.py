@@ -208,7 +208,7 @@ class Similarity(Service):
     """FAISS index of the server. Flat is exact; IVF answers nothing where pictures are fewer than its lists."""
 
 
-class Index(Part):
+class IndexSettings(Part):
     """Where vectors live and how pictures are sent there."""
 
     backend: Literal["server", "local", "auto"] = "server"
@@ -287,7 +287,7 @@ class Settings(Part):
     """The service that names what a picture shows; without one, the neighbours' categories decide."""
     similarity: Similarity
     """The service that turns pictures into vectors."""
-    index: Index = Index()
+    index: IndexSettings = IndexSettings()
     """Where vectors live and how pictures are sent there."""
     routing: Routing = Routing()
     """Which categories are searched for a photo."""
@@ -372,7 +372,7 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield from _own_folder_rules(similarity, classification)
 
 
-def _recipe_rules(index: Index) -> Iterator[tuple[Key, str]]:
+def _recipe_rules(index: IndexSettings) -> Iterator[tuple[Key, str]]:
     given = {"normalisation": index.normalisation != "none", "pca": index.pca is not None, "whiten": index.whiten}
     for key in (key for key, used in given.items() if used and index.backend != "local"):
         yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"

@@ -103,13 +103,13 @@ class Client:
     def create_service(self, spec: wire.ServiceSpec) -> None:
         """Create a service.
 
-        That this succeeds does not mean that the service can predict: a missing weights file shows at the first
-        prediction (recording 04). :func:`ddsim.deepdetect.services.ensure` tries one.
+        A service that was created may still be unable to predict: DeepDetect v0.25.0 notices a missing weights file
+        only at the first prediction (checked on a running server). :func:`ddsim.deepdetect.services.ensure` tries one.
 
         Raises:
             ServiceExists: a service of that name exists, or is being created by another client.
-            UnsafeCall: another similarity service has the same repository (recording 30: each would find the names of
-                the other's pictures).
+            UnsafeCall: another similarity service has the same repository. On DeepDetect v0.25.0 each would find the
+                names of the other's pictures (checked on a running server).
         """
         guard = self._guard(spec.name)
         path = f"/services/{spec.name}"
@@ -133,8 +133,8 @@ class Client:
             same = other.type == "unsupervised" and posixpath.normpath(other.repository) == wanted
             if same and other.name != spec.name:
                 raise UnsafeCall(
-                    f"repository {spec.repository!r} is that of the similarity service {other.name!r}: give "
-                    f"{spec.name!r} one of its own, or searches on either find the names of the other's pictures"
+                    f"repository {spec.repository!r} belongs to the similarity service {other.name!r}: give "
+                    f"{spec.name!r} a repository of its own, or each service finds the names of the other's pictures"
                 )
 
     def _lost_race(self, error: ApiError, name: str) -> bool:
@@ -155,7 +155,7 @@ class Client:
             labels: also ask for the network's labels; the server gives them in no particular order.
 
         Raises:
-            ServiceNotFound: there is none.
+            ServiceNotFound: there is no such service.
         """
         path = f"/services/{wire.service_name(name)}" + ("?labels=true" if labels else "")
         return wire.parse_service(self._calls.call("GET", path, None, self._limits.info, repeatable=True))
@@ -172,14 +172,14 @@ class Client:
 
         Args:
             name: the service.
-            clear: ``index`` also removes the files of its index. The server does so only where the index is loaded, and
-                says nothing otherwise (recording 07), so a search is sent first.
-            layer: the layer to search by for that; needed where this client has not used the index yet.
+            clear: ``index`` also removes the files of its index. DeepDetect v0.25.0 removes them only if the index is
+                loaded, and does not say when it did not (checked on a running server), so a search is sent first.
+            layer: the layer for that search; needed where this client has not used the index yet.
             destroy_model_files: the server's words for deleting files of the repository, **weights included** where
                 they lie in it: ``lib`` weights and configuration, ``full`` everything, ``dir`` the folder too.
 
         Raises:
-            ServiceNotFound: there is none.
+            ServiceNotFound: there is no such service.
         """
         if clear not in (None, "index") or destroy_model_files not in (None, "lib", "full", "dir"):
             raise InvalidRequest("delete_service: clear takes None or 'index', destroy_model_files lib, full or dir")
@@ -225,8 +225,8 @@ class Client:
         Args:
             service: a classification service.
             pictures: see :data:`ddsim.Picture`.
-            top: labels for each picture; None gives all.
-            min_probability: leave out labels below it.
+            top: how many labels for each picture; None gives all.
+            min_probability: labels that are less probable than this, 0 to 1, are left out.
             upload: how to prepare these pictures.
 
         Raises:
@@ -293,16 +293,16 @@ class Client:
     ) -> Vectors:
         """Add pictures to a service's index, in one request that is never repeated.
 
-        The index only grows: adding a uri again stores it twice (recording 21). Indexing and building go in one call
-        because a build without anything new kills the server (recording 26); one bad picture fails the whole call and
-        nothing of it is indexed (recording 38).
+        The index can only grow: adding a uri again stores it twice. Adding and building go in one call, because a build
+        without anything new ends the server. One bad picture fails the whole call, and none of its pictures is indexed.
+        DeepDetect v0.25.0 does all this (checked on a running server).
 
         Args:
             service: a similarity service.
             pictures: uri -> picture, at least one; the uris are what searches give back.
             layer: the layer that the index is made of; the same in all calls on this service.
-            build: make the additions searchable and write the index to the server's disk. With False they are neither
-                until a later call builds; until then searches on this service are refused.
+            build: make the added pictures searchable and write the index to the server's disk. With False both wait for
+                a later call that builds, and until then searches on this service are refused.
             index_type: FAISS' name for the kind of index; used when the index is created.
             upload: how to prepare these pictures.
 
@@ -576,7 +576,7 @@ def _count(name: str, value: int) -> int:
     try:
         number = operator.index(value)
     except TypeError as error:
-        raise InvalidRequest(f"{name}={value!r}: a whole number is needed") from error
+        raise InvalidRequest(f"{name}={value!r}: expected a whole number") from error
     if not 1 <= number < 2**31:
         raise InvalidRequest(f"{name}={number} must be 1 or more, and fit into 32 bits")
     return number

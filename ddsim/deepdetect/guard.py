@@ -74,7 +74,7 @@ class Guard:
         """Refuse features from a service that has none.
 
         Raises:
-            InvalidRequest: a Caffe service of type supervised answers 500 (recordings 08, 20).
+            InvalidRequest: it is a Caffe service of type supervised, which gives none.
         """
         if self.info and self.info.type == "supervised" and not self.is_torch:
             raise InvalidRequest(

@@ -39,8 +39,8 @@ class Neighbour:
 
     Attributes:
         uri: the item's name in the index.
-        distance: what the index says; DeepDetect's FAISS index gives squared L2 divided by the vector's length
-            (recordings/CHECKED.md).
+        distance: as the index gives it; from DeepDetect v0.25.0 it is the squared L2 distance divided by the number of
+            values in a vector (checked on a running server).
         score: in [0, 1], larger is more similar, 1 for the same picture. From a search it is the probability that an
             item at this distance is of the query's category (:class:`ddsim.Learned`), from a client alone
             :func:`similarity_score`.

@@ -73,17 +73,18 @@ def ensure(
 ) -> Ensured:
     """Create a service, or keep the one that is there if it has the same settings.
 
-    One prediction proves that it works: a server answers 201 to a service without weights (recording 04). A service
-    that was created here and fails that prediction is removed again, so that the corrected one can be created.
+    One prediction proves that it works: DeepDetect v0.25.0 also creates services without weights (checked on a running
+    server). A service that was created here and fails that prediction is removed again, so that a corrected one can be
+    created.
 
     Args:
         client: the server.
         spec: the service wanted.
         layer: whose features to ask for in that prediction; None classifies.
-        owner: for whom it is created, where it is created.
-        incarnation: keep this very service of the owner and no other; a word that none has (``""``) keeps none.
-        replace_own: whether a service of this owner that is not as wanted is deleted and created anew. No file is
-            touched by that (recording 07); what its index holds unbuilt is lost.
+        owner: for whom it is created, if it has to be created.
+        incarnation: keep only the service of this owner that carries this word; ``""`` fits none, so none is kept.
+        replace_own: whether a service of this owner with other settings is deleted and created anew. That touches no
+            file, but what was added to its index and not built is lost.
 
     Raises:
         ServiceConflict: it exists with other settings, or for another owner; nothing was changed.

@@ -46,8 +46,8 @@ class Transport(Protocol):
 
         Args:
             method: GET, PUT, POST or DELETE.
-            path: the request target, query included, e.g. ``/services/lamps?clear=index``. Never percent-encoded: a
-                DeepDetect server does not decode it (tests/contract/recordings, 12).
+            path: the request target, query included, e.g. ``/services/lamps?clear=index``. Never percent-encoded:
+                DeepDetect v0.25.0 does not decode it (checked on a running server).
             json: the body, for POST and PUT; None sends no body at all.
             timeout: time limits.
 
@@ -69,7 +69,7 @@ class Retries:
     """How often, and for how long, a call is tried again.
 
     A call that never reached the server is always safe to repeat. One that did is repeated only where it changes
-    nothing: indexing the same picture twice stores it twice, since the server's index is append-only (recording 21).
+    nothing. Indexing is not: the server's index only grows, so a picture that is sent twice is in it twice.
 
     Attributes:
         tries: calls in all; 1 switches retrying off.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ddsim.catalogue import ItemState, Manifest, Row, Survey
-from ddsim.config import Index
+from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TransportError
 from ddsim.indexing.audit import Audit
@@ -120,7 +120,7 @@ class Run:
         backend: Backend,
         folder: Path,
         *,
-        limits: Index,
+        limits: IndexSettings,
         upload: Upload,
         progress: Callable[[Progress], None] = lambda _: None,
         stopping: Callable[[], bool] = lambda: False,

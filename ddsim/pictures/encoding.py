@@ -33,11 +33,11 @@ _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 
 @dataclass(frozen=True, slots=True)
 class ServerPath:
-    """A picture that the server shall read from its own disk.
+    """A picture that the server reads from its own disk.
 
     Raises:
-        InvalidRequest: for a path that the server would take for something else: a URL, a directory (its many pictures
-            would not fit the one id, `recordings/wire/10b-directory-with-ids`) or an LMDB database.
+        InvalidRequest: for a path that the server would take for something else: a URL, a directory (the server
+            would take all its pictures for one) or an LMDB database.
     """
 
     path: str
@@ -63,11 +63,11 @@ class ServerPath:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A picture that the server shall fetch by itself, from where *it* stands in the network.
+    """A picture that the server fetches by itself; the address must work from where *the server* is.
 
     Raises:
-        InvalidRequest: unless it starts with ``http://`` or ``https://`` in lower case; the server takes anything else
-            for a path or for data, and fails on every ``file://`` (`recordings/wire/10-predict-data-errors`).
+        InvalidRequest: it does not start with ``http://`` or ``https://`` in lower case. DeepDetect v0.25.0 takes
+            anything else for a path or for data, and fails on every ``file://`` (checked on a running server).
     """
 
     url: str

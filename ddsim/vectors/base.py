@@ -45,7 +45,7 @@ class Found:
     Attributes:
         vid: its number in the index.
         uri, category: as the manifest has them.
-        distance: L2: squared, divided by the vector's length (the server's own: recordings/wire/21-sim-index-search);
+        distance: L2: squared, divided by the vector's length (the server's own index);
             cosine: 1 minus the cosine of the angle.
         score: in [0, 1], larger is more similar, 1 for the same picture.
     """

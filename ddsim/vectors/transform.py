@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.config import Index
+from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError
 
@@ -54,7 +54,7 @@ class Recipe:
             raise ConfigError("whiten: it weighs principal components, so it needs pca, a number of them")
 
     @classmethod
-    def of(cls, index: Index) -> Recipe:
+    def of(cls, index: IndexSettings) -> Recipe:
         """The recipe of these settings.
 
         With the metric ``cosine`` only a vector's direction counts, so vectors are of length 1 when components are

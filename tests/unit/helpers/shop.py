@@ -1,4 +1,4 @@
-"""What the tests of the upper rooms share: a drawn shop, an embedded engine behind a tap, and ways to break it."""
+"""What the tests of the upper houses share: a drawn shop, an embedded engine behind a tap, and ways to break it."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ class Shop:
         return sorted(found.uri for found in hits.found)
 
     def rows(self) -> list[str]:
-        """The names of all rows of the server's index, tombstones included, past the rooms that search."""
+        """The names of all rows of the server's index, tombstones included; ddsim's own search is passed by."""
         similarity = self.settings.similarity
         client = self.client()
         (reply,) = client.search_index(similarity.service, [plain("grey")], layer=similarity.extract_layer, k=1000)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from ddsim.config.settings import Index
+from ddsim.config.settings import IndexSettings
 from ddsim.deepdetect.results import Vectors
 from ddsim.errors import ConfigError
 from ddsim.routing.calibration import pairwise
@@ -240,7 +240,7 @@ def test_described() -> None:
 )
 def test_recipes_of_settings(given: dict[str, Any], recipe: Recipe) -> None:
     """For angles vectors count at length 1, which needs no word where nothing is learned from them."""
-    assert Recipe.of(Index(backend="local", **given)) == recipe
+    assert Recipe.of(IndexSettings(backend="local", **given)) == recipe
 
 
 def test_recipes_that_make_no_sense() -> None:
