@@ -5,16 +5,20 @@ scores, learned from the catalogue's own pictures. Uses the vectors' homes, the 
 with it, search and evaluation decide with it.
 """
 
-from ddsim.routing.calibration import Learned, learn, pairwise
+from ddsim.routing.calibration import Learned, learn, leave_one_out_votes, pairwise
 from ddsim.routing.categories import Decision, RoutedCategory, Rules, Shares, by_labels, combine, decide, vote
 from ddsim.routing.classifier import Classifier
+from ddsim.routing.head import Head, softmax, unit
 from ddsim.routing.learning import is_due, learn_from, learned_before
+from ddsim.routing.openset import OpenSet, signs
 from ddsim.routing.sampling import Sample
 
 __all__ = [
     "Classifier",
     "Decision",
+    "Head",
     "Learned",
+    "OpenSet",
     "RoutedCategory",
     "Rules",
     "Sample",
@@ -26,6 +30,10 @@ __all__ = [
     "learn",
     "learn_from",
     "learned_before",
+    "leave_one_out_votes",
     "pairwise",
+    "signs",
+    "softmax",
+    "unit",
     "vote",
 ]

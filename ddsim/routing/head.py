@@ -1,0 +1,117 @@
+"""A linear classifier on features: what a photo shows, told from the vector that a search computes anyway."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ddsim.deepdetect import Vectors
+from ddsim.errors import ConfigError, InvalidRequest
+from ddsim.routing.categories import Shares, ordered
+
+#: The head's file, beside the manifest.
+FILE = "head.npz"
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
+class Head:
+    """Weights and biases over vectors of length 1; calibrated, so that its probabilities can be taken at their word.
+
+    Attributes:
+        categories: in the order of the rows.
+        weights: shape (c, d), float32.
+        biases: shape (c,), float32.
+    """
+
+    categories: tuple[str, ...]
+    weights: NDArray[np.float32]
+    biases: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        count = len(self.categories)
+        shapes = self.weights.ndim == 2 and self.weights.shape[0] == count and self.biases.shape == (count,)
+        if count < 2 or len(set(self.categories)) != count or not shapes:
+            raise InvalidRequest(
+                f"head: weights {self.weights.shape} and biases {self.biases.shape} do not fit {count} categories"
+            )
+        if not (np.isfinite(self.weights).all() and np.isfinite(self.biases).all()):
+            raise InvalidRequest("head: weights and biases must be finite")
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors that it takes."""
+        return int(self.weights.shape[1])
+
+    def probabilities(self, vectors: Vectors) -> NDArray[np.float64]:
+        """The probability of each category.
+
+        Args:
+            vectors: as the network gave them, shape (n, d); each is brought to length 1 first.
+
+        Returns:
+            Shape (n, c); rows add up to 1.
+
+        Raises:
+            InvalidRequest: the vectors are of another length.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise InvalidRequest(f"head: vectors {vectors.shape} given, expected (n, {self.dimension})")
+        return softmax(unit(vectors) @ self.weights.T.astype(np.float64) + self.biases)
+
+    def shares(self, vectors: Vectors) -> list[Shares]:
+        """The same for each vector as category -> probability, most probable first."""
+        return [ordered(dict(zip(self.categories, row, strict=True))) for row in self.probabilities(vectors).tolist()]
+
+    def save(self, path: Path) -> None:
+        """Write it, in place of what was there.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        buffer = io.BytesIO()
+        np.savez(buffer, categories=np.array(self.categories), weights=self.weights, biases=self.biases)
+        fresh = path.with_name(path.name + ".new")
+        try:
+            fresh.write_bytes(buffer.getvalue())
+            os.replace(fresh, path)
+        except OSError as error:
+            raise ConfigError(f"{path}: the head cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Head | None:
+        """What :meth:`save` wrote; None where nothing was.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(tuple(arrays["categories"].tolist()), arrays["weights"], arrays["biases"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, InvalidRequest) as error:
+            raise ConfigError(
+                f"{path}: this trained head cannot be used: {error}; `ddsim train` makes a new one"
+            ) from error
+
+
+def unit(vectors: Vectors | Sequence[Vectors]) -> NDArray[np.float64]:
+    """Vectors at length 1, shape (n, d); one of nothing but zeros stays so."""
+    rows = np.asarray(vectors, dtype=np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    found: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return found
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of logits, shape (n, c), whatever their size."""
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = grown / grown.sum(axis=1, keepdims=True)
+    return shares
