@@ -6,12 +6,13 @@ with it, search and evaluation decide with it.
 """
 
 from ddsim.routing.calibration import Learned, learn, leave_one_out_votes, pairwise
-from ddsim.routing.categories import Decision, RoutedCategory, Rules, Shares, by_labels, combine, decide, vote
+from ddsim.routing.categories import Decision, RoutedCategory, Rules, Shares, by_labels, combine, decide, ordered, vote
 from ddsim.routing.classifier import Classifier
 from ddsim.routing.head import Head, softmax, unit
-from ddsim.routing.learning import is_due, learn_from, learned_before
+from ddsim.routing.learning import is_due, learn_from, learned_before, named_before
 from ddsim.routing.openset import OpenSet, signs
-from ddsim.routing.sampling import Sample
+from ddsim.routing.sampling import Sample, lot
+from ddsim.routing.trained import TrainedHead, is_stale, keep, trained_before
 
 __all__ = [
     "Classifier",
@@ -23,17 +24,24 @@ __all__ = [
     "Rules",
     "Sample",
     "Shares",
+    "TrainedHead",
     "by_labels",
     "combine",
     "decide",
     "is_due",
+    "is_stale",
+    "keep",
     "learn",
     "learn_from",
     "learned_before",
     "leave_one_out_votes",
+    "lot",
+    "named_before",
+    "ordered",
     "pairwise",
     "signs",
     "softmax",
+    "trained_before",
     "unit",
     "vote",
 ]

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
-from ddsim.errors import ConfigError, InvalidRequest
+from ddsim.errors import InvalidRequest
 from ddsim.routing.categories import Shares, ordered
-
-#: The head's file, beside the manifest.
-FILE = "head.npz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
@@ -68,38 +61,6 @@ class Head:
     def shares(self, vectors: Vectors) -> list[Shares]:
         """The same for each vector as category -> probability, most probable first."""
         return [ordered(dict(zip(self.categories, row, strict=True))) for row in self.probabilities(vectors).tolist()]
-
-    def save(self, path: Path) -> None:
-        """Write it, in place of what was there.
-
-        Raises:
-            ConfigError: the file cannot be written.
-        """
-        buffer = io.BytesIO()
-        np.savez(buffer, categories=np.array(self.categories), weights=self.weights, biases=self.biases)
-        fresh = path.with_name(path.name + ".new")
-        try:
-            fresh.write_bytes(buffer.getvalue())
-            os.replace(fresh, path)
-        except OSError as error:
-            raise ConfigError(f"{path}: the head cannot be written: {error.strerror or error}") from error
-
-    @classmethod
-    def read(cls, path: Path) -> Head | None:
-        """What :meth:`save` wrote; None where nothing was.
-
-        Raises:
-            ConfigError: the file is damaged.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(tuple(arrays["categories"].tolist()), arrays["weights"], arrays["biases"])
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, InvalidRequest) as error:
-            raise ConfigError(
-                f"{path}: this trained head cannot be used: {error}; `ddsim train` makes a new one"
-            ) from error
 
 
 def unit(vectors: Vectors | Sequence[Vectors]) -> NDArray[np.float64]:

@@ -44,6 +44,14 @@ def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
     return learned if kept["service"] == _service(settings) else replace(learned, weight=None, classified=0)
 
 
+def named_before(manifest: Manifest, settings: Settings) -> dict[int | None, Shares]:
+    """What the classification service said about some items, by vid; nothing where it is another one by now."""
+    kept = manifest.get_meta("named") or {}
+    if not _wants_service(settings) or kept.get("of") != _service(settings):
+        return {}
+    return {int(vid): shares for vid, shares in kept["shares"].items()}
+
+
 def is_due(manifest: Manifest, settings: Settings) -> bool:
     """Whether there is something under these settings that the last run did not learn."""
     if learned_before(manifest, settings) is None:

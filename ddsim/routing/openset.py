@@ -1,7 +1,7 @@
 """Whether a photo shows anything of a catalogue's categories at all, told from two signs together.
 
-Far from every item, and no category sure: either sign alone is weak. A photo of something else may lie near an odd item,
-and a linear classifier is sure of many things it has never seen.
+Far from every item, and no category sure: either sign alone is weak. A photo of something else may lie near an odd
+item, and a linear classifier is sure of many things it has never seen.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
-from ddsim.errors import CapabilityError, InvalidRequest
+from ddsim.errors import CapabilityError, InvalidRequest, install_hint
 from ddsim.routing import Head, softmax, unit
 
 _Float64 = NDArray[np.float64]
@@ -180,11 +180,16 @@ def _held_out(
 
 
 def linear_model() -> Any:
+    """scikit-learn's linear models.
+
+    Raises:
+        CapabilityError: it is not installed.
+    """
     try:
         from sklearn import linear_model
     except ModuleNotFoundError as error:
         raise CapabilityError(
-            "training needs scikit-learn, which is not installed: install ddsim with its extra `train`"
+            f"training needs scikit-learn, which is not installed: {install_hint('train')}"
         ) from error
     return linear_model
 

@@ -180,6 +180,10 @@ class Backend(Protocol):
         """The vectors of valid items as they are searched, shape (n, d); None where the index gives none back."""
         ...
 
+    def features_of(self, vids: Sequence[int]) -> Vectors | None:
+        """The vectors of valid items as the network gave them, or brought to length 1; otherwise as above."""
+        ...
+
     def stored(self) -> int:
         """How many rows the index holds, valid or not; where answers were lost, as many as it may hold."""
         ...

@@ -181,6 +181,11 @@ class LocalBackend:
         with self._lock:
             return self._index.compared_rows(vids)
 
+    def features_of(self, vids: Sequence[int]) -> Vectors:
+        """The vectors of these numbers as they are kept: of length 1 for ``cosine``."""
+        with self._lock:
+            return self._index.kept_rows(vids)
+
     # Service and vectors
 
     def _ensure(self) -> int:

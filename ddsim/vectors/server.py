@@ -137,6 +137,9 @@ class ServerBackend:
     def vectors_of(self, vids: Sequence[int]) -> None:
         """The server's index gives none of its vectors back."""
 
+    def features_of(self, vids: Sequence[int]) -> None:
+        """Likewise."""
+
     def stored(self) -> int:
         """How many rows this generation may hold."""
         return self._served.stored

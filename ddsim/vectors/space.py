@@ -129,12 +129,15 @@ class Space:
             InvalidRequest: one of them is not there.
             ConfigError: as :meth:`compared`.
         """
-        index = self._searched() if len(self) else self._kept
-        places = {int(vid): place for place, vid in enumerate(index.vids)}
-        missing = [vid for vid in vids if vid not in places]
-        if missing:
-            raise InvalidRequest(f"no vector of number {missing[0]} among those that are kept")
-        return index.rows[[places[vid] for vid in vids]]
+        return _rows_of(self._searched() if len(self) else self._kept, vids)
+
+    def kept_rows(self, vids: Sequence[int]) -> Vectors:
+        """The rows of these numbers as they are kept, float32, shape (n, dimension), in the order of the numbers.
+
+        Raises:
+            InvalidRequest: one of them is not there.
+        """
+        return _rows_of(self._kept, vids)
 
     def _searched(self) -> FlatIndex:
         if self._compared is None:
@@ -205,3 +208,11 @@ class Space:
         if self._transform is None:
             self._transform = Transform.fit(self._recipe, self.rows)
         return self._transform
+
+
+def _rows_of(index: FlatIndex, vids: Sequence[int]) -> Vectors:
+    places = {int(vid): place for place, vid in enumerate(index.vids)}
+    missing = [vid for vid in vids if vid not in places]
+    if missing:
+        raise InvalidRequest(f"no vector of number {missing[0]} among those that are kept")
+    return index.rows[[places[vid] for vid in vids]]
