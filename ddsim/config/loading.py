@@ -28,6 +28,8 @@ __all__ = ["MATRIX", "Settings", "dump", "load", "name_of", "plain", "read", "se
 MATRIX = "matrix"
 _MODELS = Path(__file__).resolve().parents[1] / "embedded" / "models"
 _EMBEDDED: dict[str, Any] = {"url": None}
+#: What stands for the classifier that `ddsim train` makes, in the place of a service.
+_TRAINED = "trained"
 # What stands in the place of a secret where settings are written down.
 _VARIABLES = {"password": "DDSIM_SERVER_PASSWORD", "token": "DDSIM_SERVER_TOKEN"}
 
@@ -116,8 +118,10 @@ def plain(settings: Settings) -> dict[str, Any]:
     server = settings.server
     secrets = {key: found.get_secret_value() for key in _VARIABLES if (found := getattr(server, key)) is not None}
     raw["server"] = "embedded" if server.embedded else raw["server"] | secrets
+    if raw.pop("trained"):
+        raw["classification"] = _TRAINED
     for part in ("classification", "similarity"):
-        if part in raw:
+        if isinstance(raw.get(part), dict):
             if "name" in raw[part]:
                 leave_to_name(raw[part], settings.server.embedded)
             raw[part] = {"service": raw[part].pop("service"), **raw[part]}
@@ -163,7 +167,10 @@ def _complete(raw: dict[str, Any], stem: str) -> dict[Key, Key]:
         raw[section] = {} if raw.get(section) is None else raw[section]
     if isinstance(raw["network"], str):
         raw["network"] = {"name": raw["network"]}
-    if "classification" in raw and raw["classification"] is None:
+    if raw.get("classification") == _TRAINED:
+        del raw["classification"]
+        raw["trained"] = True
+    elif "classification" in raw and raw["classification"] is None:
         raw["classification"] = {}
     if isinstance(raw["server"], str):
         raw["server"] = dict(_EMBEDDED) if raw["server"] == "embedded" else {"url": raw["server"]}

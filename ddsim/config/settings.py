@@ -285,6 +285,8 @@ class Settings(Part):
     """Folder where ddsim keeps what it must remember."""
     classification: Classification | None = None
     """The service that names what a picture shows; without one, the neighbours' categories decide."""
+    trained: bool = False
+    """Whether a classifier that was trained on the catalogue tells categories (``classification: trained``)."""
     similarity: Similarity
     """The service that turns pictures into vectors."""
     index: IndexSettings = IndexSettings()
@@ -360,7 +362,7 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield from _service_rules("classification", classification, spec)
         if classification.service == similarity.service:
             yield ("similarity", "service"), f"{similarity.service!r} is the classification service's name too"
-    if settings.routing.by == "service" and not (classification and settings.categories):
+    if settings.routing.by == "service" and not (settings.trained or (classification and settings.categories)):
         missing = "categories" if classification else "classification"
         yield ("routing", "by"), f"the service cannot tell categories without {missing}: give them, or write neighbours"
     if settings.index.metric != "l2" and settings.index.backend != "local":

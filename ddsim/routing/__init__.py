@@ -12,9 +12,10 @@ from ddsim.routing.head import Head, softmax, unit
 from ddsim.routing.learning import is_due, learn_from, learned_before, named_before
 from ddsim.routing.openset import OpenSet, signs
 from ddsim.routing.sampling import Sample, lot
-from ddsim.routing.trained import TrainedHead, is_stale, keep, trained_before
+from ddsim.routing.trained import META, TrainedHead, is_stale, keep, trained_before
 
 __all__ = [
+    "META",
     "Classifier",
     "Decision",
     "Head",

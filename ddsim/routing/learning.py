@@ -4,6 +4,7 @@ In the manifest's meta::
 
     learned   :class:`ddsim.routing.calibration.Learned`, how distances came about, and of which service its weight is
     named     what the classification service said about some items, by vid, and which service it was
+    head      of the classifier that was trained on the catalogue, see :mod:`ddsim.routing.trained`
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ddsim.routing.calibration import Learned, learn, pairwise
 from ddsim.routing.categories import Shares, by_labels
 from ddsim.routing.classifier import Classifier
 from ddsim.routing.sampling import SIZE, Sample, lot
+from ddsim.routing.trained import META, trained_before
 from ddsim.vectors import Backend, PictureOf
 
 _log = logging.getLogger(__name__)
@@ -41,13 +43,13 @@ def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
     if not kept or kept["of"] != _distances(manifest, settings):
         return None
     learned = Learned.from_json(kept["learned"])
-    return learned if kept["service"] == _service(settings) else replace(learned, weight=None, classified=0)
+    return learned if kept["service"] == _service(manifest, settings) else replace(learned, weight=None, classified=0)
 
 
 def named_before(manifest: Manifest, settings: Settings) -> dict[int | None, Shares]:
     """What the classification service said about some items, by vid; nothing where it is another one by now."""
     kept = manifest.get_meta("named") or {}
-    if not _wants_service(settings) or kept.get("of") != _service(settings):
+    if not _wants_service(manifest, settings) or kept.get("of") != _service(manifest, settings):
         return {}
     return {int(vid): shares for vid, shares in kept["shares"].items()}
 
@@ -56,7 +58,8 @@ def is_due(manifest: Manifest, settings: Settings) -> bool:
     """Whether there is something under these settings that the last run did not learn."""
     if learned_before(manifest, settings) is None:
         return True
-    return bool(_wants_service(settings) and manifest.get_meta("learned")["service"] != _service(settings))
+    wanted = _service(manifest, settings)
+    return bool(_wants_service(manifest, settings) and manifest.get_meta("learned")["service"] != wanted)
 
 
 def learn_from(
@@ -81,7 +84,10 @@ def learn_from(
         ApiError, TransportError: the server does not answer. What was learned before stays.
     """
     rows, vectors = _comparable(*_vectors(manifest, settings, backend, sample, picture_of))
-    service, heard = _named(manifest, settings, classifier, rows, picture_of)
+    if settings.trained:
+        service, heard = _told(manifest, backend, rows, vectors), True
+    else:
+        service, heard = _named(manifest, settings, classifier, rows, picture_of)
     learned = learn(
         pairwise(vectors, settings.index.metric),
         [row.category for row in rows],
@@ -90,7 +96,7 @@ def learn_from(
     )
     kept = {
         "of": _distances(manifest, settings),
-        "service": _service(settings) if heard else None,
+        "service": _service(manifest, settings) if heard else None,
         "learned": learned.as_json(),
     }
     manifest.set_meta(learned=kept)
@@ -104,15 +110,17 @@ def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
     return {**compared, "as": manifest.get_meta("compared"), "voters": settings.routing.voters}
 
 
-def _service(settings: Settings) -> Any:
-    """What the classification service's word on categories depends on; None where it has none."""
+def _service(manifest: Manifest, settings: Settings) -> Any:
+    """What the word of the classifier or classification service depends on; None where there is none."""
+    if settings.trained:
+        return (manifest.get_meta(META) or {}).get("mark")
     network = settings.classification
     return [network.facts(), settings.categories] if network and settings.categories else None
 
 
-def _wants_service(settings: Settings) -> bool:
+def _wants_service(manifest: Manifest, settings: Settings) -> bool:
     """Whether a search weighs the service's word against the neighbours'."""
-    return settings.routing.by == "combined" and _service(settings) is not None
+    return settings.routing.by == "combined" and _service(manifest, settings) is not None
 
 
 def _comparable(rows: Sequence[Row], vectors: Vectors) -> tuple[Sequence[Row], Vectors]:
@@ -158,16 +166,26 @@ def _missing(manifest: Manifest, rows: Sequence[Row]) -> list[Row]:
     return [row for row in wanted if row.uri not in there]
 
 
+def _told(manifest: Manifest, backend: Backend, rows: Sequence[Row], vectors: Vectors) -> dict[int | None, Shares]:
+    """What the trained classifier says of items that it was not trained on: vid -> shares of categories."""
+    trained = trained_before(manifest)
+    if trained is None:
+        return {}
+    features = backend.features_of([row.vid for row in rows if row.vid is not None])
+    told = trained.shares_of(rows, vectors if features is None else features)
+    return {row.vid: shares for row, shares in zip(rows, told, strict=True) if shares is not None}
+
+
 def _named(
     manifest: Manifest, settings: Settings, classifier: Classifier, rows: Sequence[Row], picture_of: PictureOf
 ) -> tuple[dict[int | None, Shares], bool]:
     """What the classification service makes of some items: vid -> shares of categories; and whether that is all."""
-    if not _wants_service(settings):
+    if not _wants_service(manifest, settings):
         return {}, False
     if len({row.category for row in rows}) < 2:
         return {}, True
     kept = manifest.get_meta("named") or {}
-    known: dict[str, Shares] = kept["shares"] if kept.get("of") == _service(settings) else {}
+    known: dict[str, Shares] = kept["shares"] if kept.get("of") == _service(manifest, settings) else {}
     groups: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lot):
         groups.setdefault(row.category, []).append(row)
@@ -186,5 +204,5 @@ def _named(
         heard, asked, labels = False, [], []
     found = {vid: by_labels(ones, settings.categories) for (vid, _), ones in zip(asked, labels, strict=True)}
     shares = {str(row.vid): (found | known)[str(row.vid)] for row in chosen if str(row.vid) in found | known}
-    manifest.set_meta(named={"of": _service(settings), "shares": shares})
+    manifest.set_meta(named={"of": _service(manifest, settings), "shares": shares})
     return {row.vid: shares[str(row.vid)] for row in chosen if str(row.vid) in shares}, heard

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,9 +18,23 @@ from ddsim.deepdetect import Client
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
 from ddsim.pictures import Encoded, Picture, encode
-from ddsim.routing import Classifier, Learned, Sample, is_due, learn_from, learned_before
+from ddsim.routing import META as HEAD
+from ddsim.routing import (
+    Classifier,
+    Learned,
+    Sample,
+    TrainedHead,
+    is_due,
+    is_stale,
+    learn_from,
+    learned_before,
+    trained_before,
+)
 from ddsim.search.vanishing import reason_to_stop
+from ddsim.training import TrainReport, train
 from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for
+
+_log = logging.getLogger(__name__)
 
 FAILURES = "failures.jsonl"
 _CURRENT = "current"
@@ -79,6 +94,7 @@ class Collection:
         self.manifest = Manifest.open(_place(settings, identity), identity)
         self._backend: Backend | None = None
         self._opening = threading.Lock()
+        self._trained: TrainedHead | None = None
 
     def __enter__(self) -> Collection:
         return self
@@ -195,6 +211,15 @@ class Collection:
     def _learn(
         self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
     ) -> Learned | None:
+        if self.settings.trained and len(self.manifest.categories()) > 1:
+            try:
+                head = self._head()
+            except ConfigError as error:
+                _log.warning("%s; it is trained anew", error)
+                head = None
+            if is_stale(self.manifest, head):
+                progress(run.progress("learning"))
+                train(self.manifest, backend, self.settings, self.picture_of)
         if self._client is None or not is_due(self.manifest, self.settings):
             return self.learned()
         progress(run.progress("learning"))
@@ -248,6 +273,38 @@ class Collection:
             finished=finished,
             seconds=took,
         )
+
+    def train(self, *, computed: Callable[[int, int], None] = lambda _done, _all: None) -> TrainReport:
+        """Train a classifier on what is indexed; see :func:`ddsim.training.train`.
+
+        Raises:
+            ManifestBusy: a run is at work.
+        """
+        self.check()
+        with self.manifest.writing(), self._writing(rebuild=False) as backend:
+            return train(self.manifest, backend, self.settings, self.picture_of, computed=computed)
+
+    def trained(self) -> TrainedHead | None:
+        """The classifier of these settings; None where they ask for none, or there is only one category.
+
+        Raises:
+            ConfigError: there is none yet, or its file is damaged.
+        """
+        if not self.settings.trained:
+            return None
+        head = self._head()
+        if head is None and len(self.manifest.categories()) > 1:
+            raise ConfigError(
+                "classification: trained, and no classifier was trained on this catalogue yet: run `ddsim train`"
+            )
+        return head
+
+    def _head(self) -> TrainedHead | None:
+        mark = (self.manifest.get_meta(HEAD) or {}).get("mark")
+        with self._opening:
+            if self._trained is None or self._trained.mark != mark:
+                self._trained = trained_before(self.manifest) if mark else None
+            return self._trained
 
     def audit(self) -> Audit:
         """Check the index; see :func:`ddsim.indexing.audit.audit`."""

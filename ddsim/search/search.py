@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from ddsim.config import Settings, load
-from ddsim.deepdetect import Client, Label, Neighbour
+from ddsim.deepdetect import Client, Label, Neighbour, Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.indexing import IndexReport, Progress
 from ddsim.pictures import Encoded, Picture, describe, encode
-from ddsim.routing import Classifier, Decision, RoutedCategory, Rules, by_labels, decide, vote
+from ddsim.routing import Classifier, Decision, RoutedCategory, Rules, Shares, TrainedHead, by_labels, decide, vote
 from ddsim.search.collection import Collection, IndexOptions
 from ddsim.search.connection import connect
+from ddsim.training import TrainReport
 from ddsim.vectors import Found, Hits, Select
 
 # The score of a picture's search for itself is 1, or a little less after rounding.
@@ -140,6 +143,21 @@ class ImageSearch:
             self.collection = Collection(self.settings, self.client, wanted)
         return self.collection.index(options, progress=progress, stopping=stopping)
 
+    def train(self, *, computed: Callable[[int, int], None] = lambda _done, _all: None) -> TrainReport:
+        """Train a classifier for the catalogue's own categories on what is indexed; see :func:`ddsim.training.train`.
+
+        Queries use it where the settings say ``classification: trained``.
+
+        Args:
+            computed: told how many pictures' features were computed, of how many that were not known.
+
+        Raises:
+            InvalidRequest: fewer than two categories are indexed.
+            CapabilityError: scikit-learn is not installed.
+            ManifestBusy: a run is at work.
+        """
+        return self.collection.train(computed=computed)
+
     def query(
         self, picture: Picture, k: int = 10, *, category: str | Iterable[str] | None = None, route: bool = True
     ) -> SearchResult:
@@ -196,8 +214,8 @@ class ImageSearch:
         done = time.perf_counter()
         timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
         return [
-            self._result(name, ones, hits, decision, router, timings)
-            for name, ones, (hits, decision) in zip(names, labels, found, strict=True)
+            self._result(position, name, ones, hits, decision, router, timings)
+            for position, (name, ones, (hits, decision)) in enumerate(zip(names, labels, found, strict=True))
         ]
 
     def _found(
@@ -205,8 +223,8 @@ class ImageSearch:
     ) -> list[tuple[Hits, Decision]]:
         decisions: dict[int, Decision] = {}
 
-        def choose(position: int, near: Sequence[Found]) -> tuple[str, ...] | None:
-            decisions[position] = router.decide(position, near, forced)
+        def choose(position: int, near: Sequence[Found], vector: Vectors) -> tuple[str, ...] | None:
+            decisions[position] = router.decide(position, near, vector, forced)
             return decisions[position].searched or None  # None searches all categories
 
         hits = self.collection.search(prepared, k, among=Select(choose, forced, self.settings.routing.voters))
@@ -214,6 +232,7 @@ class ImageSearch:
 
     def _result(
         self,
+        position: int,
         name: str,
         labels: tuple[Label, ...],
         hits: Hits,
@@ -231,7 +250,7 @@ class ImageSearch:
             categories=decision.categories,
             searched=decision.searched,
             neighbours=neighbours,
-            nothing_similar=router.nothing_similar(hits.found, decision),
+            nothing_similar=router.nothing_similar(position, hits.found, decision),
             timings=timings,
         )
 
@@ -246,6 +265,8 @@ class _Router:
         self._learned = collection.learned()
         self._sizes = collection.manifest.categories()
         self._service = [by_labels(ones, settings.categories) for ones in labels]
+        self._trained = catalogue.trained()
+        self._strange: dict[int, str] = {}
         self._voters = routing.voters
         weight = self._learned.weight if self._learned else None
         by = "neighbours" if routing.by == "none" else routing.by
@@ -257,19 +278,26 @@ class _Router:
             return [one.score for one in found]
         return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
 
-    def decide(self, position: int, near: Sequence[Found], forced: tuple[str, ...] | None) -> Decision:
-        """What to search for one picture, given what is nearest to it."""
+    def decide(self, position: int, near: Sequence[Found], vector: Vectors, forced: tuple[str, ...] | None) -> Decision:
+        """What to search for one picture, given what is nearest to it and its features."""
         voters = near[: self._voters]
         voted = vote([(one.category, share) for one, share in zip(voters, self.probabilities(voters), strict=True)])
-        return decide(self._service[position], voted, self._rules, self._sizes, forced)
+        told = self._service[position]
+        if self._trained is not None:
+            told = self._trained.head.shares(vector[np.newaxis])[0]
+            if forced is None and near and (why := _unlike(self._trained, near[0], told)):
+                self._strange[position] = why
+        return decide(told, voted, self._rules, self._sizes, forced)
 
-    def nothing_similar(self, found: Sequence[Found], decision: Decision) -> str | None:
+    def nothing_similar(self, position: int, found: Sequence[Found], decision: Decision) -> str | None:
         """None, or a sentence that says why nothing is similar enough."""
         if not found:
             return "nothing of these categories is indexed"
         learned, nearest = self._learned, found[0].distance
         if learned is None or found[0].score >= _SAME:
             return None
+        if position in self._strange:
+            return self._strange[position]
         if learned.reach is not None and nearest > learned.reach:
             far, near = _told_apart(nearest, learned.reach, 4)
             return (
@@ -292,3 +320,15 @@ def _told_apart(one: float, other: float, digits: int) -> tuple[str, str]:
     while f"{one:.{digits}g}" == f"{other:.{digits}g}" and digits < 17:
         digits += 1
     return f"{one:.{digits}g}", f"{other:.{digits}g}"
+
+
+def _unlike(trained: TrainedHead, nearest: Found, told: Shares) -> str | None:
+    """A sentence why the photo shows none of the catalogue's categories, or None."""
+    name, probability = next(iter(told.items()))
+    if trained.open_set is None or trained.open_set.strangeness(nearest.distance, probability) <= 0:
+        return None
+    return (
+        f"the photo is unlike the catalogue: its nearest item is at distance {nearest.distance:.4g}, and the most "
+        f"probable category, {name}, has {probability:.0%}; of the catalogue's own pictures, each taken for a photo, "
+        f"{trained.open_set.false_alarms:.0%} are as far away and as unclear"
+    )

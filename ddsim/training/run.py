@@ -130,12 +130,8 @@ def _trained(rows: Sequence[Row], fitted: Fitted, open_set: OpenSet | None) -> T
 def _held_out(rows: Sequence[Row], fitted: Fitted) -> list[tuple[Row, Shares]]:
     """What heads say of items that they were not trained on."""
     names = fitted.head.categories
-    known: list[bool] = np.isfinite(fitted.held_out).all(axis=1).tolist()
-    return [
-        (row, ordered(dict(zip(names, probabilities, strict=True))))
-        for row, probabilities, there in zip(rows, fitted.held_out.tolist(), known, strict=True)
-        if there
-    ]
+    known = np.flatnonzero(np.isfinite(fitted.held_out).all(axis=1)).tolist()
+    return [(rows[place], ordered(dict(zip(names, fitted.held_out[place].tolist(), strict=True)))) for place in known]
 
 
 def _voted(rows: Sequence[Row], distances: NDArray[np.float64], settings: Settings) -> list[tuple[Row, Shares]]:

@@ -62,12 +62,13 @@ class Select:
     """Chooses the categories to search when it is known what is near.
 
     Attributes:
-        choose: given a query's position and the items nearest to it, of all categories; None chooses all.
+        choose: given a query's position, the items nearest to it, of all categories, and its own vector as the network
+            gave it; None chooses all.
         likely: what it will choose, where that is known before: the first answer then is wide enough for it.
         sees: so many items it is given at least, where there are as many, however many rows are not valid any more.
     """
 
-    choose: Callable[[int, Sequence[Found]], Collection[str] | None]
+    choose: Callable[[int, Sequence[Found], Vectors], Collection[str] | None]
     likely: Collection[str] | None = None
     sees: int = 1
 
@@ -206,10 +207,17 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """What an index gave for one picture: the picture's vector, and vid and distance of rows, nearest first."""
+    """What an index gave for one picture.
+
+    Attributes:
+        vector: the picture's own features, as the network gave them.
+        rows: vid and distance, nearest first.
+        compared: the vector as it was compared, where that is another one.
+    """
 
     vector: Vectors
     rows: Sequence[tuple[int, float]]
+    compared: Vectors | None = None
 
 
 def search_valid(
@@ -238,18 +246,19 @@ def search_valid(
     if isinstance(among, str):
         among = (among,)
     hits: dict[int, Hits] = {}
-    select = among if isinstance(among, Select) else Select(lambda _position, _near: among, among)
+    select = among if isinstance(among, Select) else Select(lambda _position, _near, _vector: among, among)
     chosen: dict[int, Collection[str] | None] = {}
     waiting, wide = list(range(queries)), _wide(manifest, k, select.likely)
     while waiting:
         rankings = ask(waiting, wide)
         rows = manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
         for position, ranking in zip(waiting, rankings, strict=True):
-            found, exhausted = _valid(ranking, rows, scorer(ranking.vector)), len(ranking.rows) < wide
+            compared = ranking.vector if ranking.compared is None else ranking.compared
+            found, exhausted = _valid(ranking, rows, scorer(compared)), len(ranking.rows) < wide
             if position not in chosen:
                 if len(found) < select.sees and not exhausted:
                     continue
-                chosen[position] = select.choose(position, found)
+                chosen[position] = select.choose(position, found, ranking.vector)
             only = chosen[position]
             kept = tuple(one for one in found if only is None or one.category in only)[:k]
             if len(kept) == k or exhausted:

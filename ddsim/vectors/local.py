@@ -14,7 +14,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -146,10 +145,12 @@ class LocalBackend:
             compared = self._index.compared(queries)
 
             def ask(positions: list[int], wide: int) -> list[Ranking]:
-                return [Ranking(compared[place], self._index.nearest(compared[place], wide)) for place in positions]
+                return [
+                    Ranking(queries[place], self._index.nearest(compared[place], wide), compared[place])
+                    for place in positions
+                ]
 
-            found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
-            return [replace(hits, vector=query) for query, hits in zip(queries, found, strict=True)]
+            return search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
 
     def stored(self) -> int:
         """How many vectors there are."""

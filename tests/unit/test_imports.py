@@ -20,7 +20,7 @@ ORDER = [
     "config",
     "vectors",
     "routing",
-    "indexing",
+    "indexing training",
     "search",
     "containers doctor evaluation web",
     "embedded",

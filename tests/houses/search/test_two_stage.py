@@ -527,7 +527,7 @@ def test_never_fewer_than_there_are(
     monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 4)
     seen: dict[int, list[int]] = {}
 
-    def choose(position: int, near: Sequence[Found]) -> Collection[str] | None:
+    def choose(position: int, near: Sequence[Found], _: object) -> Collection[str] | None:
         assert position not in seen, "asked twice"
         seen[position] = [one.vid for one in near]
         return categories
@@ -553,7 +553,7 @@ def test_never_fewer_than_there_are(
 def test_each_query_has_its_own_categories(rows: Rows, k: int) -> None:
     """What is chosen for one picture does not change what another one gets."""
     wanted = [{"a"}, None, {"b", "c"}]
-    hits = rows.search(k, Select(lambda position, _: wanted[position]))
+    hits = rows.search(k, Select(lambda position, *_: wanted[position]))
     for position, one in enumerate(hits):
         assert [found.vid for found in one.found] == expected(rows, position, k, wanted[position])
 
@@ -600,7 +600,7 @@ def test_the_vote_sees_past_rows_that_are_not_valid(monkeypatch: pytest.MonkeyPa
     rows = rows_of([None] * 30 + ["a", "b", "a"], [range(33)])
     seen: list[int] = []
 
-    def choose(_: int, near: Sequence[Found]) -> list[str]:
+    def choose(_: int, near: Sequence[Found], _vector: object) -> list[str]:
         seen.append(len(near))
         return ["b"]
 
