@@ -22,8 +22,7 @@ class OpenSet:
     """A line through the two signs, and where on it something else begins.
 
     Attributes:
-        constant, by_distance, by_odds: of the line; it takes the logarithm of the distance to the nearest item, and the
-            log-odds of the most probable category.
+        constant, by_distance, by_odds: of the line over the two signs; see :func:`signs`.
         limit: a photo above it shows none of the categories.
         false_alarms: share of the catalogue's own items, held out, that are above it.
         caught: share of the items of a category that are above it when all of that category is left out; the mean over
@@ -37,14 +36,15 @@ class OpenSet:
     false_alarms: float
     caught: float
 
-    def strangeness(self, nearest: ArrayLike, most: ArrayLike) -> NDArray[np.float64]:
+    def strangeness(self, nearest: ArrayLike, most: ArrayLike, categories: int) -> NDArray[np.float64]:
         """How much photos are unlike all that is there; above 0 they show none of the categories.
 
         Args:
             nearest: distance of each photo to the nearest item, shape (n,).
             most: the probability of its most probable category, shape (n,).
+            categories: how many there are.
         """
-        far, odds = signs(nearest, most).T
+        far, odds = np.moveaxis(signs(nearest, most, categories), -1, 0)
         values: NDArray[np.float64] = self.constant + self.by_distance * far + self.by_odds * odds - self.limit
         return values
 
@@ -58,8 +58,12 @@ class OpenSet:
         return cls(**plain)
 
 
-def signs(nearest: ArrayLike, most: ArrayLike) -> NDArray[np.float64]:
-    """Both signs on scales on which a line can add them up, shape (n, 2)."""
+def signs(nearest: ArrayLike, most: ArrayLike, categories: int) -> NDArray[np.float64]:
+    """Both signs on scales on which a line can add them up, shape (n, 2).
+
+    They are the logarithm of the distance, and by how much the log-odds of the most probable category are above those
+    of chance: among few categories the best of them has much probability without any merit.
+    """
     far = np.log(np.maximum(np.asarray(nearest, dtype=np.float64), _LEAST_DISTANCE))
     sure = np.clip(np.asarray(most, dtype=np.float64), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-    return np.stack([far, np.log(sure / (1 - sure))], axis=-1)
+    return np.stack([far, np.log(sure / (1 - sure) * max(categories - 1, 1))], axis=-1)

@@ -325,7 +325,7 @@ def _told_apart(one: float, other: float, digits: int) -> tuple[str, str]:
 def _unlike(trained: TrainedHead, nearest: Found, told: Shares) -> str | None:
     """A sentence why the photo shows none of the catalogue's categories, or None."""
     name, probability = next(iter(told.items()))
-    if trained.open_set is None or trained.open_set.strangeness(nearest.distance, probability) <= 0:
+    if trained.open_set is None or trained.open_set.strangeness(nearest.distance, probability, len(told)) <= 0:
         return None
     return (
         f"the photo is unlike the catalogue: its nearest item is at distance {nearest.distance:.4g}, and the most "

@@ -85,7 +85,7 @@ class _Store:
         self._file = manifest.folder / FILE
         self.known: dict[int, Vectors] = {}
         try:
-            for vids, rows in vectorfile.read(self._file, _KIND):
+            for _, vids, rows, _ in vectorfile.read(self._file, _KIND):
                 self.known.update(zip(vids.tolist(), rows, strict=True))
         except vectorfile.Damaged as error:
             _log.warning("%s cannot be used, it is %s: its pictures are computed again", self._file, error)

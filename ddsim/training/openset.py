@@ -41,7 +41,7 @@ def learn_open_set(
     held = np.isfinite(fitted.held_out).all(axis=1) & np.isfinite(distances).any(axis=1)
     if len(names) < _LEAST_CATEGORIES or held.sum() < _LEAST_ITEMS:
         return None
-    like = signs(_nearest(distances[held]), fitted.held_out[held].max(axis=1))
+    like = signs(_nearest(distances[held]), fitted.held_out[held].max(axis=1), len(names))
     rows = unit(vectors)
     unlike = [_left_out(rows, own, distances, fitted, left_out) for left_out in range(len(names))]
     told_from = np.concatenate(unlike)
@@ -67,7 +67,7 @@ def _left_out(rows: _Float64, own: NDArray[np.int64], distances: _Float64, fitte
     numbers = np.unique(own[~gone], return_inverse=True)[1]
     head = solve(rows[~gone], numbers, int(numbers.max()) + 1, fitted.strength)
     most = head.probabilities(rows[gone], fitted.temperature).max(axis=1)
-    return signs(_nearest(distances[np.ix_(gone, ~gone)]), most)
+    return signs(_nearest(distances[np.ix_(gone, ~gone)]), most, int(numbers.max()) + 1)
 
 
 def _nearest(distances: _Float64) -> _Float64:
