@@ -265,7 +265,7 @@ class _Router:
         self._learned = collection.learned()
         self._sizes = collection.manifest.categories()
         self._service = [by_labels(ones, settings.categories) for ones in labels]
-        self._trained = catalogue.trained()
+        self._trained = collection.trained()
         self._strange: dict[int, str] = {}
         self._voters = routing.voters
         weight = self._learned.weight if self._learned else None
