@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,7 @@ from ddsim.commands.common import (
 )
 from ddsim.config import load
 from ddsim.search import Collection, ImageSearch
+from ddsim.web.products import Matching, Products, indexed
 
 app = typer.Typer(no_args_is_help=True, help="Look at what is indexed, and take pictures out of the index.")
 
@@ -80,6 +83,41 @@ def failures(
             out.print(f"{printable(one.uri)}: {printable(one.reason)}", markup=False)
     if failed:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def products(
+    config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = None, json: JsonOption = False
+) -> None:
+    """Show how products.csv or products.json matches what is indexed. Exit code 1 if some of it matches nothing."""
+    log_to_terminal(False)
+    logging.getLogger("ddsim.web.products").setLevel(logging.ERROR)  # it tells in short what is listed here
+    with reported(), _collection(config, catalogue) as collection:
+        found = Products(lambda: collection.catalogue, lambda: indexed(collection.manifest)).matching()
+        folder = collection.catalogue
+    if json:
+        print_json(asdict(found))
+    elif found.file is None:
+        out.print(f"no products.csv or products.json in {printable(str(folder))}", markup=False)
+    else:
+        _list_products(found)
+    if found.problem or found.unmatched or found.left_out:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _list_products(found: Matching) -> None:
+    if found.problem:
+        err.print(f"{found.file} cannot be read: {printable(found.problem)}", markup=False)
+        return
+    for one in found.unmatched:
+        near = f"; {printable(one.near)} may be meant" if one.near else ""
+        out.print(f"{printable(one.uri)}: no picture of that name is indexed{near}", markup=False)
+    for text in found.left_out:
+        out.print(f"left out: {printable(text)}", markup=False)
+    for text in found.notes:
+        out.print(f"note: {printable(text)}", markup=False)
+    total = f"{found.matched} of {found.products} products match one of {found.pictures} indexed pictures"
+    out.print(f"{found.file}: {total}", markup=False)
 
 
 @app.command()

@@ -140,6 +140,8 @@ def serve(
     url = _url(host, door)
     out.print(url, markup=False)
     err.print("Ctrl-C stops it", style="dim")
+    # What does not match is told at once, not when somebody searches.
+    server.config.app.state.products.matching()
     if browser:
         _open(url)
     # What `docker stop` and service managers send; like Ctrl-C it lets searches under way end.
@@ -181,6 +183,7 @@ def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbos
         catalogue,
         hosts=LOOPBACK | allowed if outside.local or allowed else None,
         origins=outside.origins,
+        private=outside.local and not (allowed or outside.root_path),
         front=Front(outside.root_path, LOOPBACK_PROXIES if outside.proxies is None else outside.proxies),
     )
     return uvicorn.Server(

@@ -10,6 +10,8 @@
     ``picture``)
 ``max_bytes``, ``too_large``
     of an upload, and the error that a larger one gets
+``odd_products``
+    sentences about product data that whoever runs the page should know; empty where others see it
 ``problem``
     None, or the error that every search would get: nothing indexed, server down
 ``result``, ``error``
@@ -32,7 +34,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from ddsim.catalogue import ItemState
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import DDSimError
@@ -45,7 +46,7 @@ from ddsim.web.heads import Heads
 from ddsim.web.limits import Limits, Workers
 from ddsim.web.pages import STATIC, pages
 from ddsim.web.pictures import Pictures
-from ddsim.web.products import Products
+from ddsim.web.products import Products, indexed
 from ddsim.web.refusals import NOT_FOUND, Refusal, bad_request, words_for
 from ddsim.web.searching import Searching
 from ddsim.web.security import LOOPBACK, Guarded
@@ -65,6 +66,7 @@ def create_app(
     hosts: Collection[str] | None = LOOPBACK,
     origins: Collection[str] = (),
     front: Front | None = None,
+    private: bool = False,
 ) -> FastAPI:
     """Make the application; nothing is asked of the server before somebody searches.
 
@@ -76,6 +78,7 @@ def create_app(
         hosts: names that it may be asked for by (the ``Host`` of requests, without port); None for any.
         origins: other sites whose pages may use the API, such as ``https://shop.example``.
         front: what stands before it; by default nothing but perhaps a proxy on this machine.
+        private: whether nobody but who runs it sees it; the start page then tells what is wrong with product data.
 
     Raises:
         ConfigError: the state folder cannot be used.
@@ -86,7 +89,7 @@ def create_app(
     folder = settings.state / settings.name / _FOLDER
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
-    products = Products(lambda: searching.collection.catalogue, lambda uri: _is_indexed(searching, uri))
+    products = Products(lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest))
     answering = Answering(searching, photos, products, limits)
     searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")
     renderings = Workers(limits.renderings, limits.renderings_waiting, _SOON_SECONDS, "render")
@@ -104,7 +107,8 @@ def create_app(
     app = FastAPI(
         title="ddsim", description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=running
     )
-    app.include_router(pages(answering, limits, searches, renderings, checks))
+    app.state.products = products
+    app.include_router(pages(answering, limits, searches, renderings, checks, private))
     app.include_router(api(answering, pictures, limits, searches, renderings, checks))
 
     @app.get("/docs", include_in_schema=False)
@@ -135,11 +139,6 @@ class _Static(StaticFiles):
         response = super().file_response(*args, **kwargs)
         response.headers["cache-control"] = "no-cache"
         return response
-
-
-def _is_indexed(searching: Searching, uri: str) -> bool:
-    row = searching.collection.manifest.get(uri)
-    return row is not None and row.state is ItemState.INDEXED
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -23,10 +23,12 @@ STATIC = HERE / "static"
 _GLANCE_SECONDS = 1.0
 
 
-def pages(answering: Answering, limits: Limits, searches: Workers, renderings: Workers, checks: Workers) -> APIRouter:
-    """The routes; arguments as for :func:`ddsim.web.api.api`."""
+def pages(
+    answering: Answering, limits: Limits, searches: Workers, renderings: Workers, checks: Workers, private: bool
+) -> APIRouter:
+    """The routes; arguments as for :func:`ddsim.web.api.api` and :func:`ddsim.web.app.create_app`."""
     router = APIRouter(include_in_schema=False)
-    draw = _Drawing(answering, limits)
+    draw = _Drawing(answering, limits, private)
 
     @router.get("/")
     async def page(request: Request) -> Response:
@@ -76,8 +78,9 @@ async def _problem(answering: Answering, checks: Workers) -> Words | None:
 
 
 class _Drawing:
-    def __init__(self, answering: Answering, limits: Limits) -> None:
+    def __init__(self, answering: Answering, limits: Limits, private: bool) -> None:
         self._answering = answering
+        self._private = private
         self._limits = limits
         # Not autoescaped by ending: everything here is HTML.
         self._templates = Environment(
@@ -92,11 +95,13 @@ class _Drawing:
         problem: Words | None = None,
         error: Words | None = None,
     ) -> Response:
+        matching = self._answering.products.matching
         context = {
             "request": request,
             "catalogue": self._answering.catalogue(),
             "max_bytes": self._limits.upload_bytes,
             "too_large": error_of(too_large(self._limits.upload_bytes).words),
+            "odd_products": matching().sentences if self._private and not (result or error) else [],
             "result": result,
             "problem": problem and error_of(problem),
             "error": error and error_of(error),

@@ -8,48 +8,65 @@ JSON file counts.
 from __future__ import annotations
 
 import csv
-import io
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, HttpUrl, StringConstraints, ValidationError
+from ddsim.catalogue import ItemState, Manifest
+from ddsim.web.productfiles import Product, ProductFile, key, read_products
 
 _log = logging.getLogger(__name__)
 
 FILES = ("products.json", "products.csv")
-_MOST_BYTES = 64 * 1024 * 1024
 _TOLD = 5
 
 
-def _text(value: object) -> object:
-    """Prices may be numbers; an empty cell is none at all."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    return None if isinstance(value, str) and not value.strip() else value
+@dataclass(frozen=True)
+class Unmatched:
+    """A product of no indexed picture: its uri as the file has it, and a picture that may be meant."""
+
+    uri: str
+    near: str | None
 
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)]
-
-
-class Product(BaseModel):
-    """What is known of one item besides its picture; nothing here is markup.
+@dataclass(frozen=True)
+class Matching:
+    """How product data and catalogue go together.
 
     Attributes:
-        uri: of the item.
-        name, price: for people, as they are to be shown.
-        url: where it is sold; ``http`` or ``https``.
+        file: name of the file; None where there is none.
+        products: how many of its lines can be used.
+        matched: how many of these are of an indexed picture.
+        pictures: how many are indexed.
+        unmatched: the others.
+        left_out: which lines cannot be used, and why.
+        notes: what is worth knowing besides.
+        problem: why the whole file cannot be read; None where it can.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    file: str | None = None
+    products: int = 0
+    matched: int = 0
+    pictures: int = 0
+    unmatched: tuple[Unmatched, ...] = ()
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
 
-    uri: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
-    name: Annotated[Text | None, BeforeValidator(_text)] = None
-    price: Annotated[Text | None, BeforeValidator(_text)] = None
-    url: Annotated[HttpUrl | None, BeforeValidator(_text)] = None
+    @property
+    def sentences(self) -> list[str]:
+        """What whoever keeps the catalogue should know, with some examples; nothing where all is well."""
+        if self.problem:
+            return [f"{self.file} cannot be read ({self.problem}): products stay as they were."]
+        told = []
+        if self.unmatched and self.pictures:
+            some = ", ".join(_named(one) for one in self.unmatched[:_TOLD])
+            told.append(f"{len(self.unmatched)} of {self.products} products match no indexed picture, such as {some}.")
+        if self.left_out:
+            told.append(f"{len(self.left_out)} lines are left out, such as {', '.join(self.left_out[:_TOLD])}.")
+        return [f"{self.file}: {one}" for one in [*told, *(f"{note}." for note in self.notes)]]
 
 
 class Products:
@@ -57,26 +74,56 @@ class Products:
 
     Args:
         folder: the catalogue's.
-        is_known: whether an item of that name is indexed; the log tells of those that are not.
+        uris: names of all indexed items.
     """
 
-    def __init__(self, folder: Callable[[], Path], is_known: Callable[[str], bool]) -> None:
+    def __init__(self, folder: Callable[[], Path], uris: Callable[[], Iterable[str]]) -> None:
         self._folder = folder
-        self._is_known = is_known
+        self._uris = uris
         self._lock = threading.Lock()
         self._seen: object = None
-        self._products: dict[str, Product] = {}
+        self._name: str | None = None
+        self._file = ProductFile()
+        self._problem: str | None = None
 
     def get(self, uri: str) -> Product | None:
         """The product behind an item, None where nothing is known of it."""
-        with self._lock:
-            path, seen = self._file()
-            if seen != self._seen:
-                self._seen = seen
-                self._products = self._read(path) if path else {}
-        return self._products.get(uri)
+        return self._now().products.get(key(uri))
 
-    def _file(self) -> tuple[Path | None, object]:
+    def matching(self) -> Matching:
+        """How the file and what is indexed now go together; looks at every name."""
+        return self._matched(self._now())
+
+    def _matched(self, file: ProductFile) -> Matching:
+        if self._name is None:
+            return Matching()
+        known = {key(uri): uri for uri in self._uris()}
+        missing = [product for name, product in file.products.items() if name not in known]
+        near = _Near(known.values() if missing else ())
+        return Matching(
+            file=self._name,
+            products=len(file.products),
+            matched=len(file.products) - len(missing),
+            pictures=len(known),
+            unmatched=tuple(Unmatched(one.uri, near.to(key(one.uri))) for one in missing),
+            left_out=tuple(file.wrong),
+            notes=tuple(file.notes),
+            problem=self._problem,
+        )
+
+    def _now(self) -> ProductFile:
+        with self._lock:
+            path, seen = self._look()
+            if seen == self._seen:
+                return self._file
+            self._seen = seen
+            self._name = path.name if path else None
+            self._file = self._read(path) if path else ProductFile()
+            for sentence in self._matched(self._file).sentences:
+                _log.warning("%s", sentence)
+            return self._file
+
+    def _look(self) -> tuple[Path | None, object]:
         for name in FILES:
             path = self._folder() / name
             try:
@@ -86,59 +133,42 @@ class Products:
             return path, (path, status.st_ino, status.st_mtime_ns, status.st_size)
         return None, None
 
-    def _read(self, path: Path) -> dict[str, Product]:
+    def _read(self, path: Path) -> ProductFile:
         """Everything in it that can be used; what was read before stays where the whole file cannot."""
+        self._problem = None
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise ValueError(f"longer than {_MOST_BYTES} bytes")
-            text = path.read_bytes().decode("utf-8-sig")
-            rows = list(_json_rows(text) if path.suffix == ".json" else _csv_rows(text))
+            return read_products(path)
         except (OSError, ValueError, RecursionError, csv.Error) as error:
-            _log.error("%s cannot be read (%s): products stay as they were", path, error)
-            return self._products
-        found, wrong = _validated(rows)
-        _tell("%s: %d lines are left out, such as %s", path, wrong)
-        unknown = [repr(uri) for uri in found if not self._is_known(uri)]
-        _tell("%s: %d products are of no indexed item, such as %s", path, unknown)
-        return found
+            self._problem = str(error)
+            return self._file
 
 
-def _validated(rows: Iterable[Any]) -> tuple[dict[str, Product], list[str]]:
-    found: dict[str, Product] = {}
-    wrong: list[str] = []
-    for number, row in enumerate(rows, 1):
-        try:
-            product = Product.model_validate(row)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            wrong.append(f"number {number} ({'.'.join(map(str, first['loc']))}: {first['msg']})")
-            continue
-        found[product.uri] = product
-    return found, wrong
+class _Near:
+    """Finds the one picture that a mistyped name may mean: with letters of another size, ending or folder."""
+
+    def __init__(self, uris: Iterable[str]) -> None:
+        self._found: dict[tuple[int, str], str | None] = {}
+        for uri in uris:
+            for spelling in _spellings(key(uri)):
+                self._found[spelling] = None if spelling in self._found else uri
+
+    def to(self, name: str) -> str | None:
+        """The nearest one, None where none is near."""
+        return next(filter(None, (self._found.get(spelling) for spelling in _spellings(name))), None)
 
 
-def _json_rows(text: str) -> Iterator[Any]:
-    content = json.loads(text)
-    if isinstance(content, dict):
-        yield from ({**row, "uri": uri} if isinstance(row, dict) else row for uri, row in content.items())
-    elif isinstance(content, list):
-        yield from content
-    else:
-        raise ValueError("a list of products is expected, or an object of them by their uris")
+def indexed(manifest: Manifest) -> Iterator[str]:
+    """The names of all indexed items."""
+    after = ""
+    while rows := manifest.rows(ItemState.INDEXED, after=after):
+        yield from (row.uri for row in rows)
+        after = rows[-1].uri
 
 
-def _csv_rows(text: str) -> Iterator[Any]:
-    head = text.partition("\n")[0]
-    # What spreadsheets write depends on the country.
-    separator = max(",;\t", key=head.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    headings = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    if "uri" not in headings:
-        raise ValueError("its first line has no heading uri")
-    reader.fieldnames = headings
-    yield from reader
+def _spellings(name: str) -> Iterator[tuple[int, str]]:
+    path = PurePosixPath(name.casefold())
+    yield from enumerate((str(path), str(path.with_suffix("")), path.name))
 
 
-def _tell(words: str, path: Path, ones: list[str]) -> None:
-    if ones:
-        _log.warning(words, path, len(ones), ", ".join(ones[:_TOLD]))
+def _named(one: Unmatched) -> str:
+    return f"{one.uri!r}, which may mean {one.near!r}" if one.near else repr(one.uri)

@@ -37,6 +37,7 @@ OPEN_FILES = {
     "deepdetect.transport",  # the embedded server needs the seam alone
     "web.app",  # `ddsim.web` itself can be imported without FastAPI
     "web.fronts",
+    "web.products",
     "web.security",
 }
 # Where libraries that most users need not have, or must not see anything of, may be imported.

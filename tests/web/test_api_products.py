@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shop import Shop
+from starlette.testclient import TestClient
+from webshop import NASTY, stocked
 
 from ddsim.web.products import Products
 
@@ -18,7 +22,7 @@ KNOWN = ("bed/a.png", "bed/b.png")
 @pytest.fixture
 def products(tmp_path: Path) -> Products:
     """The product data of a folder with two items."""
-    return Products(lambda: tmp_path, lambda uri: uri in KNOWN)
+    return Products(lambda: tmp_path, lambda: KNOWN)
 
 
 def facts(products: Products, uri: str = "bed/a.png") -> tuple[str | None, ...] | None:
@@ -62,6 +66,115 @@ def test_json(products: Products, tmp_path: Path, content: object) -> None:
     assert facts(products) == ("Bed", "9.5", "https://x.example/")
 
 
+EXCEL = "uri;name;price;url\r\nbed\\a.png;Bäd;9,50 €;\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (EXCEL.encode("cp1252"), "Windows-1252"),
+        (EXCEL.encode("utf-8-sig"), ""),
+        (EXCEL.encode("utf-16"), ""),
+        (b"\xfe\xff" + EXCEL.encode("utf-16-be"), ""),
+        (EXCEL.encode("utf-16-le"), ""),
+        (EXCEL.encode("utf-16-be"), ""),
+        (("sep=;\r\n" + EXCEL).encode(), ""),
+        (("\ufeffsep=;\r\n\r\n" + EXCEL).encode("utf-16-le"), ""),
+        (('"SEP=|"\n' + EXCEL.replace(";", "|")).encode(), ""),
+        (("\r\n;;;\r\n" + EXCEL + ";;;\r\n\r\n").encode("cp1252"), "Windows-1252"),
+        (EXCEL.replace(";", "\t").encode("utf-16"), ""),
+    ],
+    ids=[
+        "cp1252",
+        "utf-8 with a mark",
+        "utf-16",
+        "utf-16 the other way",
+        "utf-16 without a mark",
+        "utf-16-be without a mark",
+        "sep=",
+        "sep= in utf-16, and an empty line",
+        "sep= in quotes",
+        "empty lines",
+        "unicode text",
+    ],
+)
+def test_csv_from_excel(products: Products, tmp_path: Path, data: bytes, note: str) -> None:
+    """What Excel writes is read whatever its letters and separators, and said where letters had to be guessed."""
+    (tmp_path / "products.csv").write_bytes(data)
+    assert facts(products) == ("Bäd", "9,50 €", None)
+    found = products.matching()
+    assert (found.products, found.matched, found.left_out) == (1, 1, ())
+    assert note in "".join(found.notes)
+    assert bool(note) == bool(found.notes)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "bed/a.png",
+        "bed\\a.png",
+        "./bed/a.png",
+        ".\\bed\\a.png",
+        "/bed/a.png",
+        "  bed/a.png\u00a0",
+        "bed//a.png",
+        "bed/./a.png",
+    ],
+)
+def test_names_of_items_as_people_write_them(products: Products, tmp_path: Path, uri: str) -> None:
+    """Backslashes, ./ and blanks around a name do not make it another one, in either kind of file."""
+    (tmp_path / "products.csv").write_text(f"uri,name\n{uri},Bed\n", "utf-8")
+    assert facts(products) == ("Bed", None, None)
+    (tmp_path / "products.json").write_text(json.dumps({uri: {"name": "JSON"}}))
+    assert facts(products) == ("JSON", None, None)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_letters_in_either_spelling(tmp_path: Path, forms: tuple[str, str]) -> None:
+    """A Mac writes ü as two letters, Excel as one: both are the same name."""
+    on_disk, in_file = (unicodedata.normalize(form, "Stühle/grün.png") for form in forms)
+    products = Products(lambda: tmp_path, lambda: [on_disk])
+    (tmp_path / "products.csv").write_text(f"uri,name\n{in_file},Stuhl\n", "utf-8")
+    assert facts(products, on_disk) == ("Stuhl", None, None)
+    assert products.matching().unmatched == ()
+
+
+def test_what_matches_nothing_is_told_with_what_may_be_meant(tmp_path: Path) -> None:
+    """A name with letters of another size, another ending or no folder leads to the one picture that it may mean."""
+    products = Products(lambda: tmp_path, lambda: ["bed/a.png", "bed/b.png", "lamp/b.png"])
+    lines = [
+        "uri,name",
+        "Bed/A.PNG,1",
+        "bed/a.jpg,2",
+        "a.png,3",
+        "b.png,4",
+        "x.png,5",
+        "bed/b.png,6",
+        "bed/b.png,7",
+        ",8",
+    ]
+    (tmp_path / "products.csv").write_text("\n".join(lines))
+    found = products.matching()
+    assert (found.products, found.matched, found.pictures) == (6, 1, 3)
+    meant = {one.uri: one.near for one in found.unmatched}
+    assert meant == dict.fromkeys(("Bed/A.PNG", "bed/a.jpg", "a.png"), "bed/a.png") | {"b.png": None, "x.png": None}
+    assert found.left_out == ("line 9 (uri: String should have at least 1 character)",)
+    assert found.notes == ("1 lines are of an item that has one before: the last one counts",)
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
+def test_a_workbook_under_the_name_of_a_csv_file(products: Products, tmp_path: Path, start: bytes) -> None:
+    """It is named for what it is, with what to do."""
+    (tmp_path / "products.csv").write_bytes(start + bytes(100))
+    assert "save it as “CSV UTF-8”" in str(products.matching().problem)
+
+
+def test_headings_without_a_uri_are_shown(products: Products, tmp_path: Path) -> None:
+    """Who called the column otherwise sees what was found instead."""
+    (tmp_path / "products.csv").write_text("Picture;Name\nbed/a.png;Bed\n")
+    assert products.matching().problem == "its first line has no heading uri, but 'picture', 'name'"
+
+
 def test_empty_cells_are_nothing(products: Products, tmp_path: Path) -> None:
     """A product may have a name alone."""
     (tmp_path / "products.csv").write_text("uri,name,price,url\nbed/a.png,Bed,,  \nbed/b.png\n")
@@ -103,7 +216,7 @@ def test_unknown_items_are_told(products: Products, tmp_path: Path, caplog: pyte
     (tmp_path / "products.csv").write_text("uri,name\nbed/A.png,Bed\nbed/a.png,Bed\n")
     with caplog.at_level(logging.WARNING):
         assert facts(products) == ("Bed", None, None)
-    assert "1 products are of no indexed item, such as 'bed/A.png'" in caplog.text
+    assert "1 of 2 products match no indexed picture, such as 'bed/A.png', which may mean 'bed/a.png'." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -144,10 +257,32 @@ def test_changes_are_seen(products: Products, tmp_path: Path) -> None:
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
     """Looking at it costs no more than a look at its time."""
-    asked: list[str] = []
-    known: Callable[[str], bool] = lambda uri: not asked.append(uri)  # noqa: E731
+    asked: list[int] = []
+
+    def known() -> tuple[str, ...]:
+        asked.append(1)
+        return KNOWN
+
     products = Products(lambda: tmp_path, known)
     (tmp_path / "products.csv").write_text("uri,name\nbed/a.png,Bed\n")
     for _ in range(5):
         products.get("bed/a.png")
-    assert asked == ["bed/a.png"]
+    assert asked == [1]
+
+
+def test_the_start_page_tells_what_matches_nothing(tmp_path: Path, opened: Callable[..., TestClient]) -> None:
+    """Who runs the page alone reads there what is wrong with product data, escaped."""
+    shop = stocked(Shop(tmp_path))
+    (shop.catalogue / "products.csv").write_text(f"uri,name\n{NASTY},Bed\nlamp/a0.png,Lamp\n")
+    alone = opened(shop, private=True)
+    text = alone.get("/").text
+    assert "1 of 2 products match no indexed picture" in text
+    assert NASTY not in text
+    assert "match no indexed" not in alone.get("/search?like=lamp/a0.png").text
+    (shop.catalogue / "products.csv").unlink()
+    assert "Product data" not in alone.get("/").text
+
+
+def test_a_page_for_others_keeps_it_to_itself(page: TestClient) -> None:
+    """Customers read nothing of product data that matches nothing."""
+    assert "match no indexed" not in page.get("/").text

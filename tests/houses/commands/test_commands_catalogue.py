@@ -155,3 +155,32 @@ def test_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     line = error_line(run("catalogue", name, *(["x"] if name == "remove" else [])), 2)
     assert "configs/resnet50.yaml" in line
     assert "ddsim config init" in line
+
+
+def test_products(shop: Shop) -> None:
+    """Product data that matches no indexed picture is listed with what may be meant, and that is exit code 1."""
+    assert catalogue(shop, "products").stdout.startswith("no products.csv or products.json in ")
+    assert catalogue(shop, "products").exit_code == 0
+    file = shop.catalogue / "products.csv"
+    file.write_bytes("sep=;\r\nuri;name;url\r\n.\\lamp\\a.png;L\xe4mp;\r\n".encode("cp1252"))
+    result = catalogue(shop, "products")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("note: it is not UTF-8")
+    assert result.stdout.endswith("products.csv: 1 of 1 products match one of 4 indexed pictures\n")
+    file.write_text("uri,name,url\nlamp/a.png,Lamp,x:y\nlamp/B.png,Lamp,\nbed/nobody.png,Bed,\nbed/c.png,Bed,\n")
+    result = catalogue(shop, "products")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "lamp/B.png: no picture of that name is indexed; lamp/b.png may be meant",
+        "bed/nobody.png: no picture of that name is indexed",
+        "left out: line 2 (url: URL scheme should be 'http' or 'https')",
+        "products.csv: 1 of 3 products match one of 4 indexed pictures",
+    ]
+    told = json.loads(catalogue(shop, "products", "--json").stdout)
+    assert told["unmatched"][0] == {"uri": "lamp/B.png", "near": "lamp/b.png"}
+    assert (told["file"], told["products"], told["matched"], told["problem"]) == ("products.csv", 3, 1, None)
+    file.write_text("name\nLamp\n")
+    result = catalogue(shop, "products")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no heading uri" in result.stderr
+    assert not shop.tap.sent
