@@ -21,7 +21,7 @@ class Guard:
 
     Attributes:
         name: the service.
-        lock: held around predictions. A Caffe service works on one call at a time anyway (recording 50); on Torch,
+        lock: held around predictions. A Caffe service works on one call at a time anyway; on Torch,
             index and search are not synchronised by the server.
         info: what the server said of the service, None until asked.
         stale: whether the service may be another one since; it is asked about again before the next use.

@@ -33,7 +33,7 @@ def service_name(name: str) -> str:
 
     Raises:
         InvalidRequest: the name holds characters that do not survive a URL (the server decodes nothing), no letter,
-            or is reserved (recordings 12, 12b).
+            or is reserved.
     """
     lowered = name.lower()
     if len(lowered) > 200 or not _NAME.fullmatch(lowered):
@@ -49,11 +49,11 @@ def check_uri(uri: str) -> str:
     """A name that an index can hold and give back.
 
     Raises:
-        InvalidRequest: empty, or holding ``^`` or NUL (every later search that hits such a name fails or answers a cut
-            name: recordings 34, 35b, 35c), or not valid Unicode.
+        InvalidRequest: it is empty, not valid Unicode, or holds ``^`` or NUL: on DeepDetect v0.25.0 every later search
+            that finds such a name fails or answers part of it (checked on a running server).
     """
     if not isinstance(uri, str) or not uri or "^" in uri or "\0" in uri:
-        raise InvalidRequest(f"uri {uri!r}: an index holds strings, and no empty one, '^' or NUL; rename the picture")
+        raise InvalidRequest(f"uri {uri!r}: expected a str that is not empty, without '^' and NUL; rename the picture")
     try:
         uri.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -86,8 +86,8 @@ def check_index_type(index_type: str) -> str:
     """A kind of index that a server is known to make.
 
     Raises:
-        UnsafeCall: it is not one of them; one that FAISS cannot parse leaves a server that dies of the next call to the
-            index (recordings 46, 46b).
+        UnsafeCall: it is not one of them. With one that FAISS cannot read, DeepDetect v0.25.0 ends at the next call to
+            the index (checked on a running server).
     """
     if not isinstance(index_type, str) or not INDEX_TYPE.fullmatch(index_type):
         raise UnsafeCall(
@@ -206,7 +206,7 @@ class Capabilities(_Received):
     Attributes:
         caffe, torch: backends.
         similarity_search: whether index and search do anything. Builds without it answer 200 and leave the neighbours
-            out (recordings/torch 11).
+            out (checked on a running server).
         similarity_engine: ``faiss``, ``annoy`` or None.
     """
 
@@ -360,7 +360,7 @@ def parse_vectors(predictions: list[Mapping[str, Any]]) -> Vectors:
 
 
 def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
-    """The neighbours of one prediction, nearest first. An empty index leaves ``nns`` out (recording 22)."""
+    """The neighbours of one prediction, nearest first. An empty index leaves ``nns`` out."""
     try:
         found = [(str(entry["uri"]), float(entry["dist"])) for entry in _as_list(prediction.get("nns"))]
     except (KeyError, TypeError, ValueError, OverflowError) as error:

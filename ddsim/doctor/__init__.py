@@ -81,7 +81,7 @@ def diagnose(
     transport: Transport,
     options: Options | None = None,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Diagnosis:
     """Look at a server and at what is configured for it.
@@ -101,6 +101,7 @@ def diagnose(
         TransportError, ApiError: the server cannot be reached, or is none. Later trouble is in the checks.
     """
     options = options or Options()
+    progress = progress or (lambda _: None)
     info = client.info()
     progress("round trips")
     checks = attempt("round trip", lambda note: note(round_trip(client)))

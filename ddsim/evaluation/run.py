@@ -78,8 +78,8 @@ def evaluate(
     *,
     options: Options | None = None,
     cache: Path,
-    progress: Callable[[Step], None] = lambda _: None,
-    stopping: Callable[[], bool] = lambda: False,
+    progress: Callable[[Step], None] | None = None,
+    stopping: Callable[[], bool] | None = None,
     opening: Callable[[Settings], Client] = connect,
     patience: Patience | None = None,
 ) -> Evaluation | None:
@@ -96,7 +96,7 @@ def evaluate(
         cache: folder for what was computed, which later evaluations find there. One that was stopped or killed goes on
             where it was.
         progress: told often.
-        stopping: asked after every batch; once it is true there is no result.
+        stopping: asked after every batch; once it answers True, there is no result.
         opening: connects to the server of a configuration.
         patience: how long to wait for a server that is gone.
 
@@ -104,12 +104,13 @@ def evaluate(
         What was found; None where it was stopped. A configuration that fails is a row that says why.
 
     Raises:
-        ConfigError: no such folder, no picture in it that can be used, or a cache that cannot be.
-        InvalidRequest: no experiment, or a product pattern that is none.
+        ConfigError: there is no such folder, no picture in it can be used, or the cache cannot be used.
+        InvalidRequest: there is no experiment, or the product pattern is not a regular expression.
     """
     if not experiments:
         raise InvalidRequest("evaluate: no configuration given")
-    run = _Run(experiments, options or Options(), progress, stopping)
+    stopping = stopping or (lambda: False)
+    run = _Run(experiments, options or Options(), progress or (lambda _: None), stopping)
     with Cache(cache) as kept:
         work = Work(kept, opening, patience or Patience(), run.told, stopping)
         try:

@@ -136,8 +136,8 @@ class Approximate:
         wide: how many items to ask for.
 
     Raises:
-        InvalidRequest: so few items that the index cannot be trained. The server's stays empty then, in silence
-            (recordings/wire/45-sim-index-types).
+        InvalidRequest: there are too few items to train the index. DeepDetect v0.25.0 then keeps an empty index and
+            reports no error (checked on a running server).
         CapabilityError: FAISS is not installed.
     """
 

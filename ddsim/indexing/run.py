@@ -122,17 +122,17 @@ class Run:
         *,
         limits: IndexSettings,
         upload: Upload,
-        progress: Callable[[Progress], None] = lambda _: None,
-        stopping: Callable[[], bool] = lambda: False,
-        seen: Callable[[Sequence[Prepared], Vectors], None] = lambda _batch, _vectors: None,
+        progress: Callable[[Progress], None] | None = None,
+        stopping: Callable[[], bool] | None = None,
+        seen: Callable[[Sequence[Prepared], Vectors], None] | None = None,
     ) -> None:
         self._manifest = manifest
         self._backend = backend
         self._limits = limits
         self._make = partial(prepare, folder=folder, upload=upload)
-        self._progress = progress
-        self._stopping = stopping
-        self._seen = seen
+        self._progress = progress or (lambda _: None)
+        self._stopping = stopping or (lambda: False)
+        self._seen = seen or (lambda _batch, _vectors: None)
         counts = manifest.counts()
         self._total = counts[ItemState.PENDING]
         self._indexed_before = counts[ItemState.INDEXED]
@@ -163,11 +163,11 @@ class Run:
             with closing(self._batches()) as batches:
                 for batch, last in batches:
                     self._send(batch, build=last or self._unbuilt + len(batch) >= self._limits.checkpoint)
-                    self._tell()
+                    self.tell()
                     if self._stopping():
                         break
             self._judge()
-            self._tell()
+            self.tell()
         self._build()
         return not self._manifest.counts()[ItemState.PENDING]
 
@@ -179,13 +179,10 @@ class Run:
             self._backend.recover()
             raise
 
-    def progress(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> Progress:
-        """How far it is."""
+    def tell(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> None:
+        """Tell the listener how far the run is, where that has changed."""
         left = self._manifest.counts()[ItemState.PENDING]
-        return Progress(self._total - left, self._total, self.failed, stage)
-
-    def _tell(self) -> None:
-        now = self.progress()
+        now = Progress(self._total - left, self._total, self.failed, stage)
         if now != self._told:
             self._told = now
             self._progress(now)

@@ -144,8 +144,8 @@ class Collection:
         self,
         options: IndexOptions | None = None,
         *,
-        progress: Callable[[Progress], None] = lambda _: None,
-        stopping: Callable[[], bool] = lambda: False,
+        progress: Callable[[Progress], None] | None = None,
+        stopping: Callable[[], bool] | None = None,
     ) -> IndexReport:
         """Bring the index into step with the catalogue's folder.
 
@@ -193,10 +193,10 @@ class Collection:
                 finished = run.run()
                 if run.indexed or gone:
                     self.manifest.set_meta(learned=None)
-                learned = self._learn(backend, sample, run, progress) if finished else None
+                learned = self._learn(backend, sample, run) if finished else None
                 checked = None
                 if options.audit and finished:
-                    progress(run.progress("checking"))
+                    run.tell("checking")
                     checked = self._audit(backend)
                 after = self._compared()
                 anew = after if before not in (None, after) else None
@@ -208,9 +208,7 @@ class Collection:
         home, how = self.manifest.get_meta(HOME), self.manifest.get_meta(COMPARED)
         return f"{home}, {how}" if how and self.manifest.counts()[ItemState.INDEXED] else None
 
-    def _learn(
-        self, backend: Backend, sample: Sample, run: Run, progress: Callable[[Progress], None]
-    ) -> Learned | None:
+    def _learn(self, backend: Backend, sample: Sample, run: Run) -> Learned | None:
         if self.settings.trained and len(self.manifest.categories()) > 1:
             try:
                 head = self._head()
@@ -218,11 +216,11 @@ class Collection:
                 _log.warning("%s; it is trained anew", error)
                 head = None
             if is_stale(self.manifest, head):
-                progress(run.progress("learning"))
+                run.tell("learning")
                 train(self.manifest, backend, self.settings, self.picture_of)
         if self._client is None or not is_due(self.manifest, self.settings):
             return self.learned()
-        progress(run.progress("learning"))
+        run.tell("learning")
         classifier = Classifier(self._client, self.settings)
         return learn_from(self.manifest, backend, self.settings, sample, classifier, self.picture_of)
 

@@ -122,8 +122,8 @@ class ImageSearch:
         folder: str | Path | None = None,
         options: IndexOptions | None = None,
         *,
-        progress: Callable[[Progress], None] = lambda _: None,
-        stopping: Callable[[], bool] = lambda: False,
+        progress: Callable[[Progress], None] | None = None,
+        stopping: Callable[[], bool] | None = None,
     ) -> IndexReport:
         """Bring the index into step with a catalogue; see :meth:`ddsim.search.collection.Collection.index`.
 
@@ -132,7 +132,7 @@ class ImageSearch:
                 search this one.
             options: what the run does beyond sending what is new or changed.
             progress: told after every batch.
-            stopping: asked between batches; once it is true the run ends early.
+            stopping: asked between batches; once it answers True, the run ends early. None never stops it.
 
         Raises:
             ConfigError: there is no such folder, or it holds no pictures.

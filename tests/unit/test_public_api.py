@@ -82,3 +82,21 @@ def test_a_library_keeps_its_log_to_itself() -> None:
 def test_the_package_is_typed() -> None:
     """Type checkers are told that the annotations are meant."""
     assert (ROOT / "ddsim" / "py.typed").exists()
+
+
+@pytest.mark.parametrize("name", ddsim.__all__)
+def test_defaults_can_be_read(name: str) -> None:
+    """`help()` shows each default as a value, not as the address of a function."""
+    value = getattr(ddsim, name)
+    calls = [value] if inspect.isroutine(value) else [call for _, call in inspect.getmembers(value, inspect.isfunction)]
+    defaults = [one.default for call in calls for one in inspect.signature(call).parameters.values()]
+    assert [default for default in defaults if " at 0x" in repr(default)] == []
+
+
+@pytest.mark.parametrize("name", ddsim.__all__)
+def test_docstrings_cite_nothing_that_users_lack(name: str) -> None:
+    """What was seen of the server is told in words: the recorded exchanges are not installed with ddsim."""
+    value = getattr(ddsim, name)
+    members = [member for _, member in inspect.getmembers(value, callable)] if inspect.isclass(value) else []
+    texts = [inspect.getdoc(one) or "" for one in (value, *members)]
+    assert [text for text in texts if "recording" in text] == []
