@@ -272,7 +272,7 @@ class Collection:
             seconds=took,
         )
 
-    def train(self, *, computed: Callable[[int, int], None] = lambda _done, _all: None) -> TrainReport:
+    def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:
         """Train a classifier on what is indexed; see :func:`ddsim.training.train`.
 
         Raises:

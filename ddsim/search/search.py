@@ -143,7 +143,7 @@ class ImageSearch:
             self.collection = Collection(self.settings, self.client, wanted)
         return self.collection.index(options, progress=progress, stopping=stopping)
 
-    def train(self, *, computed: Callable[[int, int], None] = lambda _done, _all: None) -> TrainReport:
+    def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:
         """Train a classifier for the catalogue's own categories on what is indexed; see :func:`ddsim.training.train`.
 
         Queries use it where the settings say ``classification: trained``.

@@ -44,7 +44,7 @@ def gather(
     picture_of: PictureOf,
     *,
     batch_size: int,
-    computed: Callable[[int, int], None] = lambda _done, _all: None,
+    computed: Callable[[int, int], None] | None = None,
 ) -> Features:
     """Features of the indexed items, or of 20,000 of them; only what is known nowhere is computed.
 
@@ -66,7 +66,7 @@ def gather(
     kept = backend.features_of(vids)
     if kept is None:
         store = _Store(manifest)
-        fresh = store.complete(rows, backend, picture_of, batch_size, computed)
+        fresh = store.complete(rows, backend, picture_of, batch_size, computed or (lambda _done, _all: None))
         rows = [row for row in rows if row.vid in store.known]
         vectors = store.vectors(rows)
         compared = vectors

@@ -39,7 +39,7 @@ def train(
     settings: Settings,
     picture_of: PictureOf,
     *,
-    computed: Callable[[int, int], None] = lambda _done, _all: None,
+    computed: Callable[[int, int], None] | None = None,
 ) -> TrainReport:
     """Train a head on what is indexed, and keep it.
 
