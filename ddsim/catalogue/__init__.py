@@ -10,7 +10,8 @@ from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
 from ddsim.catalogue.records import ItemState, Records, Row
-from ddsim.catalogue.rules import IGNORE_FILE, Kind, Patterns, compiled, same_name
+from ddsim.catalogue.rules import IGNORE_FILE, Kind, Patterns, compiled
+from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled
 from ddsim.catalogue.survey import Survey
 
 __all__ = [
@@ -21,14 +22,18 @@ __all__ = [
     "Kind",
     "Locks",
     "Manifest",
+    "Names",
     "Patterns",
     "Plan",
     "Records",
     "Row",
     "Survey",
+    "choices",
     "compiled",
+    "on_disk",
     "same_name",
     "scan",
+    "spelled",
     "transaction",
     "walk",
 ]

@@ -12,6 +12,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from ddsim.catalogue.database import Database, pack, unpack
+from ddsim.catalogue.spelling import writings
 
 _CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
 
@@ -87,6 +88,10 @@ class Records:
         with self._database.reading() as db:
             found = db.execute("SELECT * FROM items WHERE uri = ?", (pack(uri),)).fetchone()
         return _row(found) if found else None
+
+    def find(self, name: str) -> Row | None:
+        """One item by a name that a person or a file gives, which may write its letters in another way."""
+        return next((row for uri in writings(name) if (row := self.get(uri)) is not None), None)
 
     def rows(
         self, state: ItemState | None = None, category: str | None = None, after: str = "", limit: int = 500

@@ -7,7 +7,6 @@ catalogue; the last one that matches decides, and one with ``!`` before it takes
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from ddsim.catalogue.spelling import same_name
 from ddsim.errors import ConfigError
 
 IGNORE_FILE = ".ddsimignore"
@@ -53,11 +53,6 @@ class Kind(str, Enum):
     """Links to folders below a category; they were followed."""
     ODD = "odd"
     """Files whose ending is of no picture; they are items all the same."""
-
-
-def same_name(text: str) -> str:
-    """A name as it is compared: systems write one and the same letter in several ways (NFC, NFD)."""
-    return unicodedata.normalize("NFC", text)
 
 
 def compiled(patterns: Sequence[str]) -> GitIgnoreSpec:

@@ -16,6 +16,7 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     err,
+    given,
     log_to_terminal,
     out,
     print_json,
@@ -41,6 +42,8 @@ def list_items(
     """List the pictures that are indexed, one a line."""
     log_to_terminal(False)
     with reported(), _collection(config, catalogue) as collection:
+        if category is not None:
+            (category,) = collection.check((category,))
         uris, after = [], ""
         while rows := collection.manifest.rows(ItemState.INDEXED, category=category, after=after):
             if json:
@@ -130,8 +133,8 @@ def remove(
     log_to_terminal(False)
     with reported():
         settings = load(config)
-        with ImageSearch(settings, catalogue) as search:
-            known = [uri for uri in uris if search.collection.manifest.get(uri) is not None]
+        with ImageSearch(settings, given(catalogue)) as search:
+            known = [uri for uri in uris if search.collection.manifest.find(uri) is not None]
             for uri in uris:
                 if uri not in known:
                     err.print(f"not in the catalogue: {printable(uri)}", markup=False)
@@ -142,4 +145,4 @@ def remove(
 
 
 def _collection(config: Path, catalogue: Path | None) -> Collection:
-    return Collection(load(config), None, catalogue)
+    return Collection(load(config), None, given(catalogue))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
@@ -20,6 +21,7 @@ from rich.logging import RichHandler
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
+from ddsim.catalogue import on_disk
 from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest, ManifestBusy
 
 DONE, SOME_FAILED, WRONG_USE, SERVER_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -42,6 +44,7 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
+_Given = TypeVar("_Given", Path, Path | None)
 DEFAULT_CONFIG = Path("configs/resnet50.yaml")
 
 
@@ -91,6 +94,24 @@ def interruptible() -> Iterator[list[int]]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def given(path: _Given) -> _Given:
+    """A path that somebody gave, as the disk has it, however its letters are written; None is none.
+
+    Raises:
+        InvalidRequest: it is an address on the web.
+    """
+    if path is None:
+        return path
+    address = re.match(r"(https?|ftps?|s3|file|data):/*", str(path), re.IGNORECASE)
+    if address and not path.exists():
+        shown = f"{address[1]}:{'///' if address[1].lower() == 'file' else '//'}{str(path)[address.end() :]}"
+        raise InvalidRequest(
+            f"{shown}: an address is given where a file or folder of this machine belongs: "
+            "download it first, such as with `curl -O`"
+        )
+    return on_disk(path)
 
 
 class RateColumn(ProgressColumn):

@@ -28,6 +28,7 @@ from ddsim.commands.common import (
     VerboseOption,
     counted,
     err,
+    given,
     interruptible,
     log_to_terminal,
     out,
@@ -117,7 +118,8 @@ def evaluate_command(
     with reported("Interrupted. Run the same command again to go on."):
         found = read_experiments(configs)
         first = next(one.settings for one in found if one.settings is not None)
-        catalogue = catalogue if catalogue is not None else first.catalogue
+        catalogue = given(catalogue) if catalogue is not None else first.catalogue
+        queries = given(queries)
         options = Options(products=product_pattern, limit=limit)
         _make(out_folder)
         with _cache(cache or first.state / "evaluation", no_cache) as folder:

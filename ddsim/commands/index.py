@@ -22,6 +22,7 @@ from ddsim.commands.common import (
     VerboseOption,
     counted,
     err,
+    given,
     interruptible,
     log_to_terminal,
     out,
@@ -104,7 +105,7 @@ def index(
     log_to_terminal(verbose)
     with reported("Interrupted. Run the same command again to go on."):
         settings = _settings(config, backend)
-        catalogue = folder if folder is not None else settings.catalogue
+        catalogue = given(folder) if folder is not None else settings.catalogue
         if not catalogue.is_dir():
             raise ConfigError(
                 f"{catalogue}: no such folder. Put reference pictures there as CATEGORY/PICTURE, "

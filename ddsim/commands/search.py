@@ -16,6 +16,7 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     VerboseOption,
+    given,
     log_to_terminal,
     out,
     print_json,
@@ -66,7 +67,8 @@ def search(
 ) -> None:
     """Find the reference pictures most similar to a photo, and what it shows."""
     log_to_terminal(verbose)
-    with reported(), ImageSearch(load(config), catalogue) as searcher:
+    with reported(), ImageSearch(load(config), given(catalogue)) as searcher:
+        photo = given(photo)
         result = searcher.query(photo, k, category=category or None, route=not everything)
         if json:
             print_json(_as_json(result, sheet))

@@ -21,6 +21,7 @@ from ddsim.commands.common import (
     WRONG_USE,
     VerboseOption,
     err,
+    given,
     log_to_terminal,
     out,
     reported,
@@ -124,7 +125,7 @@ def serve(
     logging.getLogger("ddsim.web").setLevel(logging.INFO if verbose else logging.WARNING)
     local = _is_loopback(host)
     with reported():
-        config = config or _default()
+        config, catalogue = config or _default(), given(catalogue)
         settings = load(config)
         outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [])
         server = _server(settings, catalogue, outside, verbose)

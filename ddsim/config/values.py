@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
 
-from ddsim.catalogue import compiled
+from ddsim.catalogue import compiled, on_disk
 from ddsim.deepdetect import INDEX_TYPE, service_name
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -42,7 +42,7 @@ def _local_path(value: Any, info: ValidationInfo) -> Any:
     if not value or "\0" in value:
         raise ValueError("expected the path of a folder or file")
     folder = info.context.folder if isinstance(info.context, Origin) else Path.cwd()
-    return resolved(folder, value)
+    return on_disk(resolved(folder, value))
 
 
 def _server_path(value: Any, info: ValidationInfo) -> Any:

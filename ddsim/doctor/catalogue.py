@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection as Names
+from collections.abc import Collection as Words
 from collections.abc import Sequence
 
-from ddsim.catalogue import ItemState, walk
+from ddsim.catalogue import ItemState, Names, walk
 from ddsim.config import Settings
 from ddsim.deepdetect import Label
 from ddsim.doctor.checks import Check, Note
@@ -39,8 +39,10 @@ def check_catalogue(settings: Settings, labels: Sequence[Label] | None, note: No
         _check_labels(settings.categories, labels, note)
 
 
-def _check_categories(mapped: set[str], folders: Names[str], note: Note) -> None:
-    missing, unmapped = sorted(mapped - set(folders)), sorted(set(folders) - mapped)
+def _check_categories(mapped: set[str], folders: Words[str], note: Note) -> None:
+    there, meant = Names(folders), Names(mapped)
+    missing = sorted(name for name in mapped if there.find(name) is None)
+    unmapped = sorted(name for name in folders if meant.find(name) is None)
     if missing:
         message = f"labels stand for categories without a folder: {_listed(missing)}"
         note(Check("categories", "warning", message, "make these folders, or take them out of `categories:`"))
@@ -51,7 +53,7 @@ def _check_categories(mapped: set[str], folders: Names[str], note: Note) -> None
         note(Check("categories", "ok", f"labels stand for all {len(mapped)} of them"))
 
 
-def _check_labels(categories: Names[str], labels: Sequence[Label] | None, note: Note) -> None:
+def _check_labels(categories: Words[str], labels: Sequence[Label] | None, note: Note) -> None:
     if not categories:
         message = "no label is mapped to a category, so labels decide nothing"
         note(Check("labels", "warning", message, "name a file under `categories:`, such as categories/furniture.yaml"))
@@ -90,7 +92,7 @@ def check_index(settings: Settings, note: Note) -> None:
         note(Check("indexed", "warning", f"put aside: {aside}", "`ddsim catalogue failures` says why"))
 
 
-def _listed(names: Names[str]) -> str:
+def _listed(names: Words[str]) -> str:
     shown = list(names)[:_NAMED]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

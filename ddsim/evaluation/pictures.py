@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ddsim.catalogue import Survey, walk
+from ddsim.catalogue import Survey, same_name, walk
 from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import read_file
 
@@ -86,7 +86,8 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
             unreadable[entry.uri] = error.reason
         else:
             product = product_of(entry.uri, entry.category, products)
-            photos.append(Photo(entry.uri, entry.category, entry.path, entry.size, sha256, product))
+            # Queries and items may come from different systems, and a category is the same for both.
+            photos.append(Photo(entry.uri, same_name(entry.category), entry.path, entry.size, sha256, product))
         told()
     return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable | survey.shut)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from ddsim.catalogue import same_name
 from ddsim.config import Routing, Settings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidResponse
@@ -125,7 +126,8 @@ class Rows:
         if key is None or not settings.categories:
             return None
         labels = self._cache.labels(key, [photo.sha256 for photo in (*self._task.items, *self._task.queries)])
-        return {sha256: by_labels(named, settings.categories) for sha256, named in labels.items()}
+        categories = {label: same_name(category) for label, category in settings.categories.items()}
+        return {sha256: by_labels(named, categories) for sha256, named in labels.items()}
 
     def _router(self, index: Searcher, voters: int, shares: Mapping[str, Shares] | None) -> Router:
         items = [self._task.items[place] for place in self._sample]

@@ -17,6 +17,8 @@ Shares = dict[str, float]
 
 # Of the classification service beside the vote, while nothing is known of either.
 _EVEN = 0.5
+# So much of the probability has to be in what is searched, or everything is.
+_LEAST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def decide(
         why, why_not = _reasons(chosen, there)
     else:
         searched, why_not = (), ""
-        why = "all are searched" if rules.everything else "no category is probable, so all are searched"
+        why = _why_all(there, rules)
     categories = []
     for name in dict.fromkeys((*shares, *searched)):
         is_searched = name in searched or (not searched and name in indexed)
@@ -123,6 +125,16 @@ def _reasons(chosen: Sequence[str], there: Mapping[str, float]) -> tuple[str, st
         f"among the most probable: {names} together have {held}, all indexed categories have {total}",
         f"only the most probable categories are searched: {names}",
     )
+
+
+def _why_all(there: Shares, rules: Rules) -> str:
+    if rules.everything:
+        return "all are searched"
+    held = sum(sorted(there.values(), reverse=True)[: rules.most])
+    if not held:
+        return "no category is probable, so all are searched"
+    best = "the most probable one has" if rules.most == 1 else f"the {rules.most} most probable have"
+    return f"{best} {held:.1%}, all indexed categories together {sum(there.values()):.1%}, so all are searched"
 
 
 def by_labels(labels: Iterable[Label], categories: Mapping[str, str]) -> Shares:
@@ -185,8 +197,13 @@ def choose(shares: Mapping[str, float], share: float, most: int) -> tuple[str, .
         shares: category -> probability; those without any are never chosen.
         share: 0 to 1.
         most: how many categories at most.
+
+    Returns:
+        Most probable first; none, which means all, where so many hold less than half of the share there is: what would
+        be hidden is more probable than what would be searched.
     """
-    wanted, held = share * sum(shares.values()), 0.0
+    total = sum(shares.values())
+    wanted, held = share * total, 0.0
     chosen: list[str] = []
     for category, probability in ordered(shares).items():
         # Probabilities that were added up in another order differ in their last digits.
@@ -194,7 +211,8 @@ def choose(shares: Mapping[str, float], share: float, most: int) -> tuple[str, .
             break
         chosen.append(category)
         held += probability
-    return tuple(chosen)
+    cut_short = len(chosen) == most and held < min(wanted, _LEAST * total) * (1 - 1e-9)
+    return () if cut_short else tuple(chosen)
 
 
 def ordered(shares: Mapping[str, float]) -> Shares:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.catalogue import ItemState, Manifest, Row, spelled
 from ddsim.config import Settings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ApiError, ServiceConflict
@@ -202,7 +202,8 @@ def _named(
         # The pictures are indexed and found; whoever searches is told by the same call what is wrong.
         _log.warning("the classification service does not work; the next run asks it again: %s", error)
         heard, asked, labels = False, [], []
-    found = {vid: by_labels(ones, settings.categories) for (vid, _), ones in zip(asked, labels, strict=True)}
+    categories = spelled(settings.categories, groups)
+    found = {vid: by_labels(ones, categories) for (vid, _), ones in zip(asked, labels, strict=True)}
     shares = {str(row.vid): (found | known)[str(row.vid)] for row in chosen if str(row.vid) in found | known}
     manifest.set_meta(named={"of": _service(manifest, settings), "shares": shares})
     return {row.vid: shares[str(row.vid)] for row in chosen if str(row.vid) in shares}, heard

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue import Change, ItemState, Manifest, Plan, Survey, walk
+from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Survey, choices, walk
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
@@ -322,7 +322,9 @@ class Collection:
             IndexLost: the server's index turns out to be gone.
         """
         wanted = among.likely if isinstance(among, Select) else among
-        self.check((wanted,) if isinstance(wanted, str) else wanted)
+        named = self.check((wanted,) if isinstance(wanted, str) else wanted)
+        if wanted is not None and not isinstance(among, Select):
+            among = named
         hits = self._open_backend().search(pictures, k, among)
         if pictures and not self.manifest.categories():
             raise IndexLost(
@@ -331,11 +333,14 @@ class Collection:
             )
         return hits
 
-    def check(self, categories: Iterable[str] | None = None) -> None:
+    def check(self, categories: Iterable[str] | None = None) -> tuple[str, ...]:
         """Make sure that there is something to search; the server is not asked.
 
         Args:
             categories: those that must have indexed items.
+
+        Returns:
+            their names as the catalogue has them.
 
         Raises:
             ConfigError: nothing is indexed.
@@ -347,8 +352,14 @@ class Collection:
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
                 "run `ddsim index` with it first"
             )
-        if unknown := [category for category in categories or () if category not in known]:
-            raise InvalidRequest(f"no category {unknown[0]!r} is indexed; there are {', '.join(known)}")
+        names = Names(known)
+        found: list[str] = []
+        for category in categories or ():
+            meant = names.find(category)
+            if meant is None:
+                raise InvalidRequest(f"no category {category!r} is indexed; {choices(category, known)}")
+            found.append(meant)
+        return tuple(found)
 
     def learned(self) -> Learned | None:
         """What the last run learned from the catalogue; None where no run did, or the settings have changed since."""
@@ -370,11 +381,16 @@ class Collection:
             how many of these items were in the manifest.
 
         Raises:
+            InvalidRequest: there is no item of some name; nothing was removed.
             ManifestBusy: a run is at work.
         """
         with self.manifest.writing():
-            vids = [row.vid for uri in uris if (row := self.manifest.get(uri)) and row.vid is not None]
-            count = self.manifest.remove(uris)
+            rows = [self.manifest.find(uri) for uri in uris]
+            if unknown := [uri for uri, row in zip(uris, rows, strict=True) if row is None]:
+                more = f", nor {len(unknown) - 1} more of those that were named" if len(unknown) > 1 else ""
+                raise InvalidRequest(f"not in the catalogue: {unknown[0]!r}{more}; nothing was removed")
+            vids = [row.vid for row in rows if row is not None and row.vid is not None]
+            count = self.manifest.remove(row.uri for row in rows if row is not None)
             if vids:
                 with self._writing(rebuild=False) as backend:
                     backend.remove(vids)

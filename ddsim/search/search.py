@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
+from ddsim.catalogue import spelled
 from ddsim.config import Settings, load
 from ddsim.deepdetect import Client, Label, Neighbour, Vectors
 from ddsim.errors import InvalidRequest
@@ -82,6 +83,7 @@ class ImageSearch:
 
     def __init__(self, settings: Settings, catalogue: Path | None = None, *, client: Client | None = None) -> None:
         self.settings = settings
+        self._given = catalogue
         self.client = client if client is not None else connect(settings)
         try:
             self.collection = Collection(settings, self.client, catalogue)
@@ -128,8 +130,8 @@ class ImageSearch:
         """Bring the index into step with a catalogue; see :meth:`ddsim.search.collection.Collection.index`.
 
         Args:
-            folder: the catalogue, with files ``<category>/<picture>``; None takes the settings' own. Later queries
-                search this one.
+            folder: the catalogue, with files ``<category>/<picture>``; None takes the one that was given to this
+                object, or else the settings' own. Later queries search this one.
             options: what the run does beyond sending what is new or changed.
             progress: told after every batch.
             stopping: asked between batches; once it answers True, the run ends early. None never stops it.
@@ -137,7 +139,7 @@ class ImageSearch:
         Raises:
             ConfigError: there is no such folder, or it holds no pictures.
         """
-        wanted = Path(folder) if folder is not None else self.settings.catalogue
+        wanted = Path(folder) if folder is not None else self._given or self.settings.catalogue
         if wanted.absolute() != self.catalogue:
             self.collection.close()
             self.collection = Collection(self.settings, self.client, wanted)
@@ -193,13 +195,13 @@ class ImageSearch:
         """
         if k < 1:
             raise InvalidRequest(f"query: k={k} must be 1 or more")
-        named = (category,) if isinstance(category, str) else category
-        forced = None if named is None else tuple(dict.fromkeys(named))
+        forced = None if category is None else (category,) if isinstance(category, str) else tuple(category)
         if forced == ():
             raise InvalidRequest(
                 "query: category is an empty list; leave it out to search the categories that the picture shows"
             )
-        self.collection.check(forced)  # before the classification service is asked
+        named = self.collection.check(forced)  # before the classification service is asked
+        forced = None if forced is None else tuple(dict.fromkeys(named))
         if not pictures:
             return []
         begun = time.perf_counter()
@@ -264,7 +266,8 @@ class _Router:
         routing = settings.routing
         self._learned = collection.learned()
         self._sizes = collection.manifest.categories()
-        self._service = [by_labels(ones, settings.categories) for ones in labels]
+        categories = spelled(settings.categories, self._sizes)
+        self._service = [by_labels(ones, categories) for ones in labels]
         self._trained = collection.trained()
         self._strange: dict[int, str] = {}
         self._voters = routing.voters

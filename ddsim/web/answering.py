@@ -142,7 +142,7 @@ class Answering:
         cards: list[dict[str, Any]] = []
         for one in result.neighbours:
             row = self.searching.collection.manifest.get(one.uri)
-            if row is not None and one.uri != wanted.like and len(cards) < wanted.k:
+            if row is not None and one.uri != query["like"] and len(cards) < wanted.k:
                 found = {"rank": len(cards) + 1, "distance": one.distance, "score": one.score}
                 cards.append(found | self.card(row))
         return {

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from ddsim.web import models
 from ddsim.web.answering import Answering
@@ -21,6 +22,12 @@ _FOR_GOOD = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 _UPLOADED = "private, max-age=3600"
 Version = Annotated[str, Query(max_length=64, description="of the content; an address with it never changes")]
+
+
+class _Uri(PathConvertor):
+    """An item's uri, in which names may have line breaks, too."""
+
+    regex = r"[\s\S]*"
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -46,6 +53,7 @@ def api(
         renderings: threads for everything that is soon done.
         checks: threads for asking whether the server is there.
     """
+    register_url_convertor("uri", _Uri())
     router = APIRouter()
 
     @router.post(
@@ -66,9 +74,7 @@ def api(
         """Tell what there is to search."""
         return JSONResponse(await _soon(renderings, answering.catalogue))
 
-    @router.get(
-        "/api/products/{uri:path}", response_model=models.Card, responses=problems(404, 503), tags=["catalogue"]
-    )
+    @router.get("/api/products/{uri:uri}", response_model=models.Card, responses=problems(404, 503), tags=["catalogue"])
     async def product(uri: str) -> Response:
         """Tell what is known of an item."""
         return JSONResponse(await _soon(renderings, lambda: answering.card(answering.searching.item(uri))))
@@ -78,7 +84,7 @@ def api(
         """Tell whether searches are answered."""
         return JSONResponse(await _soon(checks, answering.health))
 
-    @router.get("/pictures/{uri:path}", response_class=Response, responses=problems(404, 503), tags=["pictures"])
+    @router.get("/pictures/{uri:uri}", response_class=Response, responses=problems(404, 503), tags=["pictures"])
     async def picture(request: Request, uri: str, v: Version = "") -> Response:
         """An item's picture as JPEG, at most 1600 pixels a side."""
 
@@ -88,7 +94,7 @@ def api(
         return await _shown(request, renderings, made, v)
 
     @router.get(
-        "/thumbnails/{size}/{uri:path}", response_class=Response, responses=problems(404, 503), tags=["pictures"]
+        "/thumbnails/{size}/{uri:uri}", response_class=Response, responses=problems(404, 503), tags=["pictures"]
     )
     async def thumbnail(request: Request, size: str, uri: str, v: Version = "") -> Response:
         """An item's picture as JPEG within a square of 160, 320 or 640 pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ddsim.errors import (
     TransportError,
 )
 
+_FEW = 10
 _log = logging.getLogger(__name__)
 
 Code = Literal[
@@ -140,14 +142,16 @@ def not_a_picture(reason: str) -> Refusal:
     )
 
 
-def unknown_category(name: str, known: list[str]) -> Refusal:
+def unknown_category(name: str, known: Collection[str]) -> Refusal:
     """A category that the catalogue does not have."""
     return Refusal(
         Words(
             "unknown_category",
             422,
-            f"The catalogue has no category {name!r}.",
-            f"Choose one of {', '.join(known)}, or all of them.",
+            f"The catalogue has no category {name[:100]!r}.",
+            f"Choose one of {', '.join(known)}, or all of them."
+            if len(known) <= _FEW
+            else f"Choose one of the {len(known)} that /api/catalogue lists, or all of them.",
         )
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ddsim.catalogue import ItemState, Locks, Row
+from ddsim.catalogue import ItemState, Locks, Names, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, TimeLimits
 from ddsim.errors import DDSimError, ServiceNotFound
@@ -77,7 +77,7 @@ class Searching:
         Raises:
             Refusal: there is none of that name.
         """
-        row = self.collection.manifest.get(uri)
+        row = self.collection.manifest.find(uri)
         if row is None or row.state is not ItemState.INDEXED:
             raise Refusal(UNKNOWN_ITEM)
         return row
@@ -108,9 +108,10 @@ class Searching:
         known = self.categories()
         if not known:
             raise Refusal(NOTHING_INDEXED)
+        there = Names(known)
         for name in names:
-            if name not in known:
-                raise unknown_category(name, list(known))
+            if there.find(name) is None:
+                raise unknown_category(name, known)
 
     def run(self, work: Callable[[ImageSearch], T]) -> T:
         """Do this with the search.

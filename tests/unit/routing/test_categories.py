@@ -24,6 +24,16 @@ def told(decision: Decision) -> dict[str, tuple[float, bool, str]]:
 # Labels
 
 
+def test_where_the_best_categories_hold_less_than_half_everything_is_searched() -> None:
+    """With 43 equal categories the best three hold 7 %: none is hidden, and each says why it is searched."""
+    shares = {f"c{number:02}": 1 / 43 for number in range(43)}
+    decision = decide({}, shares, Rules(), shares)
+    assert decision.searched == ()
+    assert all(one.searched for one in decision.categories)
+    words = "the 3 most probable have 7.0%, all indexed categories together 100.0%, so all are searched"
+    assert {one.why for one in decision.categories} == {words}
+
+
 def test_labels_of_one_category_add_up() -> None:
     """The whole label goes before its first word; others count for none; the larger sum comes first."""
     categories = {"n1": "chair", "n2 stool": "chair", "n2": "wrong", "n3": "lamp", "plain": "bed"}
@@ -117,6 +127,10 @@ def test_a_weight_that_is_none(weight: float) -> None:
         ({"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25}, 0.9, 3, ("a", "b", "c")),
         ({"a": 0.25, "b": 0.25, "c": 0.25, "d": 0.25}, 0.9, 9, ("a", "b", "c", "d")),
         ({"b": 0.5, "a": 0.5}, 0.5, 3, ("a",)),
+        ({f"c{number}": 1 / 43 for number in range(43)}, 0.9, 3, ()),
+        ({"a": 0.17, "b": 0.17, "c": 0.17, "d": 0.49}, 0.9, 2, ("d", "a")),
+        ({"a": 0.2, "b": 0.2, "c": 0.2, "d": 0.2, "e": 0.2}, 0.9, 2, ()),
+        ({"a": 0.2, "b": 0.2, "c": 0.2, "d": 0.2, "e": 0.2}, 0.3, 2, ("a", "b")),
         ({"a": 0.5, "b": 0.5}, 1.0, 3, ("a", "b")),
         ({"a": 0.5, "b": 0.0}, 1.0, 3, ("a",)),
         ({"a": 0.04, "b": 0.03, "c": 0.02, "d": 0.01}, 0.9, 3, ("a", "b", "c")),
@@ -136,7 +150,10 @@ def test_no_more_than_needed(shares: dict[str, float], share: float, most: int) 
     """What is chosen reaches the share or the limit, the last one was needed, and nothing left out is more probable."""
     chosen = choose(shares, share, most)
     total, held = sum(shares.values()), [shares[name] for name in chosen]
-    assert bool(chosen) == any(value > 0 for value in shares.values())
+    best = sum(sorted(shares.values(), reverse=True)[:most])
+    if not chosen:
+        assert best == 0 or best < min(share, 0.5) * total
+        return
     assert len(chosen) <= most
     assert all(shares[name] <= min(held, default=1) for name in shares.keys() - set(chosen))
     if len(chosen) < most:
