@@ -149,19 +149,11 @@ def encode(body: Json) -> bytes:
     orjson, several times faster on long vectors, is taken wherever it writes the same.
     """
     try:
-        if _finite(body):
-            return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        text = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        # It writes null for numbers that are none, and nothing else in an answer is null.
+        if b"null" not in text:
+            return text
     except orjson.JSONEncodeError:
         pass  # a string that is not UTF-8, which orjson refuses
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=np.ndarray.tolist)
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _finite(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return bool(np.isfinite(value).all())
-    if isinstance(value, dict):
-        return all(_finite(part) for part in value.values())
-    if isinstance(value, list):
-        return all(_finite(part) for part in value)
-    return not isinstance(value, float) or bool(np.isfinite(value))
+    words = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=np.ndarray.tolist)
+    return words.encode("utf-8", "surrogateescape")

@@ -73,6 +73,8 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = hardware.threads or cores()
         options.log_severity_level = _FATAL
+        # Threads that wait in a loop are no faster, and take the cores from those that decode pictures.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if weights:
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(blob) for blob in weights.values()]
             options.add_external_initializers(list(weights), values)

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import pytest
 from caffe_writer import caffemodel
-from ddsim.embedded.definition import read_definition
 from numpy.typing import ArrayLike, NDArray
 
-from ddsim.caffe import Weights, read_weights
+from ddsim.caffe import Weights, read_definition, read_weights
 from ddsim.embedded.graph import Graph
 from ddsim.embedded.runtime import Hardware, Session
 
