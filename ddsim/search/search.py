@@ -161,7 +161,13 @@ class ImageSearch:
         return self.collection.train(computed=computed)
 
     def query(
-        self, picture: Picture, k: int = 10, *, category: str | Iterable[str] | None = None, route: bool = True
+        self,
+        picture: Picture,
+        k: int = 10,
+        *,
+        category: str | Iterable[str] | None = None,
+        route: bool = True,
+        labels: bool = False,
     ) -> SearchResult:
         """Find the most similar items.
 
@@ -170,6 +176,8 @@ class ImageSearch:
             k: how many; fewer come back only where the searched categories hold fewer.
             category: search this category, or these, whatever the picture shows.
             route: False searches all categories where none is given.
+            labels: ask the classification service for its labels even where they decide nothing: where the catalogue
+                has taught that its own pictures know better, or where the settings go by neighbours alone.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -178,7 +186,7 @@ class ImageSearch:
             IndexBusy: an indexing run is adding pictures at this moment.
             ApiError, TransportError: the server does not answer as it should.
         """
-        return self.query_many([picture], k, category=category, route=route)[0]
+        return self.query_many([picture], k, category=category, route=route, labels=labels)[0]
 
     def query_many(
         self,
@@ -187,6 +195,7 @@ class ImageSearch:
         *,
         category: str | Iterable[str] | None = None,
         route: bool = True,
+        labels: bool = False,
     ) -> list[SearchResult]:
         """Find the most similar items for each of some pictures, in batches; see :meth:`query`.
 
@@ -208,17 +217,21 @@ class ImageSearch:
         names, upload = [describe(picture) for picture in pictures], self.settings.upload_options()
         prepared = [encode(picture, upload) for picture in pictures]
         ready = time.perf_counter()
-        asked = self.settings.routing.by in ("combined", "service")
-        labels = self._classifier.labels(prepared) if asked else [()] * len(prepared)
+        told = self._classifier.labels(prepared) if labels or self._labels_count() else [()] * len(prepared)
         classified = time.perf_counter()
-        router = _Router(self.settings, self.collection, labels, route)
+        router = _Router(self.settings, self.collection, told, route)
         found = self._found(prepared, k, forced, router)
         done = time.perf_counter()
         timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
         return [
             self._result(position, name, ones, hits, decision, router, timings)
-            for position, (name, ones, (hits, decision)) in enumerate(zip(names, labels, found, strict=True))
+            for position, (name, ones, (hits, decision)) in enumerate(zip(names, told, found, strict=True))
         ]
+
+    def _labels_count(self) -> bool:
+        """Whether the classification service's labels have a part in choosing categories."""
+        by, learned = self.settings.routing.by, self.collection.learned()
+        return by == "service" or (by == "combined" and not (learned is not None and learned.weight == 0.0))
 
     def _found(
         self, prepared: Sequence[Encoded], k: int, forced: tuple[str, ...] | None, router: _Router

@@ -65,6 +65,7 @@ class Answering:
                     wanted.k + (wanted.like is not None),
                     category=wanted.categories or None,
                     route=not wanted.everything,
+                    labels=True,
                 )
             )
             return self._answer(query, wanted, result)

@@ -370,8 +370,11 @@ def test_without_thresholds_nothing_is_ruled_out(shop: Shop, knowing: Callable[.
 
 
 @pytest.mark.parametrize("how", [{}, {"route": False}, {"category": "sofa"}, {"category": ["bed", "chair"]}, {"k": 90}])
-def test_one_call_with_the_neighbours_and_two_with_the_service(shop: Shop, how: dict[str, Any]) -> None:
+def test_one_call_with_the_neighbours_and_two_with_the_service(
+    shop: Shop, knowing: Callable[..., Learned], how: dict[str, Any]
+) -> None:
     """Every query costs one forward pass of the similarity service, and one of the classification service if asked."""
+    knowing(weight=0.5)
     search = shop.search()
     search.query(coloured("bed", 1))
     shop.tap.sent.clear()
@@ -386,8 +389,35 @@ def test_one_call_with_the_neighbours_and_two_with_the_service(shop: Shop, how: 
         assert list(exchanges(shop)) == ["POST /predict shop-similar"]
 
 
-def test_many_queries_cost_as_many_calls_as_batches(shop: Shop) -> None:
+def test_a_service_without_weight_is_not_asked(shop: Shop, knowing: Callable[..., Learned]) -> None:
+    """Where the labels would change nothing they are not fetched, unless they are wanted; what is found is the same."""
+    knowing(weight=0.0)
+    search = shop.search()
+    search.query(coloured("bed", 1), labels=True)
+    shop.tap.sent.clear()
+    silent = search.query(coloured("lamp", 2))
+    assert list(exchanges(shop)) == ["POST /predict shop-similar"]
+    assert silent.labels == ()
+    shop.tap.sent.clear()
+    told = search.query(coloured("lamp", 2), labels=True)
+    assert sorted(exchanges(shop)) == ["POST /predict shop-classes", "POST /predict shop-similar"]
+    assert told.labels
+    assert (silent.searched, silent.neighbours) == (told.searched, told.neighbours)
+    assert {name: share for name, share in shares(told).items() if share} == shares(silent)
+
+
+def test_labels_can_be_had_without_their_counting(shop: Shop) -> None:
+    """Where neighbours decide alone, the labels are there for who wants to show them."""
+    shop.configure(routing={"by": "neighbours"})
+    silent, told = query(shop, "lamp"), query(shop, "lamp", labels=True)
+    assert silent.labels == ()
+    assert told.labels
+    assert (silent.searched, silent.neighbours, shares(silent)) == (told.searched, told.neighbours, shares(told))
+
+
+def test_many_queries_cost_as_many_calls_as_batches(shop: Shop, knowing: Callable[..., Learned]) -> None:
     """Forty pictures go in three batches of sixteen, to each service."""
+    knowing(weight=0.5)
     search = shop.search()
     search.query(coloured("bed", 1))
     shop.tap.sent.clear()
