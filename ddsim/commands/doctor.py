@@ -43,7 +43,7 @@ Examples:
   ddsim doctor --json | jq '.checks[] | select(.status == "failed")'
 
 What it creates on the server it removes again. Traps marked "unproven" are known from the server's source or from
-reports, the others were recorded.
+reports; the others were seen on a running server.
 
 Exit codes: 0 all well, perhaps with warnings, 1 something that is configured cannot work, 2 wrong use, 3 the server
 cannot be reached.
@@ -59,7 +59,7 @@ def doctor(
     url: Annotated[str | None, typer.Option(help="Look at this server instead of the configured one.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do not try the networks; create nothing.")] = False,
     conformance: Annotated[
-        bool, typer.Option("--conformance", help="Make the calls that were recorded, and list what differs.")
+        bool, typer.Option("--conformance", help="Repeat calls that v0.25.0 was seen to answer, and list what differs.")
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,

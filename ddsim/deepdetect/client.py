@@ -1,5 +1,7 @@
 """Client: DeepDetect's REST API, one method a call, typed results."""
 
+# One file, since services and predictions share the guards: what a call learns about a service decides the next one.
+
 from __future__ import annotations
 
 import logging

@@ -58,17 +58,19 @@ def _check_labels(categories: Words[str], labels: Sequence[Label] | None, note: 
         message = "no label is mapped to a category, so labels decide nothing"
         note(Check("labels", "warning", message, "name a file under `categories:`, such as categories/furniture.yaml"))
     elif labels is None:
-        note(Check("labels", "skipped", f"{len(categories)} are mapped; the server's own are not known"))
+        note(Check("labels", "skipped", f"mapped: {len(categories)}; which labels the server has is not known"))
     else:
         # As in a search: a label, or its first word.
         known = {label.name for label in labels} | {label.name.partition(" ")[0] for label in labels}
         unknown = [name for name in categories if name not in known]
         if unknown:
-            message = f"{len(unknown)} of {len(categories)} mapped ones the network does not have: {_listed(unknown)}"
+            message = (
+                f"the network does not have {len(unknown)} of the {len(categories)} mapped labels: {_listed(unknown)}"
+            )
             hint = "correct them under `categories:`, or look whether corresp is this network's file of labels"
             note(Check("labels", "warning", message, hint))
         else:
-            note(Check("labels", "ok", f"the network has all {len(categories)} mapped ones"))
+            note(Check("labels", "ok", f"the network has all mapped labels ({len(categories)})"))
 
 
 def check_index(settings: Settings, note: Note) -> None:

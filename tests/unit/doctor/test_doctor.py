@@ -158,7 +158,7 @@ def test_labels_that_are_missing(shop: Shop) -> None:
     assert check.status == "warning"
     assert "numbers" in check.message
     assert "/nowhere/corresp.txt" in check.hint
-    assert the(found, "labels").message.startswith("5 of 5 ")
+    assert the(found, "labels").message.startswith("the network does not have 5 of the 5 ")
 
 
 def test_another_number_of_labels(shop: Shop) -> None:
@@ -339,7 +339,7 @@ def test_categories_that_differ(shop: Shop) -> None:
     missing, unmapped = of(found, "categories")
     assert missing.message.endswith(": wardrobe")
     assert unmapped.message.endswith(": bench")
-    assert the(found, "labels").message == "2 of 7 mapped ones the network does not have: n01 lampe, wardrobe"
+    assert the(found, "labels").message == "the network does not have 2 of the 7 mapped labels: n01 lampe, wardrobe"
 
 
 def test_no_label_is_mapped(shop: Shop) -> None:
