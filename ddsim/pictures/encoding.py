@@ -13,18 +13,17 @@ import io
 import os
 import re
 import stat
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from ddsim.errors import ImageError, InvalidRequest
-from ddsim.pictures import pixels
+from ddsim.pictures import jpegs, pixels
 
 _ACCEPTED = "give a path, the bytes of a picture file, an open binary file, a PIL image or a numpy array"
 _LOSSY = ("JPEG", "WEBP", "AVIF")
@@ -97,12 +96,14 @@ class Encoded:
         media: ``image/jpeg`` or ``image/png``.
         size: (width, height) of what is sent.
         original_size: (width, height) before shrinking, upright.
+        remark: what whoever gave it should know, such as that the file is cut short; mostly empty.
     """
 
     data: bytes = field(repr=False)
     media: str
     size: tuple[int, int]
     original_size: tuple[int, int]
+    remark: str = ""
 
     @property
     def base64(self) -> str:
@@ -132,7 +133,8 @@ Picture: TypeAlias = (
 
 A str is always the path of a local file, never base64 and never a URL. Bytes are the content of a picture file. A file
 object is read from where it stands and stays open. A PIL image is taken at the frame it stands at. An array is height x
-width [x 1, 3 or 4] in RGB(A) order: uint8, bool, uint16 over its whole range, or floats from 0 to 1.
+width [x 1, 3 or 4] in RGB(A) order: uint8, bool, uint16, or floats from 0 to 1. Where the largest of 16-bit grey levels
+is below a sixteenth of their range, as with 12-bit cameras, it becomes white.
 """
 
 
@@ -152,7 +154,8 @@ class Upload:
             would do. A shorter side stays. That holds for small files too, or else two files of one picture would get
             different vectors. None sends every picture at its own size.
         quality: of the JPEGs that are written, 1 to 100. They keep full colour resolution (4:4:4).
-        max_pixels: pictures with more are refused before anything of them is decoded.
+        max_pixels: pictures of which more would be decoded are refused before that. Shrunk JPEGs are decoded at down to
+            an eighth of their sides, so that those of today's phones are within it.
         max_bytes: files with more are refused before they are read.
 
     Raises:
@@ -192,17 +195,12 @@ def encode(picture: Picture, upload: Upload = _AS_IT_IS) -> Encoded:
     if isinstance(picture, Encoded):
         return picture
     source = describe(picture)
-    data = b""
     if isinstance(picture, np.ndarray):
-        image = pixels.from_array(picture, source)
-    elif isinstance(picture, Image.Image):
-        image = picture
-    else:
-        data = _read(picture, source, upload.max_bytes)
-        image = pixels.open_header(data, source)
-    pixels.check_size(image.size, upload.max_pixels, source)
-    with pixels.blaming(source, f"damaged or cut short {image.format or 'picture'}"):
-        return _encode(image, data, upload, source)
+        image, remark = pixels.from_array(picture, source)
+        return _encode(image, upload, source, remark)
+    if isinstance(picture, Image.Image):
+        return _encode(picture, upload, source)
+    return _encode_file(_read(picture, source, upload.max_bytes), upload, source)
 
 
 def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
@@ -237,32 +235,57 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 300 else f"{text[:200]}... ({len(text)} characters)"
 
 
-def _encode(image: Image.Image, data: bytes, upload: Upload, source: str) -> Encoded:
-    full, drafted = image.size, False
-    if upload.shrink and data and isinstance(image, JpegImageFile):
-        # The decoder can halve cheaply, to no less than it is asked for. Asked for a square, so that it does not matter
-        # whether the picture is turned afterwards; of twice the size, so that the filter below has something to filter.
-        side = 2 * max(upload.shrink)
-        drafted = image.draft(image.mode, (side, side)) is not None
-    # The end of a TIFF's pixels brings more metadata, and the warnings about it.
-    with pixels.quiet() if isinstance(image, TiffImageFile) else nullcontext():
+def _encode_file(data: bytes, upload: Upload, source: str) -> Encoded:
+    data = pixels.without_blanks(data)
+    image = pixels.open_header(data, source)
+    full = image.size
+    # Asked for a square, so that it does not matter whether the picture is turned afterwards; of twice the size, so
+    # that the filter that shrinks it has something to filter.
+    least = (2 * max(upload.shrink),) * 2 if upload.shrink else None
+    reduced = jpegs.reduce(image, least)
+    pixels.check_size(full, upload.max_pixels, source, full if jpegs.held_whole(image, data) else image.size)
+    with _blaming(image, source), pixels.quiet() if isinstance(image, TiffImageFile) else nullcontext():
+        # The end of a TIFF's pixels brings more metadata, and the warnings about it.
+        whole, remark = jpegs.load(image, data, least)
+        orientation = pixels.orientation(whole)
+        fits = max(full) <= _LONGEST_SIDE and _target(full, upload) == full
+        as_seen = not remark and orientation == pixels.UPRIGHT and pixels.same_at_server(whole, data)
+        if fits and as_seen and not reduced:
+            return Encoded(data, f"image/{str(image.format).lower()}", full, full)
+    return _encode(whole, upload, source, remark, full if reduced else None)
+
+
+def _encode(
+    image: Image.Image, upload: Upload, source: str, remark: str = "", full: tuple[int, int] | None = None
+) -> Encoded:
+    """Write a picture anew; ``full`` is its size where it was decoded at less."""
+    if full is None:
+        pixels.check_size(image.size, upload.max_pixels, source)
+    with _blaming(image, source):
         image.load()
-    full = full if drafted else image.size
-    orientation = pixels.orientation(image)
-    if orientation >= 5:
-        full = (full[1], full[0])
-    size = full if upload.shrink is None else (min(full[0], upload.shrink[0]), min(full[1], upload.shrink[1]))
-    if max(size) > _LONGEST_SIDE:
-        raise ImageError(source, f"{size[0]} x {size[1]} pixels; no side may be longer than {_LONGEST_SIDE}")
-    if data and size == full and orientation == pixels.UPRIGHT and pixels.same_at_server(image, data):
-        return Encoded(data, f"image/{str(image.format).lower()}", full, full)
-    lossy = size != full or image.format in _LOSSY
-    if orientation in pixels.TURNS:
-        image = image.transpose(pixels.TURNS[orientation])
-    plain = pixels.flatten(image, source)
-    if plain.size != size:
-        plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return Encoded(*_write(plain, upload.quality if lossy else None), size, full)
+        full = full or image.size
+        orientation = pixels.orientation(image)
+        if orientation >= 5:
+            full = (full[1], full[0])
+        size = _target(full, upload)
+        if max(size) > _LONGEST_SIDE:
+            raise ImageError(source, f"{size[0]} x {size[1]} pixels; no side may be longer than {_LONGEST_SIDE}")
+        lossy = size != full or image.format in _LOSSY
+        if orientation in pixels.TURNS:
+            image = image.transpose(pixels.TURNS[orientation])
+        plain, said = pixels.flatten(image, source)
+        if plain.size != size:
+            plain = plain.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return Encoded(*_write(plain, upload.quality if lossy else None), size, full, remark or said)
+
+
+def _target(full: tuple[int, int], upload: Upload) -> tuple[int, int]:
+    """The size at which a picture of this size is sent."""
+    return full if upload.shrink is None else (min(full[0], upload.shrink[0]), min(full[1], upload.shrink[1]))
+
+
+def _blaming(image: Image.Image, source: str) -> AbstractContextManager[None]:
+    return pixels.blaming(source, f"damaged or cut short {image.format or 'picture'}")
 
 
 def _write(image: Image.Image, quality: int | None) -> tuple[bytes, str]:

@@ -47,6 +47,12 @@ TURNS = {
 _ORIENTATION_TAG = 0x0112
 _ORIENTATION_ENTRIES = (b"\x01\x12\x00\x03", b"\x12\x01\x03\x00")  # tag and type, in both byte orders
 _PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+# Cameras and scanners of 10, 12 or 14 bits are saved in 16 as they are: a picture that is all but black.
+_LITTLE_OF_16_BITS = 0x1000
+STRETCHED = (
+    "16 bits a pixel of which only the lower 12 or fewer are used: stretched, so that the largest value is white"
+)
+_BLANKS = 64
 _METADATA = threading.Lock()
 
 
@@ -78,6 +84,14 @@ def quiet() -> Iterator[None]:
     with _METADATA, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
+
+
+def without_blanks(data: bytes) -> bytes:
+    """A picture file without the blank lines in front that scripts leave there; every viewer passes over them."""
+    if data[:1] not in (b"\r", b"\n", b" ", b"\t"):
+        return data
+    found = data[:_BLANKS].lstrip(b"\r\n \t") + data[_BLANKS:]
+    return found if _decoder(found) is not None else data
 
 
 def open_header(data: bytes, source: str) -> ImageFile.ImageFile:
@@ -128,8 +142,14 @@ def _not_a_picture(data: bytes) -> str:
     return f"not a picture of a kind that is read here ({FORMATS})" + (f"; it looks like {guess}" if guess else "")
 
 
-def check_size(size: tuple[int, int], limit: int, source: str) -> None:
-    """Refuse pictures without pixels or with more than ``limit`` of them.
+def check_size(size: tuple[int, int], limit: int, source: str, decoded: tuple[int, int] | None = None) -> None:
+    """Refuse pictures without pixels or with more than ``limit`` of them to decode.
+
+    Args:
+        size: (width, height) of the picture.
+        limit: so many pixels may be decoded.
+        source: what to call it.
+        decoded: what is decoded of it, where that is not all.
 
     Raises:
         ImageError: naming width and height.
@@ -137,8 +157,12 @@ def check_size(size: tuple[int, int], limit: int, source: str) -> None:
     width, height = size
     if width < 1 or height < 1:
         raise ImageError(source, f"no pixels in it: {width} x {height}")
-    if width * height > limit:
-        raise ImageError(source, f"{width} x {height} pixels, more than the limit of {limit}")
+    least = decoded or size
+    if least[0] * least[1] > limit:
+        small = f" ({least[0]} x {least[1]} decoded as small as can be)" if least != size else ""
+        raise ImageError(
+            source, f"{width} x {height} pixels{small}, more than the limit of {limit} (upload.max_pixels)"
+        )
 
 
 def orientation(image: Image.Image) -> int:
@@ -170,14 +194,18 @@ def same_at_server(image: Image.Image, data: bytes) -> bool:
     return False
 
 
-def flatten(image: Image.Image, source: str) -> Image.Image:
+def flatten(image: Image.Image, source: str) -> tuple[Image.Image, str]:
     """The picture as a new L or RGB image, alpha on white, without metadata.
+
+    Returns:
+        it, and what is to be said about it: nothing, or :data:`STRETCHED`.
 
     Raises:
         ImageError: numbers without a clear black and white.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bits(image, source))
+        levels, stretched = _to_8_bits(image, source)
+        return Image.fromarray(levels), STRETCHED if stretched else ""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -186,23 +214,34 @@ def flatten(image: Image.Image, source: str) -> Image.Image:
     else:
         plain = image.convert("L" if image.mode in ("1", "L") else "RGB")
     plain.info = {}
-    return plain
+    return plain, ""
 
 
-def _to_8_bits(image: Image.Image, source: str) -> NDArray[np.uint8]:
+def _to_8_bits(image: Image.Image, source: str) -> tuple[NDArray[np.uint8], bool]:
+    """The grey levels of a picture in 8 bits, and whether they were stretched."""
     values: NDArray[Any] = np.asarray(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        hidden = image.info.get("transparency")
-        return _upper_half(values if hidden is None else np.where(values == hidden, 0xFFFF, values))
+        return _from_16_bits(values, image.info.get("transparency"))
     # Pillow's "I" and "F" have no fixed range: files have 0 to 65535 and 0 to 1, Image.convert() makes 0 to 255.
     low, high = values.min(), values.max()
     if low >= 0 and image.mode == "F" and high <= 1:
-        return _rounded(values * 255)
+        return _rounded(values * 255), False
     if low >= 0 and high <= 255:
-        return _rounded(values)
+        return _rounded(values), False
     if low >= 0 and image.mode == "I" and high <= 0xFFFF:
-        return _upper_half(values)
+        return _from_16_bits(values)
     raise ImageError(source, f"grey levels from {low} to {high} have no clear black and white; convert it to 8 bits")
+
+
+def _from_16_bits(values: NDArray[Any], hidden: object = None) -> tuple[NDArray[np.uint8], bool]:
+    """Values from 0 to 65535 in 8 bits, and whether they were stretched; the ``hidden`` one becomes white."""
+    shown = values[values != hidden] if isinstance(hidden, int) else values
+    largest = int(shown.max()) if shown.size else 0
+    if not 0 < largest < _LITTLE_OF_16_BITS:
+        levels, stretched = _upper_half(values), False
+    else:
+        levels, stretched = _rounded(np.minimum(values, largest) * (255 / largest)), True
+    return (np.where(values == hidden, np.uint8(255), levels) if isinstance(hidden, int) else levels), stretched
 
 
 def _upper_half(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -216,8 +255,11 @@ def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
     return levels
 
 
-def from_array(array: NDArray[Any], source: str) -> Image.Image:
-    """An image of a height x width [x 1, 3 or 4] array: uint8, bool, uint16 of full range, or floats from 0 to 1.
+def from_array(array: NDArray[Any], source: str) -> tuple[Image.Image, str]:
+    """An image of a height x width [x 1, 3 or 4] array: uint8, bool, uint16, or floats from 0 to 1.
+
+    Returns:
+        it, and what is to be said about it: nothing, or :data:`STRETCHED`.
 
     Raises:
         ImageError: another shape or type, or numbers without a clear black and white.
@@ -225,6 +267,7 @@ def from_array(array: NDArray[Any], source: str) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(source, "an array must be height x width, or height x width x 1, 3 (RGB) or 4 (RGBA)")
     check_size((array.shape[1], array.shape[0]), array.size, source)
+    stretched = False
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype == np.bool_:
@@ -235,7 +278,7 @@ def from_array(array: NDArray[Any], source: str) -> Image.Image:
             raise ImageError(source, "floats must lie within 0 and 1; for 0 to 255 give array.round().astype('uint8')")
         array = _rounded(array * 255)
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        array = _upper_half(array)
+        array, stretched = _from_16_bits(array)
     elif array.dtype != np.uint8:
         raise ImageError(source, "no clear black and white; give uint8, bool, uint16 or floats from 0 to 1")
-    return Image.fromarray(np.ascontiguousarray(array))
+    return Image.fromarray(np.ascontiguousarray(array)), STRETCHED if stretched else ""

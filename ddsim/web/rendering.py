@@ -7,10 +7,9 @@ from contextlib import nullcontext
 from math import ceil
 
 from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ddsim.pictures import pixels
+from ddsim.pictures import jpegs, pixels
 from ddsim.web.refusals import too_many_pixels
 
 MEDIA = "image/jpeg"
@@ -34,20 +33,22 @@ def fitted(data: bytes, side: int, most_pixels: int, source: str) -> Image.Image
         ImageError: it is no picture, or damaged.
         Refusal: too many pixels.
     """
+    data = pixels.without_blanks(data)
     image = pixels.open_header(data, source)
-    if image.width * image.height > most_pixels:
-        raise too_many_pixels(image.width, image.height, most_pixels)
-    pixels.check_size(image.size, most_pixels, source)
+    full, share = image.size, side / max(*image.size, 1)
+    # The decoder halves cheaply and well, to no less than it is asked for.
+    least = ceil(full[0] * share), ceil(full[1] * share)
+    jpegs.reduce(image, least)
+    decoded = full if jpegs.held_whole(image, data) else image.size
+    if decoded[0] * decoded[1] > most_pixels:
+        raise too_many_pixels(*full, most_pixels)
+    pixels.check_size(full, most_pixels, source, decoded)
     with pixels.blaming(source, "damaged or cut short"):
-        if isinstance(image, JpegImageFile):
-            # The decoder halves cheaply and well, to no less than it is asked for.
-            share = side / max(image.size)
-            image.draft(image.mode, (ceil(image.width * share), ceil(image.height * share)))
         with pixels.quiet() if isinstance(image, TiffImageFile) else nullcontext():
-            image.load()
-        orientation = pixels.orientation(image)
-        upright = image.transpose(pixels.TURNS[orientation]) if orientation in pixels.TURNS else image
-        plain = pixels.flatten(upright, source)
+            loaded, _ = jpegs.load(image, data, least)
+        orientation = pixels.orientation(loaded)
+        upright = loaded.transpose(pixels.TURNS[orientation]) if orientation in pixels.TURNS else loaded
+        plain, _ = pixels.flatten(upright, source)
         plain.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return plain
 
