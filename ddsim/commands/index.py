@@ -216,6 +216,9 @@ def _print(settings: Settings, report: IndexReport) -> None:
             f"  {report.tombstones:.0%} of the index belongs to removed or replaced pictures and slows it down. "
             "`ddsim index --rebuild` clears it out."
         )
+    for warning in report.warnings:
+        out.print("  [yellow]warning:[/] ", end="")
+        out.print(printable(warning), markup=False)
     if report.failures:
         out.print(f"[yellow]{len(report.failures)} could not be indexed[/], listed in {report.failures_file}:")
         for failure in report.failures[:_SHOWN]:
@@ -297,6 +300,7 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "compared_anew": report.compared_anew,
         "seconds": round(report.seconds, 3),
         "finished": report.finished,
+        "warnings": list(report.warnings),
         "failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in report.failures],
         "learned": None if report.learned is None else _learned_json(report.learned),
         "audit": _audit_json(report.audit),

@@ -94,6 +94,8 @@ def _print(result: SearchResult) -> None:
         text = "  ".join(f"{printable(name)} {share:.1%}" for name, share in shares[:3])
         out.print(text, style="bold", markup=False)
     out.print(f"searched: {', '.join(map(printable, result.searched)) or 'all categories'}", style="dim", markup=False)
+    if result.remark:
+        out.print(f"warning: {printable(result.query)}: {result.remark}", style="yellow", markup=False)
     if result.nothing_similar:
         out.print(f"Nothing similar enough: {result.nothing_similar}.", style="yellow", markup=False)
     if result.neighbours:
@@ -121,6 +123,7 @@ def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
 def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
     return {
         "query": result.query,
+        "remark": result.remark,
         "searched": result.searched,
         "nothing_similar": result.nothing_similar,
         "labels": [{"name": label.name, "probability": label.probability} for label in result.labels[:10]],

@@ -254,7 +254,8 @@ class UploadSettings(Part):
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """JPEG quality of what is sent."""
     max_pixels: Annotated[int, Field(ge=1)] = Upload().max_pixels
-    """Pictures with more are refused before anything of them is decoded."""
+    """Pictures of which more would be decoded are refused; shrunk JPEGs are decoded at down to an eighth of their
+    sides."""
     max_bytes: Annotated[Size, Field(ge=1)] = Upload().max_bytes
     """Files with more are refused before they are read."""
 
@@ -270,6 +271,14 @@ class CatalogueSettings(Part):
     """Patterns in gitignore's syntax: where there are any, files that match none of them are passed over."""
     vanish_limit: Annotated[float, Field(ge=0, le=1)] = 0.1
     """A run that would lose a larger share of the catalogue stops, as a disk may not be there; 1 lets all go."""
+
+
+class Page(Part):
+    """What the web page takes."""
+
+    max_bytes: Annotated[Size, Field(ge=1)] = 20 * 1024 * 1024
+    """Photos with more are refused; up to 32 of them are in memory at once. ``upload.max_bytes`` counts where it is
+    less."""
 
 
 class Settings(Part):
@@ -297,6 +306,8 @@ class Settings(Part):
     """The network's labels, or their first words alone -> categories of the catalogue."""
     upload: UploadSettings = UploadSettings()
     """What is done to pictures before they are sent."""
+    page: Page = Page()
+    """What the web page takes."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

@@ -20,6 +20,7 @@ from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TransportError
 from ddsim.indexing.audit import Audit
 from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing.remarks import Remarks
 from ddsim.pictures import Upload
 from ddsim.routing import Learned
 from ddsim.vectors import Backend, Prepared
@@ -80,6 +81,7 @@ class IndexReport:
         learned: what the catalogue's own distances taught; see :mod:`ddsim.routing.calibration`.
         finished: False after a run that was told to stop.
         seconds: how long it took.
+        warnings: what was indexed and should be looked at, a sentence for each kind.
     """
 
     indexed: int
@@ -98,6 +100,7 @@ class IndexReport:
     learned: Learned | None
     finished: bool
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 class Run:
@@ -142,12 +145,18 @@ class Run:
         self._worked = False
         self._told: Progress | None = None
         self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
+        self._remarks = Remarks()
         self.failed = 0
 
     @property
     def indexed(self) -> int:
         """Items that are in the index since this run."""
         return self._manifest.counts()[ItemState.INDEXED] - self._indexed_before
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said about pictures that this run added, a sentence for each kind."""
+        return self._remarks.sentences()
 
     def run(self) -> bool:
         """Send, build and settle everything.
@@ -263,6 +272,7 @@ class Run:
         self._seen(prepared, self._backend.add(prepared, build=build))
         self._unbuilt = 0 if build else self._unbuilt + len(batch)
         self._worked = True
+        self._remarks.take(batch)
         self._convict()
         self._grow()
 

@@ -26,6 +26,7 @@ from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import jpegs, pixels
 
 _ACCEPTED = "give a path, the bytes of a picture file, an open binary file, a PIL image or a numpy array"
+_DARK = "16-bit colours of which only the lower 12 bits or fewer are used, a black picture; save it with 8 bits"
 _LOSSY = ("JPEG", "WEBP", "AVIF")
 _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 
@@ -244,9 +245,12 @@ def _encode_file(data: bytes, upload: Upload, source: str) -> Encoded:
     least = (2 * max(upload.shrink),) * 2 if upload.shrink else None
     reduced = jpegs.reduce(image, least)
     pixels.check_size(full, upload.max_pixels, source, full if jpegs.held_whole(image, data) else image.size)
-    with _blaming(image, source), pixels.quiet() if isinstance(image, TiffImageFile) else nullcontext():
+    with _blaming(image, source):
         # The end of a TIFF's pixels brings more metadata, and the warnings about it.
-        whole, remark = jpegs.load(image, data, least)
+        with pixels.quiet() if isinstance(image, TiffImageFile) else nullcontext():
+            whole, remark = jpegs.load(image, data, least)
+        if pixels.colours_lost(whole, data):
+            raise ImageError(source, _DARK)
         orientation = pixels.orientation(whole)
         fits = max(full) <= _LONGEST_SIDE and _target(full, upload) == full
         as_seen = not remark and orientation == pixels.UPRIGHT and pixels.same_at_server(whole, data)

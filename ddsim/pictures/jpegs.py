@@ -75,12 +75,25 @@ def load(image: Image.Image, data: bytes, least: tuple[int, int] | None) -> tupl
             raise
         there = data.rstrip(b"\xff")
         whole = _decoded(there + _END, least)
-        # Where the picture depends on what comes after the end of the data, that data did not reach.
-        differing = ImageChops.difference(whole, _decoded(there + _OTHERWISE + _END, least)).getbbox()
-        if differing is not None and differing[1] < ENOUGH * whole.height:
+        rows = min(_rows_alike(whole, _decoded(there + more + _END, least)) for more in _continuations(there))
+        if rows < ENOUGH * whole.height:
             raise
-        return whole, NO_END if differing is None else CUT_SHORT
+        return whole, NO_END if rows == whole.height else CUT_SHORT
     return image, ""
+
+
+def _continuations(data: bytes) -> Iterator[bytes]:
+    """What may come after the end of the data: where the picture depends on that, the data did not reach."""
+    yield _OTHERWISE
+    last, number = max((data.rfind(bytes((0xFF, 0xD0 + number))), number) for number in range(8))
+    if last >= 0:
+        # Between restart marks a decoder passes over what does not belong there.
+        yield bytes((0xFF, 0xD0 + (number + 1) % 8)) + _OTHERWISE
+
+
+def _rows_alike(one: Image.Image, other: Image.Image) -> int:
+    box = ImageChops.difference(one, other).getbbox()
+    return one.height if box is None else box[1]
 
 
 def _decoded(data: bytes, least: tuple[int, int] | None) -> JpegImageFile:

@@ -194,6 +194,14 @@ def same_at_server(image: Image.Image, data: bytes) -> bool:
     return False
 
 
+def colours_lost(image: Image.Image, data: bytes) -> bool:
+    """Whether nothing but black is left of a PNG with 16-bit colours: Pillow takes the upper 8 bits of them."""
+    if not isinstance(image, PngImageFile) or data[24] != 16 or image.mode not in ("RGB", "RGBA"):
+        return False
+    largest = int(np.asarray(image)[:, :, :3].max())
+    return 0 < largest < _LITTLE_OF_16_BITS >> 8
+
+
 def flatten(image: Image.Image, source: str) -> tuple[Image.Image, str]:
     """The picture as a new L or RGB image, alpha on white, without metadata.
 

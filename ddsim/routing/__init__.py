@@ -6,7 +6,18 @@ with it, search and evaluation decide with it.
 """
 
 from ddsim.routing.calibration import Learned, learn, leave_one_out_votes, pairwise
-from ddsim.routing.categories import Decision, RoutedCategory, Rules, Shares, by_labels, combine, decide, ordered, vote
+from ddsim.routing.categories import (
+    Decision,
+    RoutedCategory,
+    Rules,
+    Shares,
+    by_labels,
+    combine,
+    decide,
+    ordered,
+    unmatched,
+    vote,
+)
 from ddsim.routing.classifier import Classifier
 from ddsim.routing.head import Head, softmax, unit
 from ddsim.routing.learning import is_due, learn_from, learned_before, named_before
@@ -44,5 +55,6 @@ __all__ = [
     "softmax",
     "trained_before",
     "unit",
+    "unmatched",
     "vote",
 ]

@@ -19,6 +19,7 @@ Shares = dict[str, float]
 _EVEN = 0.5
 # So much of the probability has to be in what is searched, or everything is.
 _LEAST = 0.5
+_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +147,38 @@ def by_labels(labels: Iterable[Label], categories: Mapping[str, str]) -> Shares:
             in it count for no category.
     """
     shares: Shares = {}
+    meant = {name.strip(): category for name, category in categories.items()}
     for label in labels:
-        category = categories.get(label.name) or categories.get(label.name.partition(" ")[0])
+        # A file of labels with Windows' ends of lines leaves "\r" at the end of each.
+        name = label.name.strip()
+        category = meant.get(name) or meant.get(name.partition(" ")[0])
         if category:
             shares[category] = shares.get(category, 0.0) + label.probability
     return ordered(shares)
+
+
+def unmatched(categories: Mapping[str, str], there: Collection[str]) -> list[str]:
+    """What does not go together between labels and categories, a sentence each.
+
+    Args:
+        categories: label -> category.
+        there: the categories of the catalogue.
+    """
+    mapped = set(categories.values())
+    found = []
+    if missing := sorted(mapped - set(there)):
+        found.append(f"labels stand for categories without a picture: {_listed(missing)}; correct `categories:`")
+    if unnamed := sorted(set(there) - mapped):
+        found.append(
+            f"no label stands for these categories: {_listed(unnamed)}; photos of them are recognised by their "
+            "neighbours alone"
+        )
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def vote(voters: Sequence[tuple[str, float]]) -> Shares:

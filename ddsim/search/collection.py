@@ -29,6 +29,7 @@ from ddsim.routing import (
     learn_from,
     learned_before,
     trained_before,
+    unmatched,
 )
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.training import TrainReport, train
@@ -270,6 +271,7 @@ class Collection:
             learned=learned,
             finished=finished,
             seconds=took,
+            warnings=(*run.warnings, *self._unmapped()),
         )
 
     def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:
@@ -303,6 +305,10 @@ class Collection:
             if self._trained is None or self._trained.mark != mark:
                 self._trained = trained_before(self.manifest) if mark else None
             return self._trained
+
+    def _unmapped(self) -> Iterator[str]:
+        if self.settings.classification and self.settings.categories:
+            yield from unmatched(self.settings.categories, self.manifest.categories())
 
     def audit(self) -> Audit:
         """Check the index; see :func:`ddsim.indexing.audit.audit`."""

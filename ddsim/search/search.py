@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -57,6 +57,7 @@ class SearchResult:
         nothing_similar: None, or a sentence that says why even the nearest item is not similar enough. The neighbours
             are listed in both cases.
         timings: where the time went.
+        remark: what there is to say about the picture itself, such as that its file is cut short; mostly empty.
     """
 
     query: str
@@ -66,6 +67,7 @@ class SearchResult:
     neighbours: tuple[Neighbour, ...]
     nothing_similar: str | None
     timings: Timings
+    remark: str = ""
 
 
 class ImageSearch:
@@ -224,7 +226,9 @@ class ImageSearch:
         done = time.perf_counter()
         timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
         return [
-            self._result(position, name, ones, hits, decision, router, timings)
+            replace(
+                self._result(position, name, ones, hits, decision, router, timings), remark=prepared[position].remark
+            )
             for position, (name, ones, (hits, decision)) in enumerate(zip(names, told, found, strict=True))
         ]
 

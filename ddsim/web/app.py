@@ -74,7 +74,7 @@ def create_app(
         settings: the configuration.
         catalogue: the folder of reference pictures; None as for :class:`ddsim.ImageSearch`.
         client: to use instead of one made from the settings; closed with the application.
-        limits: what it takes; where the settings' limits of uploads are tighter, those count.
+        limits: what it takes; by default what the settings say.
         hosts: names that it may be asked for by (the ``Host`` of requests, without port); None for any.
         origins: other sites whose pages may use the API, such as ``https://shop.example``.
         front: what stands before it; by default nothing but perhaps a proxy on this machine.
@@ -84,7 +84,7 @@ def create_app(
         ConfigError: the state folder cannot be used.
         CapabilityError: the embedded server is wanted, and what it needs is not installed.
     """
-    limits = (limits or Limits()).within(settings)
+    limits = limits or Limits.of(settings)
     searching = Searching(settings, catalogue, client)
     folder = settings.state / settings.name / _FOLDER
     photos = Photos(folder / "photos", settings.upload_options(), limits)

@@ -24,8 +24,8 @@ class Limits:
     """What one server of the page takes.
 
     Attributes:
-        upload_bytes: of one photo; a smaller ``upload.max_bytes`` of the settings counts instead.
-        upload_pixels: of one photo, refused before it is decoded; as above with ``upload.max_pixels``.
+        upload_bytes: of one photo.
+        upload_pixels: that would be decoded of one photo, which is refused before that.
         k: the most results that may be asked for.
         default_k: how many there are where nobody asks.
         searches: searches at work at once, each in a thread.
@@ -51,14 +51,12 @@ class Limits:
     photos_bytes: int = 200 * MEGA
     photos_seconds: float = 24 * 3600.0
 
-    def within(self, settings: Settings) -> Limits:
-        """These, or the settings' own where those are tighter."""
-        return Limits(
-            **self.__dict__
-            | {
-                "upload_bytes": min(self.upload_bytes, settings.upload.max_bytes),
-                "upload_pixels": min(self.upload_pixels, settings.upload.max_pixels),
-            }
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those of a configuration: what it says under ``page``, and no more than it takes of catalogue and queries."""
+        return cls(
+            upload_bytes=min(settings.page.max_bytes, settings.upload.max_bytes),
+            upload_pixels=settings.upload.max_pixels,
         )
 
 

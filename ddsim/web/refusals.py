@@ -114,7 +114,12 @@ def too_large(limit: int) -> Refusal:
     """A photo of too many bytes."""
     most = f"{limit / 1024 / 1024:.0f} MB" if limit >= 1024 * 1024 else f"{limit} bytes"
     return Refusal(
-        Words("too_large", 413, f"This photo is larger than {most}.", "Make it smaller, or take another one.")
+        Words(
+            "too_large",
+            413,
+            f"This photo is larger than {most}.",
+            "Make it smaller, or take another one. Whoever runs this page may raise page.max_bytes.",
+        )
     )
 
 
@@ -125,7 +130,7 @@ def too_many_pixels(width: int, height: int, limit: int) -> Refusal:
             "too_many_pixels",
             413,
             f"This photo has {width} x {height} pixels, more than {limit / 1e6:.3g} million.",
-            "Make it smaller, or take another one.",
+            "Make it smaller, or take another one. Whoever runs this page may raise upload.max_pixels.",
         )
     )
 

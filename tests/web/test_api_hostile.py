@@ -530,3 +530,23 @@ def test_the_pictures_are_pictures(page: TestClient, photo: bytes) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert Image.open(io.BytesIO(answer.content)).format == "JPEG"
     assert picture(0).format is None
+
+
+def test_a_large_photo_of_a_phone_is_taken(page: TestClient) -> None:
+    """108 million pixels are decoded at a quarter of their sides."""
+    photo = io.BytesIO()
+    Image.new("RGB", (12000, 9000), "brown").save(photo, "JPEG")
+    answer = posted(page, photo.getvalue())
+    assert answer.status_code == 200
+    assert max(answer.json()["query"]["width"], answer.json()["query"]["height"]) == 1600
+
+
+def test_the_configuration_raises_the_limit_of_photos(stock: Shop, tmp_path: Path, opened: OPEN) -> None:
+    """The page's own limit is page.max_bytes, and whoever meets it is told so."""
+    shop = stock.branch(tmp_path)
+    data = png(10, 10)
+    shop.configure(page={"max_bytes": 1000})
+    error = assert_refused(posted(opened(shop), data + bytes(2000)), 413, "too_large")
+    assert "page.max_bytes" in error["hint"]
+    shop.configure(page={"max_bytes": 30 * 1024 * 1024})
+    assert posted(opened(shop), data + bytes(22 * 1024 * 1024)).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import signal
@@ -350,3 +351,34 @@ def test_another_way_to_compare_is_said(shop: Shop, monkeypatch: pytest.MonkeyPa
     assert json.loads(command(shop, "index", "--json").stdout)["compared_anew"] is None
     shop.add("bed/x.png", "bed/y.png")
     assert "(local cosine, l2 pca 5 of 6 rows, " in command(shop, "index").stdout
+
+
+# What was indexed and should be looked at
+
+
+def test_pictures_that_are_cut_short_are_indexed_and_named(shop: Shop) -> None:
+    """They are searched like all others; the summary and --json say which, and what is the matter."""
+    file = io.BytesIO()
+    picture(80, (320, 320)).save(file, "JPEG")
+    shop.add_bytes("lamp/cut.jpg", file.getvalue()[:-2])
+    shop.add_bytes("lamp/cut2.jpg", file.getvalue()[:-2])
+    result = command(shop, "index", "--json")
+    assert result.exit_code == 0
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert warning.startswith("2 pictures (lamp/cut.jpg, lamp/cut2.jpg): the end of the file is missing")
+    shop.add_bytes("lamp/cut3.jpg", file.getvalue()[:-1])
+    assert "warning: 1 picture (lamp/cut3.jpg): the end of" in command(shop, "index").stdout
+    found = command(shop, "search", str(shop.catalogue / "lamp/cut.jpg"))
+    assert "the end of the file is missing" in found.stdout
+
+
+def test_labels_and_categories_that_do_not_match_are_told_when_indexing(shop: Shop) -> None:
+    """A label that stands for no category, and a category that no label stands for."""
+    shop.configure(classification={}, categories={"lamp\r": "lamp", "chair": "stool"})
+    warnings = json.loads(command(shop, "index", "--json").stdout)["warnings"]
+    assert warnings == [
+        "labels stand for categories without a picture: stool; correct `categories:`",
+        "no label stands for these categories: bed; photos of them are recognised by their neighbours alone",
+    ]
+    shop.configure(classification={}, categories={"lamp": "lamp", "chair": "bed"})
+    assert json.loads(command(shop, "index", "--json").stdout)["warnings"] == []

@@ -68,10 +68,9 @@ def test_a_cut_off_file_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("missing", range(1, 16))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_file_without_its_last_bytes_is_refused(kind: str, missing: int) -> None:
+def test_a_png_without_its_last_bytes_is_refused(missing: int) -> None:
     """All pixels may be there, but the server's reader refuses such a PNG and fails the whole batch for it."""
-    assert "cut short" in refused(saved(kind)[:-missing]).reason
+    assert "cut short" in refused(saved("PNG")[:-missing]).reason
 
 
 def test_a_png_with_a_wrong_checksum_is_refused() -> None:
@@ -113,18 +112,19 @@ def test_a_pixel_bomb_is_refused_by_its_header() -> None:
     """A few hundred bytes may unpack to gigabytes; neither Pillow's warning nor its process-wide limit is needed."""
     limit = Image.MAX_IMAGE_PIXELS
     error = refused(bomb(30_000, 30_000))
-    assert error.reason == "30000 x 30000 pixels, more than the limit of 64000000"
+    assert error.reason == "30000 x 30000 pixels, more than the limit of 64000000 (upload.max_pixels)"
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
 def test_the_limit_is_that_of_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts for every source, and Pillow does not warn from its own limit on."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700)
+    reason = "40 x 30 pixels, more than the limit of 1199 (upload.max_pixels)"
     for kind in KINDS:
         assert encode(saved(kind), Upload(max_pixels=1200)).size == (40, 30)
-        assert refused(saved(kind), Upload(max_pixels=1199)).reason == "40 x 30 pixels, more than the limit of 1199"
+        assert refused(saved(kind), Upload(max_pixels=1199)).reason == reason
     for picture in (Image.new("RGB", (40, 30)), np.zeros((30, 40), np.uint8)):
-        assert refused(picture, Upload(max_pixels=1199)).reason == "40 x 30 pixels, more than the limit of 1199"
+        assert refused(picture, Upload(max_pixels=1199)).reason == reason
 
 
 def test_a_side_that_the_server_cannot_read_is_refused() -> None:
