@@ -82,7 +82,7 @@ def test_search_as_json(indexed: Shop) -> None:
     result = command(indexed, "search", "catalogue/bed/d.png", "--json", "-k", 2, "--category", "bed")
     assert result.exit_code == 0
     value = json.loads(result.stdout)
-    keys = ["query", "searched", "nothing_similar", "labels", "categories", "neighbours", "timings", "sheet"]
+    keys = ["query", "remark", "searched", "nothing_similar", "labels", "categories", "neighbours", "timings", "sheet"]
     assert list(value) == keys
     assert (value["query"], value["searched"], value["sheet"]) == ("catalogue/bed/d.png", ["bed"], None)
     assert value["nothing_similar"] is None
