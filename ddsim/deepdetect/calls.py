@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ddsim.deepdetect import wire
-from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport
+from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
     BadParameter,
@@ -85,7 +85,9 @@ class Calls:
             ApiError: the server said no.
         """
         timeout = Timeout(self.limits.connect, read)
-        reply = self.retries.run(lambda: self.transport.exchange(method, path, json, timeout), repeatable=repeatable)
+        transport = self.transport
+        exchange = transport.exchange_values if isinstance(transport, ValueTransport) else transport.exchange
+        reply = self.retries.run(lambda: exchange(method, path, json, timeout), repeatable=repeatable)
         return checked(reply, method, path)
 
 
@@ -111,7 +113,7 @@ def retries_of(again: int | Retries | None) -> Retries:
 def checked(reply: Reply, method: str, path: str) -> Any:
     """Return the answer's JSON, or raise the ApiError that its status and dd_code stand for."""
     try:
-        payload = wire.decode(reply.body)
+        payload = reply.values if reply.values is not None else wire.decode(reply.body)
     except ValueError as error:
         raise _not_deepdetect(reply, "JSON", method, path) from error
     status = payload.get("status") if isinstance(payload, Mapping) else None

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ from ddsim.deepdetect.calls import Calls, TimeLimits, limits_of, retries_of
 from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
-from ddsim.deepdetect.transport import Retries, Transport
+from ddsim.deepdetect.transport import Retries, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
     BadParameter,
@@ -40,6 +40,9 @@ from ddsim.errors import (
 from ddsim.pictures import Encoded, Picture, ServerPath, Upload, Url, encode
 
 _log = logging.getLogger(__name__)
+
+# An element of a request's `data`: base64, a path or a URL; bytes where the transport carries values.
+_Data: TypeAlias = str | bytes
 
 
 class Client:
@@ -425,28 +428,31 @@ class Client:
 
     def _batches(
         self, pictures: Iterable[Picture], upload: Upload | None, names: Sequence[str] | None = None
-    ) -> Iterator[tuple[list[str], list[str]]]:
+    ) -> Iterator[tuple[list[str], list[_Data]]]:
         """(ids, data) of one request after another, within both limits; a picture too big for any goes alone."""
         ids: list[str] = []
-        data: list[str] = []
+        data: list[_Data] = []
         size = 0
         for position, picture in enumerate(pictures):
-            text = self._data(picture, upload)
-            if ids and (len(ids) == self._batch_size or size + len(text) > self._batch_bytes):
+            one = self._data(picture, upload)
+            # Batches are the same whatever carries them: bytes count as they would in base64.
+            length = len(one) if isinstance(one, str) else (len(one) + 2) // 3 * 4
+            if ids and (len(ids) == self._batch_size or size + length > self._batch_bytes):
                 yield ids, data
                 ids, data, size = [], [], 0
             ids.append(names[position] if names is not None else str(position))
-            data.append(text)
-            size += len(text)
+            data.append(one)
+            size += length
         if ids:
             yield ids, data
 
-    def _data(self, picture: Picture, upload: Upload | None) -> str:
+    def _data(self, picture: Picture, upload: Upload | None) -> _Data:
         if isinstance(picture, (ServerPath, Url)):
             return picture.data
-        return encode(picture, upload if upload is not None else self._upload).base64
+        encoded = encode(picture, upload if upload is not None else self._upload)
+        return encoded.data if isinstance(self._transport, ValueTransport) else encoded.base64
 
-    def _features(self, guard: Guard, ids: list[str], data: list[str], layer: str) -> Vectors:
+    def _features(self, guard: Guard, ids: list[str], data: list[_Data], layer: str) -> Vectors:
         """The features of one request's pictures, with what they tell about the service."""
         with guard.lock:
             vectors = wire.parse_vectors(self._predict(guard, ids, data, layer=layer))
@@ -471,7 +477,7 @@ class Client:
         self,
         guard: Guard,
         ids: list[str],
-        data: list[str],
+        data: list[_Data],
         *,
         layer: str | None = None,
         output: Mapping[str, Any] | None = None,

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import tenacity
 
@@ -31,11 +31,20 @@ class Timeout:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered: HTTP status, the body's bytes (decompressed), headers with lower-case names."""
+    """What a server answered.
+
+    Attributes:
+        status: HTTP status.
+        body: the body's bytes, decompressed.
+        headers: their names in lower case.
+        values: what the body would say, where a :class:`ValueTransport` has not written it; arrays stand for lists of
+            numbers.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] | None = None
 
 
 class Transport(Protocol):
@@ -61,6 +70,18 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Release connections; the transport is not used afterwards."""
+        ...
+
+
+@runtime_checkable
+class ValueTransport(Transport, Protocol):
+    """A transport within the process: what both sides have as values is not written as text and read again."""
+
+    def exchange_values(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
+        """As :meth:`Transport.exchange`, but elements of ``data`` may be the bytes of picture files.
+
+        The answer is the same as to base64 and JSON; where it says yes to a prediction it may come as values.
+        """
         ...
 
 

@@ -343,7 +343,7 @@ def parse_vectors(predictions: list[Mapping[str, Any]]) -> Vectors:
         InvalidResponse: vectors are missing or differ in length.
     """
     lists = [prediction.get("vals") for prediction in predictions]
-    if not all(isinstance(vals, list) and vals for vals in lists):
+    if not all(isinstance(vals, (list, np.ndarray)) and len(vals) for vals in lists):
         raise InvalidResponse("the server answered predictions without features")
     lengths = {len(vals) for vals in lists if vals is not None}
     if len(lengths) != 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +73,28 @@ class Engine:
         self._being_made: set[str] = set()
         self._loaded_once = False
 
-    def handle(self, method: str, target: str, body: bytes = b"") -> Answer:
+    def handle(
+        self, method: str, target: str, body: bytes = b"", pictures: Sequence[str | bytes] | None = None
+    ) -> Answer:
         """Answer one request.
 
         Args:
             method: GET, PUT, POST, DELETE; any other has no route.
             target: path and query as they stand in the request line: nothing is percent-decoded.
             body: the request's body.
+            pictures: within the process, a prediction's ``data`` aside from the body, the content of files as it is. A
+                yes is then answered in values.
 
         Returns:
             the answer; errors are answers too.
         """
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) + sum((len(one) + 2) // 3 * 4 for one in pictures or ()) > MAX_BODY_BYTES:
             return http_error(413, f"the embedded server takes at most {MAX_BODY_BYTES} bytes")
         route = routes.find(method, target)
         if route is None:
             return no_mapping(method, target)
         try:
-            return self._dispatch(route, body)
+            return self._dispatch(route, body, pictures)
         except Refusal as refusal:
             return refusal.answer()
         except dto.WrongField as problem:
@@ -102,7 +107,7 @@ class Engine:
         """Let networks that nobody has asked for a while give their memory back; a door calls it now and then."""
         self._networks.release_idle()
 
-    def _dispatch(self, route: routes.Route, body: bytes) -> Answer:
+    def _dispatch(self, route: routes.Route, body: bytes, pictures: Sequence[str | bytes] | None) -> Answer:
         if route.endpoint == "info":
             return self._info(routes.flag(route, "status", False))
         if route.endpoint == "services":
@@ -110,7 +115,7 @@ class Engine:
                 return self._show(route)
             return self._delete(route) if route.method == "DELETE" else self._create(route, body)
         if route.endpoint == "predict":
-            return self._predict(body)
+            return self._predict(body, pictures)
         if route.endpoint == "chain":
             return self._chain(body)
         return endpoints.answer(route, self._find)
@@ -205,7 +210,7 @@ class Engine:
         except OSError as problem:
             raise internal(f"clear={clear} failed: {problem}") from problem
 
-    def _predict(self, body: bytes) -> Answer:
+    def _predict(self, body: bytes, pictures: Sequence[str | bytes] | None) -> Answer:
         request = parse(body)
         if self._profile.torch:
             torch_predict.check_shape(request)
@@ -214,15 +219,23 @@ class Engine:
         service = self._find(routes.lowered(request["service"]))
         if service is None:
             raise service_not_found()
-        return self._answered(service, container(request))
+        request = container(request)
+        if pictures is None:
+            return self._answered(service, request)
+        if pictures:
+            request["data"] = list(pictures)
+        return Answer(200, b"", values=self._predicted(service, request))
 
     def _answered(self, service: Service, request: Json) -> Answer:
+        return Answer(200, encode(self._predicted(service, request)))
+
+    def _predicted(self, service: Service, request: Json) -> Json:
         result = predict.predict(service, request, self._is_readable, self._profile)
         if section(request, "parameters", "output").get("network"):
             # This server makes no calls, so the result cannot be forwarded (recordings/wire/16-template-network).
             failed = {"code": 404, "msg": "Not Found", "dd_code": 1009, "dd_msg": "Output Connector Network Error"}
-            return Answer(200, encode({"status": failed}))
-        return Answer(200, encode({"status": _OK} | result))
+            return {"status": failed}
+        return {"status": _OK} | result
 
     def _chain(self, body: bytes) -> Answer:
         name, call = endpoints.single_call_of_chain(parse(body))

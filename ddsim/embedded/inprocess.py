@@ -14,7 +14,7 @@ from ddsim.errors import ServerUnreachable
 
 
 class EmbeddedTransport:
-    """Carries exchanges to an engine of the same process; implements :class:`ddsim.deepdetect.transport.Transport`.
+    """Carries exchanges to an engine of the same process: a :class:`ddsim.deepdetect.transport.ValueTransport`.
 
     Time limits do not apply: a call takes as long as the engine does.
     """
@@ -34,10 +34,25 @@ class EmbeddedTransport:
         Raises:
             ServerUnreachable: after :meth:`close`.
         """
+        answer = self._running(method, path).handle(method, path, b"" if json is None else _dumped(json))
+        return Reply(answer.status, answer.body, {"content-type": answer.content_type})
+
+    def exchange_values(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
+        """The same without base64, and with vectors as arrays; see :class:`ddsim.deepdetect.transport.ValueTransport`.
+
+        Raises:
+            ServerUnreachable: after :meth:`close`.
+        """
+        if json is None or not any(isinstance(one, bytes) for one in json.get("data", ())):
+            return self.exchange(method, path, json, timeout)
+        rest = {key: value for key, value in json.items() if key != "data"}
+        answer = self._running(method, path).handle(method, path, _dumped(rest), json["data"])
+        return Reply(answer.status, answer.body, {"content-type": answer.content_type}, answer.values)
+
+    def _running(self, method: str, path: str) -> Engine:
         if self._engine is None:
             raise ServerUnreachable("the embedded server is closed; make a new one", method=method, path=path)
-        answer = self._engine.handle(method, path, b"" if json is None else _dumped(json))
-        return Reply(answer.status, answer.body, {"content-type": answer.content_type})
+        return self._engine
 
     def close(self) -> None:
         """Let go of the engine: its services are gone, as after the end of a real server."""

@@ -162,6 +162,18 @@ def a_number(value: Json, key: str, default: float) -> float:
     return float(found)
 
 
+def pictures(value: Json) -> list[str | bytes] | None:
+    """The ``data`` of a call, None where absent: strings; bytes are the content of a picture's file, given as such.
+
+    Raises:
+        Refusal: 500/1007 for anything else.
+    """
+    found = value.get("data")
+    if isinstance(found, list) and isinstance(found[0], bytes):
+        return found
+    return cast("list[str | bytes] | None", strings(value, "data"))
+
+
 def strings(value: Json, key: str) -> list[str] | None:
     """A list of strings, None where absent; 500/1007 for anything else."""
     found = value.get(key)

@@ -12,7 +12,7 @@ from ddsim.embedded import dto, indexing, torch_predict
 from ddsim.embedded.call import Call, first_of_equal_uris, in_answer_order, milliseconds_since, refuse_other_outputs
 from ddsim.embedded.files import NetworkError
 from ddsim.embedded.network import Network, UnknownLayer
-from ddsim.embedded.payload import a_number, a_string, an_int, section, strings
+from ddsim.embedded.payload import a_number, a_string, an_int, pictures, section
 from ddsim.embedded.profile import Profile
 from ddsim.embedded.reading import Item
 from ddsim.embedded.replies import Json, bad_parameter, internal, service_not_found, wrong_type
@@ -42,7 +42,7 @@ def predict(service: Service, request: Json, allowed: Allowed, profile: Profile)
         Refusal: the call cannot be answered.
     """
     started = time.perf_counter()
-    strings(request, "data")
+    pictures(request)
     with service.lock:
         if service.deleted:
             raise service_not_found()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ddsim.embedded import pictures
+from ddsim.embedded import payload, pictures
 from ddsim.embedded.payload import strings
 from ddsim.embedded.replies import Json, Refusal, bad_input, out_of_range, would_have_died
 from ddsim.embedded.repository import Allowed
@@ -51,7 +51,7 @@ class _Found:
     pixels: npt.NDArray[np.float32]
 
 
-def read_data(request: Json) -> tuple[list[str], Names]:
+def read_data(request: Json) -> tuple[list[str | bytes], Names]:
     """The call's data strings and names.
 
     Raises:
@@ -59,7 +59,7 @@ def read_data(request: Json) -> tuple[list[str], Names]:
             real server (recordings/wire/28-ids-too-few, 37b-sim-index-uris-too-few).
     """
     try:
-        data = strings(request, "data")
+        data = payload.pictures(request)
         names = Names(*(strings(request, key) for key in ("ids", "index_uris", "meta_uris")))
     except Refusal:
         raise bad_input("missing data") from None
@@ -93,11 +93,11 @@ class Reader:
             return pictures.prepare(pictures.decode(data, self.preprocessing.bw), self.preprocessing, self.honour_scale)
 
 
-def read_items(data: list[str], names: Names, reader: Reader) -> list[Item]:
+def read_items(data: list[str | bytes], names: Names, reader: Reader) -> list[Item]:
     """Read and prepare all pictures, in the order of the request.
 
     Args:
-        data: paths or base64.
+        data: paths, base64, or the content of files as it is.
         names: what to call them.
         reader: what to make of them.
 
@@ -123,7 +123,10 @@ def read_items(data: list[str], names: Names, reader: Reader) -> list[Item]:
     return items
 
 
-def _read_one(position: int, text: str, reader: Reader) -> Iterator[_Found]:
+def _read_one(position: int, text: str | bytes, reader: Reader) -> Iterator[_Found]:
+    if isinstance(text, bytes):
+        yield _Found(str(position), _pixels(text, reader, text))
+        return
     if text.startswith(("http://", "https://")):
         raise _unreadable(text, " (the embedded server fetches no URLs: send the picture itself)")
     path = Path(text) if _is_path(text, reader.allowed) else None
@@ -133,13 +136,16 @@ def _read_one(position: int, text: str, reader: Reader) -> Iterator[_Found]:
         yield from _read_directory(path, reader)
         return
     raw = path.read_bytes() if path is not None else _raw_bytes(text)
+    yield _Found(text if path is not None else str(position), _pixels(raw, reader, text))
+
+
+def _pixels(raw: bytes, reader: Reader, given: str | bytes) -> npt.NDArray[np.float32]:
     if not raw:
         raise bad_input("Could not read image(s): the picture is empty")
     try:
-        pixels = reader.pixels(raw)
+        return reader.pixels(raw)
     except pictures.UndecodablePicture:
-        raise _unreadable(text) from None
-    yield _Found(text if path is not None else str(position), pixels)
+        raise _unreadable(given if isinstance(given, str) else base64.b64encode(given).decode()) from None
 
 
 def _is_path(text: str, allowed: Allowed) -> bool:

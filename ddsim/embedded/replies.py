@@ -27,6 +27,7 @@ class Answer:
             (recordings/wire/11-http-layer).
         close: whether the connection ends after it.
         content_type: of the body.
+        values: what the body would say, to a caller within the process, who needs no body.
     """
 
     status: int
@@ -34,6 +35,7 @@ class Answer:
     reason: str = ""
     close: bool = False
     content_type: str = "application/json"
+    values: Json | None = None
 
 
 class Refusal(Exception):

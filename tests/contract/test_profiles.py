@@ -39,11 +39,11 @@ class Tap(EmbeddedTransport):
         super().__init__(engine)
         self.predicts: list[Any] = []
 
-    def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
+    def exchange_values(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """Answer, and remember."""
         if path == "/predict":
             self.predicts.append(json)
-        return super().exchange(method, path, json, timeout)
+        return super().exchange_values(method, path, json, timeout)
 
     @property
     def batches(self) -> list[int]:

@@ -281,13 +281,13 @@ from ddsim.embedded import EmbeddedTransport, Engine
 class Slow(EmbeddedTransport):
     calls = 0
 
-    def exchange(self, method, path, json, timeout):
+    def exchange_values(self, method, path, json, timeout):
         if path == "/predict" and json["parameters"]["output"].get("index"):
             Slow.calls += 1
             if Slow.calls == 2:
                 print("sending", file=sys.stderr, flush=True)
                 sys.stdin.readline()
-        return super().exchange(method, path, json, timeout)
+        return super().exchange_values(method, path, json, timeout)
 
 connect = ddsim.search.search.connect
 ddsim.search.search.connect = lambda settings: connect(settings, transport=Slow(Engine()))
