@@ -26,6 +26,7 @@ from ddsim.commands import server
 from ddsim.deepdetect.services import ensure
 from ddsim.embedded import EmbeddedServer, EmbeddedTransport, Engine
 from ddsim.embedded.profile import PROFILES, profile_named
+from ddsim.embedded.replies import encode
 
 TORCH = [name for name in PROFILES if profile_named(name).torch]
 PICTURES = [IMAGES / name for name in ("chair1.jpg", "lamp1.jpg", "sofa1.jpg", "bed2.png", "odd.png")]
@@ -163,7 +164,7 @@ def test_labels_of_torch(profile: str, world: World) -> None:
                 assert sum(label.probability for label in found.labels) <= 1.001
         body = transport.predicts[-1]
         body["parameters"]["output"]["best"] = 7
-        answer = json.loads(transport.exchange("POST", "/predict", body, Timeout(1, 1)).body)
+        answer = json.loads(encode(transport.exchange_values("POST", "/predict", body, Timeout(1, 1)).values))
     invented = [entry for entry in answer["body"]["predictions"][0]["classes"] if not entry["cat"]]
     assert [entry["prob"] > 1 for entry in invented] == [True, False]
 
@@ -237,7 +238,7 @@ def test_whole_batches(size: int, lengths: list[int], world: World) -> None:
         client.extract("embed", PICTURES, layer="last")
         body = transport.predicts[0]
         body["parameters"]["mllib"]["net"]["test_batch_size"] = size
-        answer = json.loads(transport.exchange("POST", "/predict", body, Timeout(1, 1)).body)
+        answer = json.loads(encode(transport.exchange_values("POST", "/predict", body, Timeout(1, 1)).values))
     assert sorted(len(entry["vals"]) for entry in answer["body"]["predictions"]) == lengths
 
 
