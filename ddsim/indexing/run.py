@@ -7,6 +7,7 @@ at any point: the next run finds out what holds and does the rest.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ _TRIES_ALONE = 2
 # So many pictures one after the other at which the server fails are not all to blame: it is the server.
 _SUSPECTS = 6
 _GROW_AFTER = 4
+# Searches wait while something is unbuilt, so builds are not far apart. Each writes the whole index: the longer that
+# takes, the rarer they are.
+_STRIDE_S = 3.0
+_STRIDE_BUILDS = 5.0
+_BUILDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +116,12 @@ class Run:
         manifest: what is to be done; held for writing.
         backend: the vectors' home, open.
         folder: the catalogue.
-        limits: batch sizes, and how often to build.
+        limits: batch sizes, and how many pictures there are between two builds at most.
         upload: how pictures are prepared.
         progress: told after every batch.
         stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
         seen: told every batch that was added, with its vectors.
+        clock: seconds, for building in strides of time.
     """
 
     def __init__(
@@ -128,6 +135,7 @@ class Run:
         progress: Callable[[Progress], None] | None = None,
         stopping: Callable[[], bool] | None = None,
         seen: Callable[[Sequence[Prepared], Vectors], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manifest = manifest
         self._backend = backend
@@ -136,12 +144,14 @@ class Run:
         self._progress = progress or (lambda _: None)
         self._stopping = stopping or (lambda: False)
         self._seen = seen or (lambda _batch, _vectors: None)
+        self._clock = clock
         counts = manifest.counts()
         self._total = counts[ItemState.PENDING]
         self._indexed_before = counts[ItemState.INDEXED]
         self._size = limits.batch_size
         self._good_in_a_row = 0
-        self._unbuilt = 0
+        self._unbuilt = self._builds_failed = 0
+        self._stride, self._built_at = _STRIDE_S, clock()
         self._worked = False
         self._told: Progress | None = None
         self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
@@ -167,26 +177,52 @@ class Run:
         Raises:
             TransportError, ApiError: the server is not to be had, or fails again and again. What was built holds.
         """
-        # Recovery can make items pending again behind the point where the pass is.
-        while self._manifest.counts()[ItemState.PENDING] and not self._stopping():
-            with closing(self._batches()) as batches:
-                for batch, last in batches:
-                    self._send(batch, build=last or self._unbuilt + len(batch) >= self._limits.checkpoint)
-                    self.tell()
-                    if self._stopping():
-                        break
-            self._judge()
-            self.tell()
-        self._build()
-        return not self._manifest.counts()[ItemState.PENDING]
+        while True:
+            # Recovery can make items pending again behind the point where the pass is.
+            if self._manifest.counts()[ItemState.PENDING] and not self._stopping():
+                self._send_pending()
+            self._build()
+            counts = self._manifest.counts()
+            if not counts[ItemState.ADDED] and (self._stopping() or not counts[ItemState.PENDING]):
+                return not counts[ItemState.PENDING]
+
+    def _send_pending(self) -> None:
+        with closing(self._cut()) as batches:
+            for batch in batches:
+                self._send(batch)
+                if self._is_build_due():
+                    self._build()
+                self.tell()
+                if self._stopping():
+                    break
+        self._judge()
+        self.tell()
+
+    # Building
+
+    def _is_build_due(self) -> bool:
+        return self._unbuilt >= self._limits.checkpoint or (
+            self._unbuilt > 0 and self._clock() - self._built_at >= self._stride
+        )
 
     def _build(self) -> None:
-        """Build what was added and not built, as when the last batch held nothing but bad pictures."""
+        """Build what was added and not built; what is lost where that fails is pending again.
+
+        Raises:
+            ServerFault, TransportError: it fails again and again.
+        """
+        begun = self._clock()
         try:
             self._backend.build()
-        except TransportError:
-            self._backend.recover()
-            raise
+            self._builds_failed = 0
+        except (ServerFault, TransportError) as error:
+            self._builds_failed += 1
+            if self._builds_failed == _BUILDS:
+                raise
+            _log.warning("the server failed at a build: %s", error)
+            self._find_out(error)
+        self._unbuilt, self._built_at = self._manifest.counts()[ItemState.ADDED], self._clock()
+        self._stride = max(_STRIDE_S, _STRIDE_BUILDS * (self._built_at - begun))
 
     def tell(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> None:
         """Tell the listener how far the run is, where that has changed."""
@@ -198,17 +234,8 @@ class Run:
 
     # What to send
 
-    def _batches(self) -> Generator[tuple[list[Ready], bool], None, None]:
-        """Batches within both limits, each with whether it is the last."""
-        held: list[Ready] | None = None
-        for batch in self._cut():
-            if held is not None:
-                yield held, False
-            held = batch
-        if held is not None:
-            yield held, True
-
-    def _cut(self) -> Iterator[list[Ready]]:
+    def _cut(self) -> Generator[list[Ready], None, None]:
+        """Batches within both limits."""
         batch: list[Ready] = []
         size = 0
         for ready in self._readable():
@@ -239,11 +266,11 @@ class Run:
 
     # Sending
 
-    def _send(self, batch: Sequence[Ready], *, build: bool) -> None:
+    def _send(self, batch: Sequence[Ready]) -> None:
         """Send a batch; halve it where it fails, until the culprit is alone."""
         for tries in range(1, _TRIES_ALONE + 1):
             try:
-                self._add(batch, build=build)
+                self._add(batch)
                 return
             except BadInput as error:
                 # The server could read one of them, or more, not: nothing was added (recording 38).
@@ -259,18 +286,18 @@ class Run:
             if len(batch) > 1:
                 break
         middle = len(batch) // 2
-        self._send(batch[:middle], build=build)
-        self._send(batch[middle:], build=build)
+        self._send(batch[:middle])
+        self._send(batch[middle:])
 
-    def _add(self, batch: Sequence[Ready], *, build: bool) -> None:
+    def _add(self, batch: Sequence[Ready]) -> None:
         # The numbers are written down before anything is sent: a row of a number that is not an item's current one is
         # found by nobody, so whatever a lost answer leaves in the index does no harm.
         vids = self._manifest.begin(
             [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
         )
         prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
-        self._seen(prepared, self._backend.add(prepared, build=build))
-        self._unbuilt = 0 if build else self._unbuilt + len(batch)
+        self._seen(prepared, self._backend.add(prepared))
+        self._unbuilt += len(batch)
         self._worked = True
         self._remarks.take(batch)
         self._convict()
@@ -280,10 +307,13 @@ class Run:
         """Take smaller batches from now on, and find out what holds."""
         _log.warning("the server failed at a batch of %d: %s", count, error)
         self._size, self._good_in_a_row = max(1, min(self._size, count) // 2), 0
+        self._find_out(error)
+        self._unbuilt = self._manifest.counts()[ItemState.ADDED]
+
+    def _find_out(self, error: ServerFault | TransportError) -> None:
         if isinstance(error, TransportError):
             self._backend.recover()
         self._manifest.requeue(ItemState.SENDING)
-        self._unbuilt = self._manifest.counts()[ItemState.ADDED]
 
     def _suspect(self, item: Ready, error: ServerFault | TransportError) -> None:
         """Note that the server failed at an item alone. It is to blame once another one goes through."""

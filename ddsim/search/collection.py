@@ -426,7 +426,7 @@ class Collection:
     def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
         if self._client is None:
             raise InvalidRequest("this collection was opened without a client: open it with one")
-        return backend_for(self._client, settings, self.manifest, picture_of=self.picture_of, rebuilding=rebuilding)
+        return backend_for(self._client, settings, self.manifest, rebuilding=rebuilding)
 
 
 def was_indexed(settings: Settings) -> bool:

@@ -49,7 +49,6 @@ def backend_for(
     settings: Settings,
     manifest: Manifest,
     *,
-    picture_of: PictureOf | None = None,
     patience: Patience | None = None,
     rebuilding: bool = False,
 ) -> Backend:
@@ -62,7 +61,6 @@ def backend_for(
         client: the server.
         settings: ``index.backend`` and all that it depends on.
         manifest: of this catalogue and configuration.
-        picture_of: see :class:`ServerBackend`.
         patience: how long to wait for a server that is gone.
         rebuilding: whether :meth:`Backend.rebuild` comes next, so that the home may be another one than before.
 
@@ -73,7 +71,7 @@ def backend_for(
     kept = None if rebuilding else _kept(manifest)
     backend: Backend
     if _kind(client, settings, kept) == "server":
-        backend = ServerBackend(client, settings, manifest, picture_of, patience)
+        backend = ServerBackend(client, settings, manifest, patience)
     else:
         backend = LocalBackend(client, settings, manifest, patience)
     # Among the metrics of vectors that ddsim keeps nothing has to move.

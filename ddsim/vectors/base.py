@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from ddsim.catalogue import Manifest, Records, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
-from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServiceNotFound, TransportError
+from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServerUnreachable, ServiceNotFound, TransportError
 from ddsim.pictures import Encoded, Picture
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 PictureOf: TypeAlias = Callable[[str], "Encoded | None"]
 """The picture of an item, by its uri; None where it cannot be read any more."""
 
@@ -27,6 +28,8 @@ HOME = "home"
 _WIDE = 256
 _WIDER = 4
 _WIDEST_AT_ONCE = 10_000
+# A server that ends so often in a row will not do better the next time.
+_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +130,11 @@ class Backend(Protocol):
         """
         ...
 
-    def add(self, batch: Sequence[Prepared], *, build: bool) -> Vectors:
+    def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures, in one request, and note in the manifest what became of them.
 
         Args:
             batch: at least one; their items are ``sending``.
-            build: also make everything added so far last, and found by searches.
 
         Returns:
             Their vectors, float32, shape (n, d), as the network gave them.
@@ -351,3 +353,17 @@ class Patience:
                 _log.warning("the server does not answer (%s); asking again in %g s", error, pause)
             self.sleep(pause)
             pause = min(2 * pause, self.longest_wait)
+
+    def outlast(self, client: Client, service: str, work: Callable[[], T]) -> T:
+        """Do some work that can be done again, and once more where the server ends meanwhile and comes back.
+
+        Raises:
+            TransportError, ServerFault: it does not come back in time, or ends every time.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                return work()
+            except (ConnectionLost, ServerUnreachable) as error:
+                _log.warning("the server ended meanwhile (%s)", error)
+            self.wait_for(client, service)
+        return work()

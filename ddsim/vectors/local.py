@@ -81,7 +81,7 @@ class LocalBackend:
         load_faiss()
         with self._lock:
             self._writing = writing
-            dimension = self._ensure()
+            dimension = self._ensured() if writing else self._ensure()
             self._load(dimension)
             if writing:
                 self._bring_into_step()
@@ -94,7 +94,7 @@ class LocalBackend:
                 except ManifestBusy:
                     _log.info("a run is at work: what it adds is found when it has saved it")
 
-    def add(self, batch: Sequence[Prepared], *, build: bool) -> Vectors:
+    def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures."""
         with self._lock:
             with forgetting(self._service):
@@ -104,8 +104,6 @@ class LocalBackend:
             self._index.add(np.array(vids, np.int64), vectors)
             self._unsaved = True
             self._manifest.added(vids)
-            if build:
-                self.build()
         return vectors
 
     def build(self) -> None:
@@ -121,7 +119,7 @@ class LocalBackend:
         with self._lock:
             self._patience.wait_for(self._client, self._service)
             self._manifest.requeue(ItemState.SENDING)
-            self._check_dimension(self._ensure())
+            self._check_dimension(self._ensured())
 
     def remove(self, vids: Collection[int]) -> None:
         """Remove rows, from the file too."""
@@ -167,7 +165,7 @@ class LocalBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
-            self._loaded = self._empty(self._ensure())
+            self._loaded = self._empty(self._ensured())
             self._loaded.forget()
             self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=self._facts())
             self._save()
@@ -196,6 +194,10 @@ class LocalBackend:
             spec = self._settings.similarity_spec()
             ensured = ensure(self._client, spec, layer=self._layer, owner=owner, replace_own=True)
         return ensured.dimension or 0
+
+    def _ensured(self) -> int:
+        """As :meth:`_ensure`, for whoever has the time to wait for the server."""
+        return self._patience.outlast(self._client, self._service, self._ensure)
 
     def _extract(self, pictures: Sequence[Picture]) -> Vectors:
         try:

@@ -6,6 +6,8 @@ What has to outlive this process stands in the manifest's meta::
     generation     which of them, from 1
     incarnation    of the service that holds the index, see :class:`ddsim.deepdetect.services.Mark`
     unbuilt        whether something may have been added since the last build; written before it is
+    building       whether a build was begun and not heard to have ended; written before it is sent
+    loading        how often the server was asked to load the index since that went well
     stored_rows    how many rows this generation may hold; written before they are sent
     dimension      length of the vectors
 """
@@ -39,8 +41,6 @@ _log = logging.getLogger(__name__)
 
 #: Some picture, where the server demands one and its content does not matter.
 GREY: Image.Image = Image.new("RGB", (32, 32), (128, 128, 128))
-# Rows to look through for one certain name: others may hold the same picture.
-_AMONG = 64
 
 
 def can_search(capabilities: Capabilities) -> bool:
@@ -75,6 +75,16 @@ class Served:
         return bool(self._manifest.get_meta("unbuilt"))
 
     @property
+    def building(self) -> bool:
+        """Whether a build may have been cut short, if the service that it was asked of is gone."""
+        return bool(self._manifest.get_meta("building"))
+
+    @property
+    def repository(self) -> str:
+        """The folder of this generation, on the server."""
+        return f"{self._manifest.get_meta('repository')}-g{self._manifest.get_meta('generation')}"
+
+    @property
     def stored(self) -> int:
         """How many rows this generation may hold."""
         return int(self._manifest.get_meta("stored_rows") or 0)
@@ -92,7 +102,8 @@ class Served:
     def next_generation(self, **facts: object) -> None:
         """Give up the index: everything is pending, and goes to a folder of its own."""
         generation = int(self._manifest.get_meta("generation") or 0) + 1
-        anew = {"generation": generation, "incarnation": None, "unbuilt": False, "stored_rows": 0} | facts
+        clean = {"incarnation": None, "unbuilt": False, "building": False, "loading": 0, "stored_rows": 0}
+        anew = {"generation": generation} | clean | facts
         self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=anew)
 
     # The service
@@ -103,13 +114,11 @@ class Served:
         Raises:
             ServiceConflict: it is there and somebody else's.
         """
+        return self._ensure(self.spec(), incarnation)
+
+    def _ensure(self, spec: ServiceSpec, incarnation: str) -> Ensured:
         return ensure(
-            self._client,
-            self._spec(),
-            layer=self._layer,
-            owner=self._owner,
-            incarnation=incarnation,
-            replace_own=True,
+            self._client, spec, layer=self._layer, owner=self._owner, incarnation=incarnation, replace_own=True
         )
 
     def ensure_known(self) -> Ensured:
@@ -135,7 +144,7 @@ class Served:
         except ServiceNotFound:
             return False
         known = incarnation is not None and mark_of(found).incarnation == incarnation
-        return known and not differences(self._spec(), found)
+        return known and not differences(self.spec(), found)
 
     def check_incarnation(self) -> None:
         """Make sure that what was just done was done to the service that everything before it went to.
@@ -151,9 +160,9 @@ class Served:
                 f"service {self.name!r} is another one now: the server was restarted", method="POST", path="/predict"
             )
 
-    def _spec(self) -> ServiceSpec:
-        folder, generation = self._manifest.get_meta("repository"), self._manifest.get_meta("generation")
-        place = {"repository": f"{folder}-g{generation}", "create_repository": True}
+    def spec(self) -> ServiceSpec:
+        """The service, with this generation's index."""
+        place = {"repository": self.repository, "create_repository": True}
         return self._settings.similarity_spec().model_copy(update=place)
 
     # The index
@@ -168,28 +177,30 @@ class Served:
         """The nearest rows, valid or not. Nothing may be unbuilt."""
         return self._client.search_index(self.name, pictures, layer=self._layer, k=k, index_type=self.index_type)
 
-    def names_near(self, picture: Picture) -> set[str]:
-        """The names of some nearest rows; none only where there are no rows. Nothing may be unbuilt."""
-        (reply,) = self.ask([picture], _AMONG)
-        return {neighbour.uri for neighbour in reply.neighbours}
+    def has_rows(self) -> bool:
+        """Whether there are rows. Nothing may be unbuilt."""
+        (reply,) = self.ask([GREY], 1)
+        return bool(reply.neighbours)
 
-    def remove_index(self) -> None:
-        """Remove the files of the index, as far as the server can, and the service with it."""
-        # The server removes the files of an index that it has loaded (recordings/wire/07-service-get-delete), and
-        # loads it at a search; a new service has nothing unbuilt in memory that this search could hit.
-        ensured = self.ensure("")
-        if self._manifest.get_meta("dimension") not in (None, ensured.dimension):
-            # It would be searched for vectors of another length (recordings/wire/39-sim-dimension).
-            _log.warning("the old index stays in %s on the server: remove it by hand", self._spec().repository)
+    def remove_index(self, spec: ServiceSpec, dimension: int | None) -> None:
+        """Remove the files of an index, as far as the server can, and the service with it. Nothing is searched.
+
+        Args:
+            spec: the service with that index.
+            dimension: the length of the vectors in it, None where nobody knows.
+        """
+        # The server removes the files of an index that it has loaded (recordings/wire/07-service-get-delete), and a
+        # row that is never built makes it do so without reading a name.
+        ensured = self._ensure(spec, "")
+        if dimension not in (None, ensured.dimension):
+            # The row would be read as one of another length (recordings/wire/39-sim-dimension).
+            _log.warning("the old index stays in %s on the server: remove it by hand", spec.repository)
             return
         try:
-            self.remove_loaded_index()
+            self.add({"#0": GREY}, build=False)
         except ServerFault as error:
             if error.status != 500:
                 raise
+            # A failed load is enough for the removal, and must not be followed by any other call.
             _log.warning("the server's old index cannot be loaded: %s", error)
-            self.remove_loaded_index()
-
-    def remove_loaded_index(self) -> None:
-        """Remove an index that was loaded, or failed to; the client then does not touch it once more."""
         self._client.delete_service(self.name, "index", layer=self._layer)

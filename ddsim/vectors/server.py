@@ -5,9 +5,12 @@ nothing defined while something in it is not built (recordings/wire/21, 23, 52).
 
 * the name of a row is ``uri#vid``; rows whose vid is not valid any more are tombstones, which searches pass over;
 * the service's description carries a word drawn at its creation, its *incarnation*. While the server shows that word,
-  what was added and not built is still in its memory; otherwise it is gone, unless the build had been done and only
-  its answer was lost, which a search for the last such item finds out;
-* an index that cannot be loaded, or has lost its rows, is given up for a new *generation*, in a folder of its own.
+  what was added and not built is still in its memory; otherwise it is gone;
+* a build writes the vectors and then their names. A server that ends in between leaves rows without names, which no
+  search survives and nobody can list. So a build is a call of its own, noted in the manifest before it is sent; where
+  that note stands and the service is another one, the index is not searched any more;
+* an index that was left so, cannot be loaded, or has lost its rows, is given up for a new *generation*, in a folder of
+  its own.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 
-from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Ensured, Vectors, similarity_scorer
 from ddsim.errors import (
@@ -25,6 +28,7 @@ from ddsim.errors import (
     CapabilityError,
     DDSimError,
     IndexBusy,
+    IndexLost,
     ManifestBusy,
     ServerFault,
     ServerUnreachable,
@@ -33,7 +37,7 @@ from ddsim.errors import (
     UnsafeCall,
 )
 from ddsim.pictures import Picture
-from ddsim.vectors.base import HOME, Among, Hits, Patience, PictureOf, Prepared, Ranking, forgetting, search_valid
+from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, search_valid
 from ddsim.vectors.served import GREY, Served, can_search
 
 _log = logging.getLogger(__name__)
@@ -41,6 +45,8 @@ _log = logging.getLogger(__name__)
 # Bears no valid vid: a row for those builds that have nothing else to add, as a build of nothing kills the server
 # (recordings/wire/26-sim-build-after-reload).
 _NOBODY = "#0"
+# So many deaths at loading an index are no accident.
+_DEATHS = 2
 
 
 class ServerBackend:
@@ -50,8 +56,6 @@ class ServerBackend:
         client: the server.
         settings: the similarity service.
         manifest: what is to be in the index.
-        picture_of: gives an item's picture once more; without it, or where it gives None, what was added and not built
-            before a server ended is added again.
         patience: how long to wait for a server that is gone, and for a run that is adding.
     """
 
@@ -60,13 +64,11 @@ class ServerBackend:
         client: Client,
         settings: Settings,
         manifest: Manifest,
-        picture_of: PictureOf | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._client = client
         self._manifest = manifest
         self._served = Served(client, settings, manifest)
-        self._picture_of = picture_of or (lambda _: None)
         self._patience = patience or Patience()
         self._lock = threading.RLock()
         self._writing = False
@@ -90,17 +92,15 @@ class ServerBackend:
         with self._lock:
             self._writing = writing
             if writing:
-                self._bring_into_step()
+                self._patience.outlast(self._client, self._served.name, self._bring_into_step)
             else:
                 self._is_in_step()
 
-    def add(self, batch: Sequence[Prepared], *, build: bool) -> Vectors:
+    def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures, in one request."""
         with self._lock:
-            vectors = self._send({f"{one.uri}#{one.vid}": one.picture for one in batch}, build)
+            vectors = self._send({f"{one.uri}#{one.vid}": one.picture for one in batch})
             self._manifest.added([one.vid for one in batch])
-            if build:
-                self._note_built()
         return vectors
 
     def build(self) -> None:
@@ -114,7 +114,7 @@ class ServerBackend:
         """Wait for the server, and find out what holds."""
         with self._lock:
             self._patience.wait_for(self._client, self._served.name)
-            self._bring_into_step()
+            self._patience.outlast(self._client, self._served.name, self._bring_into_step)
 
     def remove(self, vids: Collection[int]) -> None:
         """The server's index removes nothing: the rows are tombstones by what the manifest says."""
@@ -154,15 +154,13 @@ class ServerBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
+            self._served.found_a_place()
             self._keep_searches_away()
             try:
-                with forgetting(self._served.name):
-                    if self.stored():
-                        self._served.remove_index()
+                self._give_up(dimension=None)
             finally:
                 self._let_searches_in()
-            self._served.next_generation(dimension=None)
-            self._bring_into_step()
+            self._patience.outlast(self._client, self._served.name, self._bring_into_step)
 
     def close(self) -> None:
         """Let searches through again, as far as the manifest lets them."""
@@ -171,11 +169,11 @@ class ServerBackend:
 
     # Adding
 
-    def _send(self, pictures: Mapping[str, Picture], build: bool) -> Vectors:
+    def _send(self, pictures: Mapping[str, Picture], build: bool = False) -> Vectors:
         served = self._served
         self._keep_searches_away()
-        before = {"unbuilt": served.unbuilt, "stored_rows": served.stored}
-        served.note(unbuilt=True, stored_rows=served.stored + len(pictures))
+        before = {"unbuilt": served.unbuilt, "stored_rows": served.stored, "building": served.building}
+        served.note(unbuilt=True, stored_rows=served.stored + len(pictures), building=build or served.building)
         with forgetting(served.name):
             try:
                 vectors = served.add(pictures, build)
@@ -192,7 +190,7 @@ class ServerBackend:
 
     def _note_built(self) -> None:
         # Whoever is killed before the next line builds once more; after it, what is added is known to be built.
-        self._served.note(unbuilt=False)
+        self._served.note(unbuilt=False, building=False)
         self._manifest.indexed()
         self._let_searches_in()
 
@@ -244,52 +242,81 @@ class ServerBackend:
             self._let_searches_in()
 
     def _with_nothing_unbuilt(self) -> Ensured:
-        """The service, with nothing unbuilt in its memory."""
+        """The service, with nothing unbuilt in its memory.
+
+        Raises:
+            ServerFault: what is in its memory cannot be built, as on a full disk; it is still there.
+        """
         ensured = self._served.ensure_known()
         if self._served.unbuilt and not ensured.created:
             try:
                 self.build()
-            except (ServerFault, UnsafeCall) as error:
+            except UnsafeCall as error:
                 _log.warning("what was added last cannot be built (%s) and is added again", error)
                 ensured = self._served.ensure("")
             # The build let them in.
             self._keep_searches_away()
+        if ensured.created and self._served.building:
+            _log.warning(
+                "the server ended while it wrote its index, which may hold rows without names now: it is not used any "
+                "more, and every picture has to be sent again"
+            )
+            self._give_up()
+            ensured = self._served.ensure("")
         return ensured
 
     def _has_index(self, ensured: Ensured) -> bool:
         """Look at what the service's index holds, and bring the manifest into step; False if it had to be given up.
 
-        Nothing unbuilt is in the server's memory, so this search, which makes it load the index, is safe.
+        Nothing unbuilt is in the server's memory and no build was cut short, so this search, which makes the server
+        load the index, is safe as far as ddsim knows.
+
+        Raises:
+            IndexLost: the server died of it, again and again.
         """
-        last = self._last_added()
-        picture = self._picture_of(last.uri) if last else None
+        self._count_deaths(ensured)
+        # Nothing was built since, or it would be given up: what was added was in a memory that is gone.
+        self._manifest.requeue(ItemState.ADDED)
         try:
-            names = self._served.names_near(picture or GREY)
+            has_rows = self._served.has_rows()
         except ServerFault as error:
             if error.status != 500 or not self.stored():
                 raise
             _log.warning("the server's index cannot be loaded (%s): every picture has to be sent again", error)
-            self._served.remove_loaded_index()
-            self._served.next_generation()
+            self._give_up()
             return False
-        if last and f"{last.uri}#{last.vid}" in names:
-            # Rows are written in the order they were added: with the last one, all others are there.
-            self._manifest.indexed()
-        self._manifest.requeue(ItemState.ADDED)
-        if not names and self._manifest.counts()[ItemState.INDEXED]:
+        if not has_rows and self._manifest.counts()[ItemState.INDEXED]:
             _log.warning("the server's index is empty, its files were removed: every picture has to be sent again")
             self._served.next_generation()
             return False
-        self._served.note(incarnation=ensured.incarnation, unbuilt=False, dimension=ensured.dimension)
+        self._served.note(incarnation=ensured.incarnation, unbuilt=False, loading=0, dimension=ensured.dimension)
         return True
 
-    def _last_added(self) -> Row | None:
-        last: Row | None = None
-        page = self._manifest.rows(ItemState.ADDED)
-        while page:
-            last = max([*page, *([last] if last else [])], key=lambda row: row.vid or 0)
-            page = self._manifest.rows(ItemState.ADDED, after=page[-1].uri)
-        return last
+    def _count_deaths(self, ensured: Ensured) -> None:
+        """Note that the index is about to be loaded, which nobody takes back where the server dies of it."""
+        deaths = int(self._manifest.get_meta("loading") or 0) if ensured.created else 0
+        if deaths < _DEATHS:
+            self._served.note(loading=deaths + 1)
+            return
+        self._served.note(loading=0)
+        raise IndexLost(
+            f"the server ended {deaths} times while it loaded its index in {self._served.repository}: its log says "
+            "why. If it does not lack memory, the index is damaged: run `ddsim index --rebuild`, which does not touch "
+            "it and sends every picture again"
+        )
+
+    def _give_up(self, **facts: object) -> None:
+        """Begin a new generation, and remove the index of the old one as far as the server can."""
+        served = self._served
+        old, holds, dimension = served.spec(), served.stored > 0, self._manifest.get_meta("dimension")
+        served.next_generation(**facts)
+        if not holds:
+            return
+        try:
+            served.remove_index(old, dimension)
+        except (ApiError, TransportError) as error:
+            # What matters is done. A server that is gone is met again at the next step.
+            _log.warning("the old index stays in %s on the server (%s): remove it by hand", old.repository, error)
 
     # Searching
 
@@ -303,7 +330,10 @@ class ServerBackend:
         with self._manifest.searching(self._patience.busy):
             if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
-            hits = search_valid(ask, self._manifest, similarity_scorer, len(pictures), k, among)
+            try:
+                hits = search_valid(ask, self._manifest, similarity_scorer, len(pictures), k, among)
+            except ServerFault as error:
+                raise _explained(error) from error
             short = next((hit for hit in hits if len(hit.found) < k), None)
             if short is not None:
                 self._explain(short, k)
@@ -332,6 +362,20 @@ def _in_doubt(error: DDSimError, build: bool) -> bool:
     if isinstance(error, ApiError):
         return error.status > 500 or (error.status == 500 and build)
     return isinstance(error, TransportError) and not isinstance(error, ServerUnreachable)
+
+
+def _explained(error: ServerFault) -> ServerFault:
+    """A search that failed though nothing is unbuilt, with what may help."""
+    if error.status != 500:
+        return error
+    return ServerFault(
+        error.status,
+        error.dd_code,
+        error.dd_msg,
+        method=error.method,
+        path=error.path,
+        hint="where this stays so, rows of the server's index have lost their names: run `ddsim index --rebuild`",
+    )
 
 
 def _vid(name: str) -> int:

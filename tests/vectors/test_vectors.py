@@ -223,7 +223,9 @@ def test_rebuild_starts_anew(home: Home) -> None:
     home.check()
     with closing(home.backend()) as backend:
         backend.open(writing=False)
-        assert (backend.stored(), backend.tombstone_share()) == (6, 0.0)
+        # On the server every build brings a row that is nobody's.
+        rows = 7 if home.name == "server" else 6
+        assert (backend.stored(), backend.tombstone_share()) == (rows, pytest.approx(1 - 6 / rows))
 
 
 # Lost answers, dead servers, dead clients
@@ -262,8 +264,9 @@ def test_a_refused_picture_leaves_the_rest_alone(home: Home) -> None:
         rows = manifest.pending(limit=3)
         batch = home.begin(manifest, rows)
         with pytest.raises(BadInput):
-            backend.add(batch, build=False)
-        backend.add(batch[1:], build=True)
+            backend.add(batch)
+        backend.add(batch[1:])
+        backend.build()
         manifest.quarantine(rows[0].uri, "unreadable")
         while home.add_some(manifest, backend, 3):
             pass
@@ -356,13 +359,18 @@ def test_recovering_ends(home: Home) -> None:
 
 
 def test_a_server_that_dies_again_while_it_is_recovered(home: Home) -> None:
-    """Recovering can fail like any call, and can be tried again."""
+    """Recovering outlasts it, and one who dies each time is given up; then too it can be tried again."""
     with home.run() as (manifest, backend):
         home.add_some(manifest, backend, 2)
         home.tap.restart()
         home.tap.faults.append(once(lambda sent: sent.method == "PUT", lost_reply))
+        backend.recover()
+        home.tap.faults.append(
+            lambda sent, carry_out: lost_reply(carry_out) if sent.output == {} and sent.ids else None
+        )
         with pytest.raises(ConnectionLost):
             backend.recover()
+        home.tap.faults.clear()
         backend.recover()
         while home.add_some(manifest, backend, 2):
             pass

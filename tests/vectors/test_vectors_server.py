@@ -30,7 +30,7 @@ from ddsim import (
 from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.deepdetect.services import ensure, mark_of
 from ddsim.errors import IndexBusy
-from ddsim.vectors import Backend, Prepared, ServerBackend, served
+from ddsim.vectors import Backend, Prepared, ServerBackend
 
 
 @pytest.fixture
@@ -136,15 +136,16 @@ def test_rows_and_tombstones_are_counted(home: Home) -> None:
     home.index(batch=4, every=1)
     with closing(home.backend()) as backend:
         backend.open(writing=False)
-        assert (backend.stored(), backend.tombstone_share()) == (5, 0.0)
+        # Five, and one for each of two builds.
+        assert (backend.stored(), backend.tombstone_share()) == (7, pytest.approx(2 / 7))
     home.shop.add("lamp/0.png", "lamp/1.png")
-    home.tap.faults.append(once(builds, lost_reply))
+    home.tap.faults.append(once(lambda sent: sent.indexes, lost_reply))
     home.index(batch=4, every=1)
     with closing(home.backend()) as backend:
         backend.open(writing=False)
-        # Five, two in doubt, one for the build that had nothing else to add, and the two once more.
-        assert backend.stored() == 10
-        assert backend.tombstone_share() == pytest.approx(0.5)
+        # Then two in doubt and one for their build, the two once more, and one for theirs.
+        assert backend.stored() == 13
+        assert backend.tombstone_share() == pytest.approx(8 / 13)
     home.check()
 
 
@@ -170,10 +171,10 @@ def test_a_searcher_builds_what_a_dead_run_left(home: Home) -> None:
     cut_short(home, lambda manifest, backend: home.add_some(manifest, backend, 3))
     before = len(added(home))
     assert len(home.search(plain("grey")).found) == 3
-    assert added(home)[before:] == ["#0"]
+    assert added(home)[before:] == []
     home.index()
     home.check()
-    assert len([name for name in added(home) if name != "#0"]) == 5
+    assert len(added(home)) == 5
 
 
 def test_one_who_searches_already_builds_it_too(home: Home) -> None:
@@ -234,26 +235,21 @@ def test_nothing_is_added_during_a_search(home: Home) -> None:
     home.check()
 
 
-def test_a_build_whose_note_was_lost_is_believed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process died between the build and the manifest: nothing of it is sent again, even without the pictures."""
+def test_a_build_whose_note_was_lost_is_made_once_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process died between the build and the manifest while the server lives: nothing of it is sent again."""
 
     def killed(_: Manifest) -> int:
         raise Killed
 
-    home.shop.add_picture("lamp/0.png", plain("white", (32, 32)))
     with home.run() as (manifest, backend), monkeypatch.context() as patch:
-        patch.setattr(Manifest, "indexed", killed)
+        patch.setattr(ServerBackend, "_note_built", killed)
         with pytest.raises(Killed):
             home.add_some(manifest, backend, 3, build=True)
-    monkeypatch.setattr(served, "_AMONG", 1)
-    home.tap.restart()
-    manifest = home.manifest()
-    with manifest.writing():
-        backend = ServerBackend(home.shop.client(), home.shop.settings, manifest, patience=home.clock.patience())
-        with closing(backend):
-            backend.open(writing=True)
-    assert manifest.counts()[ItemState.INDEXED] == 3
-    home.index()
+    before = len(added(home))
+    with home.run() as (manifest, backend):
+        assert manifest.counts()[ItemState.INDEXED] == 3
+        assert len(added(home)) == before
+        finish(home, manifest, backend)
     home.check()
 
 
@@ -269,67 +265,11 @@ def test_a_build_of_nothing_is_not_sent(home: Home) -> None:
 # A server that died
 
 
-def test_what_was_built_is_not_sent_again_though_the_answer_was_lost(home: Home) -> None:
-    """The build had been done when the server ended: a search for the last item before it proves it."""
-    with home.run() as (manifest, backend):
-        home.add_some(manifest, backend, 3)
-        home.tap.faults.append(once(builds, lost_reply))
-        rows = manifest.pending(limit=1)
-        with pytest.raises(ConnectionLost):
-            home.add_rows(manifest, backend, rows, build=True)
-        home.tap.restart()
-        backend.recover()
-        assert manifest.counts()[ItemState.INDEXED] == 3
-        finish(home, manifest, backend)
-    home.check()
-
-
-def test_the_search_for_the_last_item_is_by_its_picture(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among however many rows: it is the nearest to itself."""
-    monkeypatch.setattr(served, "_AMONG", 1)
-    home.index()
-    home.shop.add_picture("sofa/0.png", plain("white", (32, 32)))
-    home.shop.add("sofa/1.png")
-    with home.run() as (manifest, backend):
-        assert home.add_some(manifest, backend, 1) == ["sofa/0.png"]
-        home.tap.faults.append(once(builds, lost_reply))
-        with pytest.raises(ConnectionLost):
-            home.add_rows(manifest, backend, manifest.pending(limit=1), build=True)
-        home.tap.restart()
-        backend.recover()
-        assert manifest.counts()[ItemState.INDEXED] == 6
-        finish(home, manifest, backend)
-    home.check()
-
-
-def test_the_last_item_alone_speaks_for_all(home: Home) -> None:
-    """A build that a proxy called failed had been done; what came after it had not: the first items prove nothing."""
-    done = once(builds, lambda carry_out: (carry_out(), refusal(502))[1])
-    with home.run() as (manifest, backend):
-        assert home.add_some(manifest, backend, 1) == ["bed/0.png"]
-        home.tap.faults.append(done)
-        rows = manifest.pending(limit=1)
-        with pytest.raises(ServerFault):
-            home.add_rows(manifest, backend, rows, build=True)
-        manifest.requeue(ItemState.SENDING)
-        home.add_rows(manifest, backend, manifest.pending(after="lamp/0.png", limit=1))
-        assert manifest.counts()[ItemState.ADDED] == 2
-        home.tap.restart()
-        backend.recover()
-        finish(home, manifest, backend)
-    home.check()
-
-
-@pytest.mark.parametrize("picture_there", [False, True])
-def test_what_was_not_built_is_sent_again(home: Home, picture_there: bool) -> None:
-    """The server ended before the build: its rows are gone, whether or not the search for the last can be made."""
+def test_what_was_not_built_is_sent_again(home: Home) -> None:
+    """The server ended before the build: its rows are gone, and nothing else is."""
     with home.run() as (manifest, backend):
         home.add_some(manifest, backend, 2, build=True)
         home.add_some(manifest, backend, 2)
-        last = max(manifest.rows(ItemState.ADDED), key=lambda row: row.vid or 0)
-        aside = home.root / "aside.png"
-        if not picture_there:
-            (home.shop.catalogue / last.uri).rename(aside)
         home.tap.restart()
         backend.recover()
         counts = manifest.counts()
@@ -337,8 +277,6 @@ def test_what_was_not_built_is_sent_again(home: Home, picture_there: bool) -> No
         before = len(added(home))
         backend.build()
         assert len(added(home)) == before
-        if not picture_there:
-            aside.rename(home.shop.catalogue / last.uri)
         finish(home, manifest, backend)
     home.check()
 
@@ -378,18 +316,17 @@ def test_a_build_that_fails_is_mended(home: Home, status: int, caplog: pytest.Lo
     home.check()
 
 
-def test_an_index_that_cannot_be_built_any_more_is_left_for_its_last_build(
-    home: Home, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where the rows in the server's memory cannot be built, the service is created anew and they are sent again."""
+def test_a_full_disk_costs_nothing_while_the_server_lives(home: Home) -> None:
+    """Rows in the server's memory that it cannot write are there still when it can; till then the reason is told."""
     home.index()
     home.shop.add("bed/7.png")
     cut_short(home, lambda manifest, backend: home.add_some(manifest, backend, 3))
+    before = len(added(home))
     home.tap.faults.append(once(builds, lambda _: refusal(500, 1007, "disk full")))
-    with home.run() as (manifest, backend):
-        assert manifest.counts()[ItemState.PENDING] == 1
-        assert "disk full" in caplog.text
-        finish(home, manifest, backend)
+    with pytest.raises(ServerFault, match="disk full"), home.run():
+        pass
+    home.index()
+    assert len(added(home)) == before
     home.check()
 
 
@@ -627,7 +564,7 @@ def test_a_row_that_is_missing_is_said(home: Home, caplog: pytest.LogCaptureFixt
             return None
         body = json.loads(carry_out().body)
         for prediction in body["body"]["predictions"]:
-            prediction["nns"] = prediction["nns"][:3]
+            prediction["nns"] = [one for one in prediction["nns"] if one["uri"] != "#0"][:3]
         return Reply(200, json.dumps(body).encode())
 
     home.tap.faults.append(fewer)
@@ -648,6 +585,7 @@ def test_rows_of_others_and_distances_that_are_none_do_not_count(home: Home) -> 
         body = json.loads(carry_out().body)
         for prediction in body["body"]["predictions"]:
             names = ["lamp/0.png", "x#", "x#-1", "x#12", f"x#{'9' * 30}", "x#٣", "#0"]
+            prediction["nns"] = [one for one in prediction["nns"] if one["uri"] != "#0"]
             prediction["nns"] += [{"uri": name, "dist": 0.0} for name in names]
             prediction["nns"][0]["dist"] = float("nan")
         return Reply(200, json.dumps(body).encode())
@@ -669,7 +607,7 @@ def test_a_call_that_was_refused_leaves_nothing_in_doubt(home: Home) -> None:
         rows = manifest.pending(limit=5)
         batch = home.begin(manifest, rows)
         with pytest.raises(InvalidRequest, match="more than one request"):
-            backend.add(batch, build=False)
+            backend.add(batch)
         manifest.requeue(ItemState.SENDING)
         assert not manifest.get_meta("unbuilt")
         assert len(backend.search([plain("grey")], 9)[0].found) == 5
@@ -711,8 +649,9 @@ def test_the_same_row_twice_is_found_once(home: Home) -> None:
     """A batch that was given again under its old numbers, as after a fault that did happen later than it seemed."""
     with home.run() as (manifest, backend):
         batch = home.begin(manifest, manifest.pending(limit=2))
-        backend.add(batch, build=False)
+        backend.add(batch)
         again = [Prepared(one.uri, one.vid, one.picture) for one in batch]
-        backend.add(again, build=True)
+        backend.add(again)
+        backend.build()
         finish(home, manifest, backend)
     home.check()

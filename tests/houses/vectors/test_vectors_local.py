@@ -187,13 +187,15 @@ def test_a_disk_that_is_full(home: Home, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(vectorfile.os, "fsync", full)
         rows = manifest.pending()
         batch = home.begin(manifest, rows)
+        backend.add(batch)
         with pytest.raises(ConfigError, match=r"vectors\.npz: the vectors cannot be written: No space left"):
-            backend.add(batch, build=True)
+            backend.build()
         assert file_of(home).read_bytes() == before
         assert [path.name for path in file_of(home).parent.glob("vectors*")] == ["vectors.npz"]
         monkeypatch.undo()
         # As the protocol has it: the same once more.
-        backend.add(batch, build=True)
+        backend.add(batch)
+        backend.build()
         assert backend.stored() == 6
     home.check()
 

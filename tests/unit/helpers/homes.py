@@ -19,7 +19,7 @@ from ddsim.catalogue.folder import walk
 from ddsim.catalogue.manifest import ItemState, Manifest, Row
 from ddsim.deepdetect.results import Vectors
 from ddsim.embedded import Engine
-from ddsim.pictures.encoding import Encoded, encode
+from ddsim.pictures.encoding import encode
 from ddsim.vectors import Backend, Hits, Patience, Prepared, backend_for
 
 #: Name of a home -> what its configuration says, and the server that it stands before.
@@ -124,15 +124,9 @@ class Home:
             self.shop.client(),
             self.shop.settings,
             manifest or self.manifest(),
-            picture_of=self.encoded,
             patience=patience or self.clock.patience(),
             rebuilding=rebuilding,
         )
-
-    def encoded(self, uri: str) -> Encoded | None:
-        """The picture of an item."""
-        path = self.shop.catalogue / uri
-        return encode(path) if path.exists() else None
 
     def close(self) -> None:
         """Let go of all manifests."""
@@ -160,10 +154,12 @@ class Home:
         """A whole run: everything pending is added, with a build every so many batches and at the end."""
         with self.run() as (manifest, backend):
             done = 0
-            while self.add_some(manifest, backend, batch, build=(done + 1) % every == 0):
+            while not done or manifest.pending(limit=1):
+                while self.add_some(manifest, backend, batch, build=(done + 1) % every == 0):
+                    done += 1
+                    assert done < 1000, "it never ends"
                 done += 1
-                assert done < 1000, "it never ends"
-            self.carefully(backend, backend.build)
+                self.carefully(backend, backend.build)
 
     def add_some(self, manifest: Manifest, backend: Backend, batch: int, *, build: bool = False) -> list[str]:
         """One batch of what is pending; returns its uris, none at the end."""
@@ -173,8 +169,11 @@ class Home:
         return [row.uri for row in rows]
 
     def add_rows(self, manifest: Manifest, backend: Backend, rows: Sequence[Row], *, build: bool = False) -> Vectors:
-        """One batch of these."""
-        return backend.add(self.begin(manifest, rows), build=build)
+        """One batch of these, and a build after it."""
+        vectors = backend.add(self.begin(manifest, rows))
+        if build:
+            backend.build()
+        return vectors
 
     def begin(self, manifest: Manifest, rows: Sequence[Row]) -> list[Prepared]:
         """Read these items and note that they are about to be sent."""

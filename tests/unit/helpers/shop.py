@@ -113,8 +113,13 @@ class Tap:
 
     @property
     def index_calls(self) -> list[Sent]:
-        """The requests that added to an index."""
-        return [sent for sent in self.sent if sent.indexes]
+        """The requests that added pictures to an index; the row that comes with a build is nobody's."""
+        return [sent for sent in self.sent if sent.indexes and not sent.builds]
+
+    @property
+    def builds(self) -> list[Sent]:
+        """The requests that built an index."""
+        return [sent for sent in self.sent if sent.builds]
 
 
 def refusal(status: int, dd_code: int | None = None, dd_msg: str = "no") -> Reply:
