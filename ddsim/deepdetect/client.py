@@ -405,13 +405,13 @@ class Client:
         return guard
 
     def _refresh(self, guard: Guard) -> None:
-        if guard.info is not None and not guard.stale:
+        if guard.info is not None and not guard.stale and guard.engine != "broken":
             return
         with guard.lock:
             # Before asking: a doubt that comes up meanwhile must not be overwritten.
             guard.stale = False
             try:
-                guard.info = self.get_service(guard.name)
+                guard.seen(self.get_service(guard.name))
             except DDSimError:
                 guard.stale = True
                 raise
@@ -521,10 +521,8 @@ class Client:
                 self._absorb_poison(guard)
             raise
         except ServerFault as error:
-            # 502 to 504 come from a proxy, not from the server.
-            at_index = output is not None and ("index" in output or "search" in output)
-            if at_index and error.status == 500 and guard.engine == "unknown":
-                guard.engine = "broken"
+            if output is not None and ("index" in output or "search" in output):
+                guard.failed(error, searching="index" not in output)
             raise
 
     def _absorb_poison(self, guard: Guard) -> None:

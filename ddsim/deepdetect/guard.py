@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ddsim.deepdetect.wire import ServiceInfo
-from ddsim.errors import BadParameter, InvalidRequest, InvalidResponse, UnsafeCall
+from ddsim.errors import BadParameter, InvalidRequest, InvalidResponse, ServerFault, UnsafeCall
+
+# What a search says that finds a row whose name is not there: of reading it, or of the connection that read it before.
+_NAMELESS = ("bad_alloc", "_M_range_check", "db_lmdb")
 
 
 @dataclass
@@ -64,6 +67,24 @@ class Guard:
         self.stale = True
         if self.engine == "loaded":
             self.engine = "unknown"
+
+    def failed(self, error: ServerFault, *, searching: bool) -> None:
+        """Draw the conclusion from a server's fault at a call to the index."""
+        # A proxy's 502 to 504 says nothing of the server.
+        if error.status != 500 or self.engine != "unknown":
+            return
+        # A search that meets a row without a name fails as well (23, 47b), but with an index that is loaded: once
+        # others have built, it answers. The words only let a call through here, they forbid none.
+        if not (searching and any(word in error.dd_msg for word in _NAMELESS)):
+            self.engine = "broken"
+
+    def seen(self, info: ServiceInfo) -> None:
+        """Note what the server says of the service now."""
+        # ddsim's description holds a word drawn at each creation, so that a service made anew can be told.
+        if self.engine == "broken" and self.info is not None and info.description != self.info.description:
+            self.forget()
+            self.stale = False
+        self.info = info
 
     @property
     def is_torch(self) -> bool:

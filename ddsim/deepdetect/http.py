@@ -73,6 +73,10 @@ class HttpTransport:
                 timeout=(timeout.connect, timeout.read),
                 allow_redirects=False,
             )
+            if answer.status_code == 500:
+                # A search that fails at a name leaves its connection of no use for others: each search on it then fails
+                # in LMDB, even after a build. The server keeps that state by connection, so none is used again.
+                self._session.close()
             lowered = {name.lower(): value for name, value in answer.headers.items()}
             return Reply(answer.status_code, answer.content, lowered)
 
@@ -129,6 +133,8 @@ _UNSENT = (
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidURL,
     requests.exceptions.ProxyError,
+    # Another thread dropped all idle connections in this moment; there are new ones at the next try.
+    urllib3.exceptions.ClosedPoolError,
     urllib3.exceptions.LocationValueError,
     urllib3.exceptions.ProxySchemeUnsupported,
     ssl.SSLCertVerificationError,

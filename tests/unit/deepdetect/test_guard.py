@@ -6,7 +6,16 @@ import pytest
 
 from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.wire import ServiceInfo
-from ddsim.errors import ApiError, BadInput, BadParameter, InvalidRequest, InvalidResponse, ServerTimeout, UnsafeCall
+from ddsim.errors import (
+    ApiError,
+    BadInput,
+    BadParameter,
+    InvalidRequest,
+    InvalidResponse,
+    ServerFault,
+    ServerTimeout,
+    UnsafeCall,
+)
 
 
 def guard(kind: str = "unsupervised", mllib: str = "caffe") -> Guard:
@@ -147,3 +156,48 @@ def test_doubt(engine: str, after: str) -> None:
     used.doubt()
     assert (used.engine, used.unbuilt, used.layer, used.stale) == (after, True, "fc1", True)
     assert used.info is not None
+
+
+NAMELESS = ["std::bad_alloc", "vector::_M_range_check: __n (which is 0)", "./utils/db_lmdb.hpp:18 Check failed"]
+
+
+def fault(words: str, status: int = 500) -> ServerFault:
+    """The server fails with these words."""
+    return ServerFault(status, 1007, words, method="POST", path="/predict")
+
+
+@pytest.mark.parametrize("words", NAMELESS)
+def test_a_search_that_met_a_row_without_a_name_can_be_made_again(words: str) -> None:
+    """The index is loaded, others only have not built: the first use does not stick."""
+    met = guard()
+    met.failed(fault(words), searching=True)
+    met.check_search("fc1")
+
+
+@pytest.mark.parametrize(
+    ("words", "searching"), [("Error in faiss::read_index", True), ("", True), ("std::bad_alloc", False)]
+)
+def test_any_other_fault_at_the_first_use_is_a_load_that_failed(words: str, searching: bool) -> None:
+    """Recordings 46 and 47: the server dies of the next use."""
+    met = guard()
+    met.failed(fault(words), searching=searching)
+    with pytest.raises(UnsafeCall, match="failed to load"):
+        met.check_search("fc1")
+
+
+def test_a_proxys_fault_says_nothing_of_the_index() -> None:
+    """502 to 504 are not the server's."""
+    met = guard()
+    met.failed(fault("Bad Gateway", 502), searching=True)
+    met.check_search("fc1")
+
+
+def test_a_service_made_anew_is_not_broken_any_more() -> None:
+    """Its description holds another word than that of the one that failed to load; the same one stays refused."""
+    met = guard()
+    met.failed(fault("Error in faiss::read_index"), searching=True)
+    met.seen(ServiceInfo(name="sim", type="unsupervised", mllib="caffe"))
+    with pytest.raises(UnsafeCall):
+        met.check_index("fc1")
+    met.seen(ServiceInfo(name="sim", type="unsupervised", mllib="caffe", description="ddsim {}"))
+    met.check_index("fc1")

@@ -301,15 +301,31 @@ def test_threads_share_a_transport(loopback: None) -> None:
     assert found == {number: b'{"n":%d}' % number for number in range(8)}
 
 
+@pytest.mark.parametrize(("status", "connections"), [(200, 1), (404, 1), (500, 3)])
+def test_a_connection_is_not_used_again_after_a_500(loopback: None, status: int, connections: int) -> None:
+    """The server keeps a failed search's state by connection: after a 500 the next call has one of its own."""
+    met: set[object] = set()
+    with echoing(status, met) as url:
+        transport = HttpTransport(url)
+        for _ in range(3):
+            assert transport.exchange("POST", "/predict", {}, LONG).status == status
+        transport.close()
+    assert len(met) == connections
+
+
 @contextmanager
-def echoing() -> Iterator[str]:
-    """A server with a thread a connection, which answers what it was sent."""
+def echoing(status: int = 200, met: set[object] | None = None) -> Iterator[str]:
+    """A server with a thread a connection, which answers what it was sent, and notes whose connection it was."""
     import http.server
 
     class Echo(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
+            if met is not None:
+                met.add(self.client_address)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
