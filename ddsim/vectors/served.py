@@ -8,7 +8,7 @@ What has to outlive this process stands in the manifest's meta::
     unbuilt        whether something may have been added since the last build; written before it is
     building       whether a build was begun and not heard to have ended; written before it is sent
     loading        how often the server was asked to load the index since that went well
-    stored_rows    how many rows this generation may hold; written before they are sent
+    stored_rows    how many rows of pictures this generation may hold; written before they are sent
     dimension      length of the vectors
 """
 
@@ -86,7 +86,7 @@ class Served:
 
     @property
     def stored(self) -> int:
-        """How many rows this generation may hold."""
+        """How many rows of pictures this generation may hold."""
         return int(self._manifest.get_meta("stored_rows") or 0)
 
     def note(self, **facts: object) -> None:

@@ -173,7 +173,9 @@ class ServerBackend:
         served = self._served
         self._keep_searches_away()
         before = {"unbuilt": served.unbuilt, "stored_rows": served.stored, "building": served.building}
-        served.note(unbuilt=True, stored_rows=served.stored + len(pictures), building=build or served.building)
+        # A build's own row is nobody's picture, and no reason to clear anything out.
+        stored = served.stored + (0 if build else len(pictures))
+        served.note(unbuilt=True, stored_rows=stored, building=build or served.building)
         with forgetting(served.name):
             try:
                 vectors = served.add(pictures, build)

@@ -111,5 +111,6 @@ def _tell(tally: Tally, backend: str, seed: str) -> None:
         f"{backend} {seed}: {len(tally.points)} kills, {tally.runs} runs ({tally.gave_up} gave up), "
         f"sent again for each: {tally.resent}"
     )
-    # Pictures are built together with the batch that makes them so many.
-    assert all(cost < CHECKPOINT + BATCH for cost in tally.resent), (tally.resent, tally.points)
+    # Pictures are built together with the batch that makes them so many. A server's own index is given up where it died
+    # during a build, which costs all of it.
+    assert backend == "server" or all(cost < CHECKPOINT + BATCH for cost in tally.resent), (tally.resent, tally.points)
