@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -44,6 +45,7 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
+_STDERR = 2
 _Given = TypeVar("_Given", Path, Path | None)
 DEFAULT_CONFIG = Path("configs/resnet50.yaml")
 
@@ -68,7 +70,8 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        err.print(interrupted)
+        with _deaf():
+            err.print(interrupted)
         raise typer.Exit(INTERRUPTED) from None
     except (ConfigError, ImageError, InvalidRequest, ManifestBusy) as error:
         _say(error)
@@ -76,6 +79,16 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
     except DDSimError as error:
         _say(error)
         raise typer.Exit(SERVER_TROUBLE) from error
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Pay no heed to one Ctrl-C more while the first ones are answered."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -87,7 +100,10 @@ def interruptible() -> Iterator[list[int]]:
         del frame
         asked.append(number)
         signal.signal(signal.SIGINT, before)  # before anybody is told that a second one is something else
-        err.print("Stopping after this batch; Ctrl-C again to stop at once.")
+        # Past Python's own streams: the signal may have come while one of them was in use, and they refuse to be used
+        # once more in the middle of that.
+        with suppress(OSError):
+            os.write(_STDERR, b"Stopping after this batch; Ctrl-C again to stop at once.\n")
 
     before = signal.signal(signal.SIGINT, ask)
     try:

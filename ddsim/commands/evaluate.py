@@ -36,6 +36,7 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
+from ddsim.commands.progress import Lines
 from ddsim.config import dump
 from ddsim.errors import ConfigError, ImageError
 from ddsim.evaluation import (
@@ -123,7 +124,7 @@ def evaluate_command(
         options = Options(products=product_pattern, limit=limit)
         _make(out_folder)
         with _cache(cache or first.state / "evaluation", no_cache) as folder:
-            evaluation = _run(found, catalogue, queries, options, folder)
+            evaluation = _run(found, catalogue, queries, options, folder, verbose)
         if evaluation is None:
             err.print("Stopped. What was computed is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED)
@@ -156,7 +157,7 @@ def _cache(folder: Path, anew: bool) -> Iterator[Path]:
 
 
 def _run(
-    found: Sequence[Experiment], catalogue: Path, queries: Path | None, options: Options, cache: Path
+    found: Sequence[Experiment], catalogue: Path, queries: Path | None, options: Options, cache: Path, verbose: bool
 ) -> Evaluation | None:
     columns = (
         TextColumn("{task.description:<11}"),
@@ -165,12 +166,15 @@ def _run(
         RateColumn(),
         TimeRemainingColumn(),
     )
+    lines = Lines(lambda line: err.print(line, markup=False), often=verbose)
     with interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 
         def show(step: Step) -> None:
             if step.total == 0:
                 return  # nothing of it to do: the cache has it all
+            if not err.is_terminal:
+                lines.tell(step.what, step.done, step.total or 0)
             if step.what not in tasks:
                 tasks[step.what] = bar.add_task(step.what, total=step.total)
             bar.update(tasks[step.what], completed=step.done, total=step.total)

@@ -30,6 +30,7 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
+from ddsim.commands.progress import Lines
 from ddsim.config import Settings, load
 from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
@@ -120,12 +121,12 @@ def index(
             if audit:
                 _end_audit(search.collection.audit(), json)
                 return
-            report = _run(search, options)
-    if json:
-        print_json(_as_json(settings, catalogue, report))
-    else:
-        _print(settings, report)
-    _exit(report)
+            report = _run(search, options, verbose)
+        if json:
+            print_json(_as_json(settings, catalogue, report))
+        else:
+            _print(settings, report)
+        _exit(report)
 
 
 def _settings(config: Path, backend: Literal["server", "local", "auto"] | None) -> Settings:
@@ -168,7 +169,7 @@ class _FailedColumn(ProgressColumn):
         return Text(f"{failed} failed", style="yellow") if failed else Text()
 
 
-def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
+def _run(search: ImageSearch, options: IndexOptions, verbose: bool) -> IndexReport:
     columns = (
         TextColumn("{task.fields[stage]}"),
         BarColumn(),
@@ -177,10 +178,13 @@ def _run(search: ImageSearch, options: IndexOptions) -> IndexReport:
         TimeRemainingColumn(),
         _FailedColumn(),
     )
+    lines = Lines(lambda line: err.print(line, markup=False), often=verbose)
     with interruptible() as stopped, Bar(*columns, console=err, disable=not err.is_terminal) as bar:
         task = bar.add_task("index", total=None, failed=0, stage="indexing")
 
         def show(progress: Progress) -> None:
+            if not err.is_terminal:
+                lines.tell(progress.stage, progress.done, progress.total, progress.failed)
             bar.update(
                 task,
                 completed=progress.done,

@@ -122,6 +122,12 @@ class Run:
         stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
         seen: told every batch that was added, with its vectors.
         clock: seconds, for building in strides of time.
+        built: told whenever the index was built.
+        least: so many pictures the index needs before it can be built; a run that is told to stop goes on until then.
+
+    Attributes:
+        total: how many items it set out to send.
+        failed: those of them that cannot be indexed.
     """
 
     def __init__(
@@ -135,6 +141,8 @@ class Run:
         progress: Callable[[Progress], None] | None = None,
         stopping: Callable[[], bool] | None = None,
         seen: Callable[[Sequence[Prepared], Vectors], None] | None = None,
+        built: Callable[[], object] | None = None,
+        least: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manifest = manifest
@@ -145,8 +153,10 @@ class Run:
         self._stopping = stopping or (lambda: False)
         self._seen = seen or (lambda _batch, _vectors: None)
         self._clock = clock
+        self._built = built or (lambda: None)
+        self._least = least
         counts = manifest.counts()
-        self._total = counts[ItemState.PENDING]
+        self.total = counts[ItemState.PENDING]
         self._indexed_before = counts[ItemState.INDEXED]
         self._size = limits.batch_size
         self._good_in_a_row = 0
@@ -179,11 +189,11 @@ class Run:
         """
         while True:
             # Recovery can make items pending again behind the point where the pass is.
-            if self._manifest.counts()[ItemState.PENDING] and not self._stopping():
+            if self._manifest.counts()[ItemState.PENDING] and not self._stops():
                 self._send_pending()
             self._build()
             counts = self._manifest.counts()
-            if not counts[ItemState.ADDED] and (self._stopping() or not counts[ItemState.PENDING]):
+            if not counts[ItemState.ADDED] and (self._stops() or not counts[ItemState.PENDING]):
                 return not counts[ItemState.PENDING]
 
     def _send_pending(self) -> None:
@@ -193,7 +203,7 @@ class Run:
                 if self._is_build_due():
                     self._build()
                 self.tell()
-                if self._stopping():
+                if self._stops():
                     break
         self._judge()
         self.tell()
@@ -201,9 +211,12 @@ class Run:
     # Building
 
     def _is_build_due(self) -> bool:
-        return self._unbuilt >= self._limits.checkpoint or (
-            self._unbuilt > 0 and self._clock() - self._built_at >= self._stride
-        )
+        if self._unbuilt < max(1, self._least):
+            return False
+        return self._unbuilt >= self._limits.checkpoint or self._clock() - self._built_at >= self._stride
+
+    def _stops(self) -> bool:
+        return self._unbuilt >= self._least and self._stopping()
 
     def _build(self) -> None:
         """Build what was added and not built; what is lost where that fails is pending again.
@@ -214,7 +227,8 @@ class Run:
         begun = self._clock()
         try:
             self._backend.build()
-            self._builds_failed = 0
+            self._builds_failed = self._least = 0
+            self._built()
         except (ServerFault, TransportError) as error:
             self._builds_failed += 1
             if self._builds_failed == _BUILDS:
@@ -227,7 +241,7 @@ class Run:
     def tell(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> None:
         """Tell the listener how far the run is, where that has changed."""
         left = self._manifest.counts()[ItemState.PENDING]
-        now = Progress(self._total - left, self._total, self.failed, stage)
+        now = Progress(self.total - left, self.total, self.failed, stage)
         if now != self._told:
             self._told = now
             self._progress(now)

@@ -3,6 +3,7 @@
 In the manifest's meta::
 
     learned   :class:`ddsim.routing.calibration.Learned`, how distances came about, and of which service its weight is
+    due       whether the index has changed since
     named     what the classification service said about some items, by vid, and which service it was
     head      of the classifier that was trained on the catalogue, see :mod:`ddsim.routing.trained`
 """
@@ -56,7 +57,7 @@ def named_before(manifest: Manifest, settings: Settings) -> dict[int | None, Sha
 
 def is_due(manifest: Manifest, settings: Settings) -> bool:
     """Whether there is something under these settings that the last run did not learn."""
-    if learned_before(manifest, settings) is None:
+    if manifest.get_meta("due") or learned_before(manifest, settings) is None:
         return True
     wanted = _service(manifest, settings)
     return bool(_wants_service(manifest, settings) and manifest.get_meta("learned")["service"] != wanted)
@@ -99,7 +100,7 @@ def learn_from(
         "service": _service(manifest, settings) if heard else None,
         "learned": learned.as_json(),
     }
-    manifest.set_meta(learned=kept)
+    manifest.set_meta(learned=kept, due=False)
     return learned
 
 

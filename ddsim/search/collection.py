@@ -33,7 +33,7 @@ from ddsim.routing import (
 )
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.training import TrainReport, train
-from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for
+from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for, check_trainable
 
 _log = logging.getLogger(__name__)
 
@@ -190,10 +190,13 @@ class Collection:
                     progress=progress,
                     stopping=stopping,
                     seen=sample.take,
+                    # Kept while the run goes on: one that is stopped or killed leaves what the next one learns from.
+                    built=sample.settle if backend.vectors_of(()) is None else None,
+                    least=check_trainable(backend.home, self.manifest),
                 )
+                if gone or run.total:
+                    self.manifest.set_meta(due=True)
                 finished = run.run()
-                if run.indexed or gone:
-                    self.manifest.set_meta(learned=None)
                 learned = self._learn(backend, sample, run) if finished else None
                 checked = None
                 if options.audit and finished:

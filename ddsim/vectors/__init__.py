@@ -18,6 +18,7 @@ from ddsim.vectors.flat import Metric, load_faiss
 from ddsim.vectors.local import COMPARED, LocalBackend
 from ddsim.vectors.served import can_search
 from ddsim.vectors.server import ServerBackend
+from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_trainable
 from ddsim.vectors.transform import Recipe, Transform
 
 __all__ = [
@@ -38,7 +39,10 @@ __all__ = [
     "Transform",
     "backend_for",
     "can_search",
+    "check_trainable",
+    "least_pictures",
     "load_faiss",
+    "why_not_trainable",
 ]
 
 _log = logging.getLogger(__name__)

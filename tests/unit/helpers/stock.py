@@ -29,9 +29,10 @@ def index(
     retry_failed: bool = False,
     rebuild: bool = False,
     audit: bool = False,
+    allow_vanished: bool = False,
 ) -> IndexReport:
     """A run over the shop's catalogue."""
-    options = IndexOptions(retry_failed=retry_failed, rebuild=rebuild, audit=audit)
+    options = IndexOptions(retry_failed, rebuild, audit, allow_vanished)
     with shop.collection(client) as collection:
         return collection.index(options, progress=progress, stopping=stopping)
 
