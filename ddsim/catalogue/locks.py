@@ -6,6 +6,7 @@ Files in the manifest's folder::
     run.json       who holds it: pid, host, since, command; means nothing while run.lock is free
     search.lock    shared around each search, exclusive while pictures are added and not built
     adding.lock    exclusive while somebody waits for search.lock or holds it exclusively
+    waiting.lock   shared while a search waits for adding.lock
 
 The operating system takes a lock away when its holder ends, by ``kill -9`` too. Every use opens the file anew, so that
 threads of one process keep each other out as processes do. The folder must be on a file system with locks of its own,
@@ -101,11 +102,27 @@ class Locks:
             try:
                 # Searches that overlap without end would keep a writer out for good. So they pass a gate first, which
                 # a waiting writer closes; behind it there is nobody left to wait for.
-                with self._held("adding.lock", LockFlags.SHARED, wait_s):
+                with self._waiting(), self._held("adding.lock", LockFlags.SHARED, wait_s):
                     held.enter_context(self._held("search.lock", LockFlags.SHARED, 0))
             except _Taken:
                 raise IndexBusy("an indexing run is adding pictures; try again in a moment") from None
             yield
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        with ExitStack() as held:
+            with suppress(_Taken):  # a writer looks at it just now, and is about to add
+                held.enter_context(self._held("waiting.lock", LockFlags.SHARED, 0))
+            yield
+
+    def give_way(self, wait_s: float) -> None:
+        """Let the searches begin that wait for the end of additions; for a writer that will add again.
+
+        Args:
+            wait_s: so many seconds at most.
+        """
+        with suppress(_Taken), self._held("waiting.lock", LockFlags.EXCLUSIVE, wait_s):
+            pass
 
     @contextmanager
     def adding(self, wait_s: float) -> Iterator[None]:

@@ -31,6 +31,7 @@ from ddsim.catalogue.records import ItemState, Records, Row, is_vid
 from ddsim.errors import IndexBusy, InvalidRequest
 
 _RESERVED = 1024
+_POLL_S = 0.02
 
 __all__ = ["ItemState", "Manifest", "Row"]
 
@@ -106,14 +107,30 @@ class Manifest(Records):
         Raises:
             IndexBusy: a run is adding for longer than that, or one was interrupted and left pictures unbuilt.
         """
-        with self._locks.searching(wait_s):
-            with self._database.reading() as db:
-                unbuilt = db.execute("SELECT 1 FROM items WHERE state IN ('sending', 'added') LIMIT 1").fetchone()
-            if unbuilt and self._locks.running():
+        end = time.monotonic() + wait_s
+        while True:
+            with self._locks.searching(max(0.0, end - time.monotonic())):
+                if not self._is_unbuilt():
+                    yield
+                    return
+                if not self._locks.running():
+                    raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
+            # A run is about to add: once this search is out of its way, the next one waits for its build.
+            if time.monotonic() >= end:
                 raise IndexBusy("an indexing run is adding pictures; try again in a moment")
-            if unbuilt:
-                raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
-            yield
+            time.sleep(_POLL_S)
+
+    def give_way(self, wait_s: float = 1.0) -> None:
+        """Let searches begin that wait for the end of additions, before more is added.
+
+        Args:
+            wait_s: so many seconds at most.
+        """
+        self._locks.give_way(wait_s)
+
+    def _is_unbuilt(self) -> bool:
+        with self._database.reading() as db:
+            return bool(db.execute("SELECT 1 FROM items WHERE state IN ('sending', 'added') LIMIT 1").fetchone())
 
     # What is to be done.
 

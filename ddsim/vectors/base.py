@@ -323,14 +323,16 @@ class Patience:
         first_wait, longest_wait: seconds between two tries; the wait doubles in between.
         busy: seconds that a search waits for a run that is adding.
         searches: seconds that a run waits for searches under way before it adds.
+        gives_way: seconds that a run waits after a build until searches have begun, where some wait.
         sleep, clock: how to wait and to tell the time; tests pass some that take none.
     """
 
     seconds: float = 120.0
     first_wait: float = 0.5
     longest_wait: float = 10.0
-    busy: float = 5.0
+    busy: float = 10.0
     searches: float = 60.0
+    gives_way: float = 1.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 

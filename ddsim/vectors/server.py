@@ -109,6 +109,7 @@ class ServerBackend:
             if self._served.unbuilt:
                 self._send({_NOBODY: GREY}, build=True)
                 self._note_built()
+                self._manifest.give_way(self._patience.gives_way)
 
     def recover(self) -> None:
         """Wait for the server, and find out what holds."""

@@ -231,6 +231,42 @@ def test_a_search_waits_for_the_end_of_additions(locks: Locks) -> None:
     searching.join(10)
 
 
+def test_a_writer_gives_way_to_searches_that_wait(locks: Locks) -> None:
+    """However soon it adds again: a search that waited for the end of the first additions begins before the second."""
+    begun = threading.Event()
+    waiting = threading.Event()
+    held = locks._held
+
+    @contextmanager
+    def noting(name: str, kind: portalocker.LockFlags, wait_s: float) -> Iterator[None]:
+        with held(name, kind, wait_s):
+            if name == "waiting.lock" and kind == portalocker.LockFlags.SHARED:
+                waiting.set()
+            yield
+
+    def search() -> None:
+        searcher = Locks(locks.folder)
+        searcher._held = noting  # type: ignore[method-assign]
+        with searcher.searching(30):
+            begun.set()
+
+    thread = threading.Thread(target=search)
+    with locks.adding(0):
+        thread.start()
+        assert waiting.wait(30)
+    locks.give_way(30)
+    with locks.adding(30):
+        assert begun.is_set()
+    thread.join()
+
+
+def test_a_writer_that_nobody_waits_for_goes_on_at_once(locks: Locks) -> None:
+    """Searches under way are no reason to give way, and neither is nobody at all."""
+    locks.give_way(0)
+    with locks.searching(0):
+        locks.give_way(0)
+
+
 @pytest.mark.parametrize("take", ["writing", "searching", "adding"])
 def test_a_file_system_without_locks(locks: Locks, monkeypatch: pytest.MonkeyPatch, take: str) -> None:
     """Where files cannot be locked, the folder and the way out are named; nobody goes on unprotected."""

@@ -79,7 +79,7 @@ class Clock:
 
     def patience(self) -> Patience:
         """Waits by this clock."""
-        return Patience(seconds=60.0, busy=0.0, searches=0.0, sleep=self.sleep, clock=lambda: self.now)
+        return Patience(seconds=60.0, busy=0.0, searches=0.0, gives_way=0.0, sleep=self.sleep, clock=lambda: self.now)
 
 
 @dataclass
