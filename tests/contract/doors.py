@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from ddsim.embedded import Engine
 
+# The recorder's words for what became of a connection.
+CLOSED, OPEN, RESET = "<<closed by server>>", "<<still open>>", "<<connection reset>>"
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -80,21 +83,28 @@ class SocketDoor:
         seen = {name.lower(): value for name, value in response.getheaders()}
         return Seen(response.status, response.read(), response.reason, seen)
 
-    def raw(self, request: bytes) -> tuple[bytes, bool]:
-        """Send bytes on a connection of their own; gives what came back and whether the server closed it."""
+    def raw(self, request: bytes) -> tuple[bytes, str]:
+        """Send bytes on a connection of their own; gives what came back, and what became of the connection."""
+        received = bytearray()
+        try:
+            end = self._raw(request, received)
+        except ConnectionResetError:
+            end = RESET
+        return bytes(received), end
+
+    def _raw(self, request: bytes, received: bytearray) -> str:
         with socket.create_connection(self.address, timeout=10) as connection:
             connection.sendall(request)
-            received = b""
-            while not _complete(received):
+            while not _complete(bytes(received)):
                 part = connection.recv(65536)
                 if not part:
-                    return received, True
+                    return CLOSED
                 received += part
             connection.settimeout(0.2)
             try:
-                return received, connection.recv(1) == b""
+                return CLOSED if connection.recv(1) == b"" else OPEN
             except TimeoutError:
-                return received, False
+                return OPEN
 
     def another(self) -> SocketDoor:
         """The same server by a connection of its own."""
