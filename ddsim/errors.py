@@ -15,6 +15,7 @@
     │   └── IndexLost                      ... because the server has none any more: index again
     ├── TransportError                     no usable answer
     │   ├── ServerUnreachable              nothing was sent: safe to repeat any call
+    │   │   └── Unconnectable              ... and waiting will not help
     │   ├── ServerTimeout                  sent, no answer in time
     │   ├── ConnectionLost                 sent, the connection ended without an answer
     │   └── InvalidResponse                answered, but not as DeepDetect does
@@ -28,6 +29,8 @@
         ├── ServiceNotFound                404/1002
         ├── TrainPredictConflict           409/1008
         ├── ServiceExists                  409/1014
+        ├── Intercepted                    3xx or 4xx of something before the server, such as a proxy
+        ├── TooLarge                       413: the request is too large; nothing of it was done
         └── ServerFault                    any 5xx
 
 Whoever uses :mod:`ddsim.containers` also meets its EngineError, a DDSimError, and PortTaken below that.
@@ -39,11 +42,13 @@ builds of DeepDetect (checked on running servers).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 _SHOWN = 300
+_PAGE = 10_000
 
 
 def install_hint(extra: str) -> str:
@@ -181,6 +186,10 @@ class ServerUnreachable(TransportError):
     """No connection to the server could be made, so nothing was sent."""
 
 
+class Unconnectable(ServerUnreachable):
+    """No connection can be made this way, however long one waits: a name, a certificate or a proxy is wrong."""
+
+
 class ServerTimeout(TransportError):
     """The call was sent and no answer came in time; the server may still carry it out."""
 
@@ -208,13 +217,21 @@ class ApiError(DDSimError):
     ) -> None:
         code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
         # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
-        words = (dd_msg.strip().splitlines() or ["no message"])[0][:_SHOWN]
+        words = (_plain(dd_msg).splitlines() or ["no message"])[0][:_SHOWN]
         super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
         self.status = status
         self.dd_code = dd_code
         self.dd_msg = dd_msg
         self.method = method
         self.path = path
+
+
+def _plain(words: str) -> str:
+    """A proxy's page of HTML without its marks; anything else as it is."""
+    words = words.strip()
+    if not words.startswith("<"):
+        return words
+    return " ".join(re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>", " ", words[:_PAGE]).split())
 
 
 class MalformedRequest(ApiError):
@@ -253,6 +270,14 @@ class ServiceExists(ApiError):
     """409/1014: a service of that name exists already."""
 
 
+class Intercepted(ApiError):
+    """3xx or 4xx without DeepDetect's words: something before the server answered, or no DeepDetect server is there."""
+
+
+class TooLarge(ApiError):
+    """413: the server, or a proxy before it, takes no request of this size; nothing of it was done."""
+
+
 class ServerFault(ApiError):
     """Any 5xx. DeepDetect uses 500/1007 for wrong parameter types too, so it is not always the server's fault."""
 
@@ -273,4 +298,6 @@ _BY_CODE: dict[tuple[int, int | None], type[ApiError]] = {
 
 def api_error_class(status: int, dd_code: int | None) -> type[ApiError]:
     """The class for an answer with this HTTP status and ``dd_code``."""
+    if status == 413:
+        return TooLarge
     return _BY_CODE.get((status, dd_code), ServerFault if status >= 500 else ApiError)

@@ -33,7 +33,7 @@ from ddsim.commands.common import (
 from ddsim.commands.progress import Lines
 from ddsim.config import Settings, load
 from ddsim.deepdetect import Retries
-from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable
+from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable, Unconnectable
 from ddsim.indexing import Audit, IndexReport, Progress
 from ddsim.routing import Learned
 from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
@@ -143,6 +143,8 @@ def _await_server(settings: Settings, seconds: float) -> None:
     try:
         with connect(settings, retries=1) as client:
             client.info()
+    except Unconnectable:
+        raise
     except (ConnectionLost, ServerUnreachable):
         err.print(
             f"No server answers at {settings.server.url} yet. Waiting up to {seconds:g} s for one that is starting ...",

@@ -20,6 +20,7 @@ from pydantic import (
 from ddsim.catalogue import Patterns
 from ddsim.config.values import (
     Categories,
+    Certificates,
     Channels,
     DeviceIds,
     IndexType,
@@ -67,6 +68,10 @@ class Server(Part):
     token: SecretStr | None = None
     """Sent as a bearer token in place of user and password; never printed, and written nowhere."""
 
+    verify: Certificates = None
+    """A file of certificates that an https server's is checked against; without it, or with ``true``, what this machine
+    trusts, or the environment names (SSL_CERT_FILE, REQUESTS_CA_BUNDLE)."""
+
     @model_validator(mode="before")
     @classmethod
     def _apart(cls, data: Any) -> Any:
@@ -87,6 +92,11 @@ class Server(Part):
         if self.embedded and self.credentials.header() is not None:
             raise ValueError("the embedded server takes no user, password or token: leave them out")
         return self
+
+    @property
+    def certificates(self) -> str | None:
+        """The file of ``verify``; None for what this machine trusts."""
+        return None if self.verify is None else str(self.verify)
 
     @classmethod
     def at(cls, url: str) -> Server:

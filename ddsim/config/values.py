@@ -69,6 +69,14 @@ def _server_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _certificates(value: Any, info: ValidationInfo) -> Any:
+    if value is True or value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError("expected the path of a file of certificates, or true for what this machine trusts")
+    return _local_path(value, info)
+
+
 def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -106,6 +114,7 @@ def _index_type(value: str) -> str:
 
 PatternList = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_patterns)]
 LocalPath = Annotated[Path, BeforeValidator(_local_path)]
+Certificates = Annotated[Path | None, BeforeValidator(_certificates)]
 ServerPath = Annotated[str, BeforeValidator(_server_path)]
 ServiceName = Annotated[str, AfterValidator(service_name)]
 Channels = Annotated[tuple[float, ...], BeforeValidator(_as_tuple), AfterValidator(_three_channels)]

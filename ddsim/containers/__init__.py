@@ -5,7 +5,8 @@ other people's projects.
 """
 
 from ddsim.containers.container import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, down, status
-from ddsim.containers.engine import Engine, EngineError
+from ddsim.containers.engine import Engine
+from ddsim.containers.place import EngineError
 
 __all__ = [
     "MEMORY",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from ddsim.containers.engine import LABELS, Engine, EngineError, PortTaken
+from ddsim.containers.engine import LABELS, Engine, PortTaken
+from ddsim.containers.place import EngineError
 from ddsim.deepdetect import Client, Info, TimeLimits
 from ddsim.errors import DDSimError, InvalidRequest
 

@@ -6,32 +6,17 @@ The one place that imports the Docker SDK (``pip install 'ddsim[docker]'``), and
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ddsim.errors import DDSimError
+from ddsim.containers.place import EngineError, Place, find_place, other_sockets
 
 _log = logging.getLogger(__name__)
 
 # What is ddsim's own, whether it was made by docker-compose.yml or by this module, and may be removed by it.
 LABELS = {"ddsim.server": "true"}
-_SOCKET = "unix:///var/run/docker.sock"
-
-
-class EngineError(DDSimError):
-    """The Docker engine cannot be used, or a container did not do what it should.
-
-    Attributes:
-        logs: the container's last lines, empty where there was none.
-    """
-
-    def __init__(self, message: str, *, logs: str = "") -> None:
-        lines = [_shown(line) for line in logs.splitlines()]
-        super().__init__("\n  | ".join([f"{message}. Its last lines:", *lines]) if lines else message)
-        self.logs = logs
 
 
 class PortTaken(EngineError):
@@ -39,7 +24,9 @@ class PortTaken(EngineError):
 
 
 class Engine:
-    """The Docker engine that ``DOCKER_HOST`` names, or this machine's, with its refusals in plain words.
+    """The Docker engine that the ``docker`` command would use, with its refusals in plain words.
+
+    ``DOCKER_HOST`` names it, or a context (``DOCKER_CONTEXT``, ``docker context use``), else it is this machine's.
 
     Args:
         client: a ``docker.DockerClient``; by default one is made from the environment.
@@ -52,11 +39,21 @@ class Engine:
     def __init__(self, client: Any = None, *, pulling: Callable[[str], None] | None = None) -> None:
         self._sdk = _sdk()
         self._pulling = pulling
+        self._place = Place("an engine of one's own")
         if client is None:
+            self._place = find_place()
             with self.words("cannot use Docker"):
-                _knock()
-                client = self._sdk.from_env()
+                _knock(self._place)
+                client = self._connected(self._place)
         self.client = client
+
+    def _connected(self, place: Place) -> Any:
+        if place.context is None:
+            return self._sdk.from_env()
+        # Without the command, ssh needs a library that the SDK does not bring along.
+        return self._sdk.DockerClient(
+            base_url=place.url, tls=place.tls(self._sdk) or False, use_ssh_client=place.url.startswith("ssh://")
+        )
 
     @contextmanager
     def words(self, doing: str) -> Iterator[None]:
@@ -66,7 +63,7 @@ class Engine:
         except self._sdk.errors.APIError as error:
             raise EngineError(f"{doing}: {_text(error)}") from error
         except (self._sdk.errors.DockerException, OSError) as error:
-            raise EngineError(_unreachable(error) or f"{doing}: {error}") from error
+            raise EngineError(_unreachable(error, self._place) or f"{doing}: {error}") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -194,9 +191,9 @@ def _sdk() -> Any:
     return docker
 
 
-def _knock() -> None:
+def _knock(place: Place) -> None:
     """Raise what connecting raises. The SDK would, too, but leave a socket open that warns of it later."""
-    kind, _, path = os.environ.get("DOCKER_HOST", _SOCKET).partition("://")
+    kind, _, path = place.url.partition("://")
     if kind == "unix" and hasattr(socket, "AF_UNIX"):
         with socket.socket(socket.AF_UNIX) as door:
             door.connect(path)
@@ -207,28 +204,24 @@ def _text(error: BaseException) -> str:
     return str(getattr(error, "explanation", None) or error)
 
 
-def _unreachable(error: BaseException) -> str | None:
+def _unreachable(error: BaseException, place: Place) -> str | None:
     """What to do where there was no connection to an engine; None for all other errors."""
-    where = os.environ.get("DOCKER_HOST", _SOCKET)
     link: BaseException | None = error
     found = None
     while link is not None:
         if isinstance(link, PermissionError):
             return (
-                f"the Docker engine at {where} refuses this user: run as one who may use it (on Linux: root, or a "
-                "member of the group docker after a new login)"
+                f"the Docker engine at {place.words} refuses this user: run as one who may use it (on Linux: root, or "
+                "a member of the group docker after a new login)"
             )
         if isinstance(link, OSError):
             found = link
         link = link.__cause__ or link.__context__
     if found is None:
         return None
+    others = [f"one may be at {url}" for url in other_sockets(place)]
     return (
-        f"no Docker engine answers at {where}: is it installed and started? DOCKER_HOST names another; `ddsim server` "
-        "and configs/demo.yaml do without Docker"
+        f"no Docker engine answers at {place.words}: is it installed and started? DOCKER_HOST names another"
+        f"{' (' + ', '.join(others) + ')' if others else ''}, and so does a context (`docker context ls`); "
+        "`ddsim server` and configs/demo.yaml do without Docker"
     )
-
-
-def _shown(line: str) -> str:
-    """A line of a log without what moves a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line)

@@ -7,20 +7,23 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ddsim.deepdetect import wire
+from ddsim.deepdetect.proxies import TOO_LARGE, proxy_words
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
     BadParameter,
     DDSimError,
+    Intercepted,
     InvalidRequest,
     InvalidResponse,
-    ServerFault,
     ServiceNotFound,
+    TooLarge,
     api_error_class,
 )
 
 _HINTS: dict[type[ApiError], str] = {
     ServiceNotFound: "a server forgets its services when it restarts: create it again",
+    TooLarge: TOO_LARGE,
     BadParameter: "paths are as the server sees them; layer names stand in the network's deploy.prototxt",
 }
 
@@ -137,8 +140,9 @@ def checked(reply: Reply, method: str, path: str) -> Any:
 
 def _not_deepdetect(reply: Reply, lacking: str, method: str, path: str) -> DDSimError:
     words = reply.body.decode("utf-8", "replace").strip()
-    if reply.status >= 500:
+    if reply.status >= 300:
         # A proxy in front of the server speaks for itself.
-        return ServerFault(reply.status, None, words, method=method, path=path)
+        kind = api_error_class(reply.status, None) if reply.status >= 500 or reply.status == 413 else Intercepted
+        return kind(reply.status, None, words, method=method, path=path, hint=proxy_words(reply, path))
     shown = f"{method} {path}: HTTP {reply.status} without {lacking} ({words[:80]!r}): is this a DeepDetect server?"
     return InvalidResponse(shown, method=method, path=path)

@@ -9,10 +9,10 @@ import operator
 import os
 import posixpath
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -34,15 +34,17 @@ from ddsim.errors import (
     ServerUnreachable,
     ServiceExists,
     ServiceNotFound,
+    TooLarge,
     TransportError,
     UnsafeCall,
 )
 from ddsim.pictures import Encoded, Picture, ServerPath, Upload, Url, encode
 
 _log = logging.getLogger(__name__)
-
+_Answer = TypeVar("_Answer")
 # An element of a request's `data`: base64, a path or a URL; bytes where the transport carries values.
 _Data: TypeAlias = str | bytes
+_Send: TypeAlias = Callable[[list[str], list[_Data]], list[_Answer]]
 
 
 class Client:
@@ -58,9 +60,10 @@ class Client:
             forward pass over the whole request, which has ended containers for lack of memory.
         batch_bytes: bytes of pictures (as base64) in one request; the server copies each request several times.
 
-    Calls that take pictures send as many requests as the limits need and return results in the caller's order, whatever
-    order the server answered in. Every method may raise :class:`~ddsim.errors.TransportError` and
-    :class:`~ddsim.errors.ApiError`; those that take pictures also :class:`~ddsim.errors.ImageError`.
+    Calls that take pictures send as many requests as the limits need, and smaller ones where a proxy on the way answers
+    that they are too large (413). Results come in the caller's order, whatever order the server answered in. Every
+    method may raise :class:`~ddsim.errors.TransportError` and :class:`~ddsim.errors.ApiError`; those that take pictures
+    also :class:`~ddsim.errors.ImageError`.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Client:
     ) -> None:
         self._batch_size = _count("batch_size", batch_size)
         self._batch_bytes = _count("batch_bytes", batch_bytes)
+        self._fitting_bytes = self._batch_bytes
         self._transport = transport if transport is not None else HttpTransport(url)
         self._limits = limits_of(timeout)
         self._calls = Calls(self._transport, self._limits, retries_of(retries))
@@ -246,11 +250,12 @@ class Client:
         if guard.info and guard.info.type == "unsupervised":
             raise InvalidRequest(f"service {guard.name!r} gives features, not labels: use a classification service")
         output = {"best": self._best(guard, top), "confidence_threshold": float(min_probability)}
-        found: list[Classification] = []
-        for ids, data in self._batches(pictures, upload):
+
+        def send(ids: list[str], data: list[_Data]) -> list[Classification]:
             predictions = self._predict(guard, ids, data, output=output)
-            found += [wire.parse_classification(prediction) for prediction in predictions]
-        return found
+            return [wire.parse_classification(prediction) for prediction in predictions]
+
+        return list(self._in_requests(pictures, upload, send))
 
     @staticmethod
     def _best(guard: Guard, top: int | None) -> int:
@@ -281,7 +286,11 @@ class Client:
         _check_list(pictures)
         guard = self._known(service)
         guard.check_features()
-        parts = [self._features(guard, ids, data, layer) for ids, data in self._batches(pictures, upload)]
+
+        def send(ids: list[str], data: list[_Data]) -> list[Vectors]:
+            return [self._features(guard, ids, data, layer)]
+
+        parts = list(self._in_requests(pictures, upload, send))
         if len({part.shape[1] for part in parts}) > 1:
             raise InvalidResponse(f"service {guard.name!r} answered feature vectors of different lengths")
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
@@ -297,6 +306,9 @@ class Client:
         upload: Upload | None = None,
     ) -> Vectors:
         """Add pictures to a service's index, in one request that is never repeated.
+
+        Where that is too large for a proxy, which then does nothing of it, it goes in several; should a later one of
+        them fail, what the first ones added is unbuilt (:meth:`may_be_unbuilt`).
 
         The index can only grow: adding a uri again stores it twice. Adding and building go in one call, because a build
         without anything new ends the server. One bad picture fails the whole call, and none of its pictures is indexed.
@@ -332,19 +344,27 @@ class Client:
             raise too_many
         guard = self._known(service)
         self._check_similarity()
-        batches = self._batches(pictures.values(), upload, uris)
-        batch = next(batches)
-        if next(batches, None) is not None:
+        made = list(zip(uris, (self._data(picture, upload) for picture in pictures.values()), strict=True))
+        if len(made) > 1 and sum(_length(one) for _, one in made) > self._batch_bytes:
             raise too_many
-        output: dict[str, Any] = {"index": True, "build_index": True} if build else {"index": True}
+
+        def send(ids: list[str], data: list[_Data]) -> list[Vectors]:
+            last = build and ids[-1] == uris[-1]
+            output: dict[str, Any] = {"index": True, "build_index": True} if last else {"index": True}
+            with guard.claimed(layer), _unbuilt(guard, last):
+                predictions = self._predict(guard, ids, data, layer=layer, output=output | _index_type(index_type))
+            vectors = wire.parse_vectors(predictions)
+            guard.used(vectors.shape[1])
+            return [vectors]
+
         with guard.lock:
             self._refresh(guard)
             guard.check_index(layer)
-            with guard.claimed(layer), _unbuilt(guard, build):
-                predictions = self._predict(guard, *batch, layer=layer, output=output | _index_type(index_type))
-            vectors = wire.parse_vectors(predictions)
-            guard.used(vectors.shape[1])
-        return vectors
+            return np.concatenate([part for batch in self._cut(made) for part in self._in_parts(batch, send)])
+
+    def may_be_unbuilt(self, service: str) -> bool:
+        """Whether something may be in a service's index that was not built since; the server is not asked."""
+        return self._guard(service).unbuilt
 
     def search_index(
         self,
@@ -377,8 +397,8 @@ class Client:
         guard = self._known(service)
         self._check_similarity()
         output = {"search": True, "search_nn": k} | _index_type(index_type)
-        found: list[SearchReply] = []
-        for ids, data in self._batches(pictures, upload):
+
+        def send(ids: list[str], data: list[_Data]) -> list[SearchReply]:
             with guard.lock:
                 self._refresh(guard)
                 guard.check_search(layer)
@@ -386,10 +406,9 @@ class Client:
                     predictions = self._predict(guard, ids, data, layer=layer, output=output)
                 vectors = wire.parse_vectors(predictions)
                 guard.used(vectors.shape[1])
-            found += [
-                wire.parse_search(prediction, vector) for prediction, vector in zip(predictions, vectors, strict=True)
-            ]
-        return found
+            return [wire.parse_search(one, vector) for one, vector in zip(predictions, vectors, strict=True)]
+
+        return list(self._in_requests(pictures, upload, send))
 
     # Underneath
 
@@ -426,25 +445,40 @@ class Client:
                 "(official images since v0.28 are so): use image v0.25.0, or keep the vectors from extract() yourself"
             )
 
-    def _batches(
-        self, pictures: Iterable[Picture], upload: Upload | None, names: Sequence[str] | None = None
-    ) -> Iterator[tuple[list[str], list[_Data]]]:
-        """(ids, data) of one request after another, within both limits; a picture too big for any goes alone."""
-        ids: list[str] = []
-        data: list[_Data] = []
+    def _in_requests(
+        self, pictures: Iterable[Picture], upload: Upload | None, send: _Send[_Answer]
+    ) -> Iterator[_Answer]:
+        """The answers of one request after another, in the order of the pictures."""
+        made = ((str(place), self._data(picture, upload)) for place, picture in enumerate(pictures))
+        for batch in self._cut(made):
+            yield from self._in_parts(batch, send)
+
+    def _cut(self, made: Iterable[tuple[str, _Data]]) -> Iterator[list[tuple[str, _Data]]]:
+        """Ids and data in batches within all limits; a picture too big for any goes alone."""
+        batch: list[tuple[str, _Data]] = []
         size = 0
-        for position, picture in enumerate(pictures):
-            one = self._data(picture, upload)
-            # Batches are the same whatever carries them: bytes count as they would in base64.
-            length = len(one) if isinstance(one, str) else (len(one) + 2) // 3 * 4
-            if ids and (len(ids) == self._batch_size or size + length > self._batch_bytes):
-                yield ids, data
-                ids, data, size = [], [], 0
-            ids.append(names[position] if names is not None else str(position))
-            data.append(one)
-            size += length
-        if ids:
-            yield ids, data
+        for name, text in made:
+            if batch and (len(batch) == self._batch_size or size + _length(text) > self._fitting_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append((name, text))
+            size += _length(text)
+        if batch:
+            yield batch
+
+    def _in_parts(self, batch: Sequence[tuple[str, _Data]], send: _Send[_Answer]) -> list[_Answer]:
+        """Send a batch; in halves where it is too large for what is on the way, and no larger ones from then on."""
+        names, data = map(list, zip(*batch, strict=True))
+        try:
+            return send(names, data)
+        except TooLarge as error:
+            if len(batch) == 1:
+                raise
+            size = sum(map(_length, data))
+            self._fitting_bytes = min(self._fitting_bytes, max(size // 2, 1))
+            _log.warning("smaller requests are sent from now on, as one of %d bytes was too large: %s", size, error)
+        middle = len(batch) // 2
+        return [*self._in_parts(batch[:middle], send), *self._in_parts(batch[middle:], send)]
 
     def _data(self, picture: Picture, upload: Upload | None) -> _Data:
         if isinstance(picture, (ServerPath, Url)):
@@ -561,6 +595,11 @@ def _unbuilt(guard: Guard, build: bool) -> Iterator[None]:
         guard.unbuilt = before or error.status > 500 or (build and error.status == 500)
         raise
     guard.unbuilt = not build
+
+
+def _length(one: _Data) -> int:
+    """Batches are the same whatever carries them: bytes count as they would in base64."""
+    return len(one) if isinstance(one, str) else (len(one) + 2) // 3 * 4
 
 
 def _check_layer(layer: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import os
+import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
+from ddsim.deepdetect.proxies import Proxy, environment_proxy
 from ddsim.deepdetect.transport import Reply, Timeout
 from ddsim.errors import (
     ConnectionLost,
@@ -25,6 +28,7 @@ from ddsim.errors import (
     ServerTimeout,
     ServerUnreachable,
     TransportError,
+    Unconnectable,
 )
 
 
@@ -36,12 +40,19 @@ class HttpTransport:
             nowhere else.
         pool: connections kept open.
         credentials: what the server wants to see; those in the url count where none are given.
+        verify: a file or folder of certificates that the server's is checked against; by default what the environment
+            variables REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR name, else the usual ones.
+
+    Raises:
+        InvalidRequest: the url cannot be right, or there is no such file of certificates.
 
     Attributes:
         url: the address without user and password.
     """
 
-    def __init__(self, url: str, *, pool: int = 8, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, url: str, *, pool: int = 8, credentials: Credentials | None = None, verify: str | None = None
+    ) -> None:
         self.url, host, written = _checked(url)
         self._session = requests.Session()
         secret = (credentials or written).header()
@@ -53,6 +64,8 @@ class HttpTransport:
         here = _is_loopback(host)
         # A proxy from the environment would be asked for this machine's own server.
         self._session.trust_env = not here
+        self._proxy = None if here else environment_proxy(self.url)
+        self._verify = _certificates(verify) if self.url.startswith("https:") else True
         # Only the bare word counts for the server (recording 11). Compressing costs more than loopback saves.
         self._session.headers.update({"Accept-Encoding": "identity" if here else "gzip", "Connection": "keep-alive"})
 
@@ -64,7 +77,7 @@ class HttpTransport:
         except orjson.JSONEncodeError as error:
             raise InvalidRequest(f"{method} {path}: the request cannot be written as JSON: {error}") from error
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with _translated(self.url, method, path, timeout):
+        with _translated(self.url, self._proxy, method, path, timeout):
             answer = self._session.request(
                 method,
                 self.url + path,
@@ -72,6 +85,7 @@ class HttpTransport:
                 headers=headers,
                 timeout=(timeout.connect, timeout.read),
                 allow_redirects=False,
+                verify=self._verify,
             )
             if answer.status_code == 500:
                 # A search that fails at a name leaves its connection of no use for others: each search on it then fails
@@ -109,6 +123,16 @@ def _checked(url: str) -> tuple[str, str, Credentials]:
     return address.rstrip("/"), parts.hostname or "", credentials
 
 
+def _certificates(named: str | None) -> str | bool:
+    """What certificates are checked against: a path, or True for what requests brings along."""
+    variable = next((name for name in _CERTIFICATES if os.environ.get(name)), None)
+    path = named or (os.environ[variable] if variable else None)
+    if path is not None and not os.path.exists(path):
+        where = "server.verify" if named else f"the environment variable {variable}"
+        raise InvalidRequest(f"no such file of certificates: {path}, which {where} names")
+    return path or True
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -117,13 +141,13 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def _translated(url: str, method: str, path: str, timeout: Timeout) -> Iterator[None]:
+def _translated(url: str, proxy: Proxy | None, method: str, path: str, timeout: Timeout) -> Iterator[None]:
     """Let nothing of requests or urllib3 out."""
     call = f"{method} {path}"
     try:
         yield
     except _BELOW as error:
-        kind, words = _explain(error, url, timeout)
+        kind, words = _explain(error, url, proxy, timeout)
         raise kind(f"{call}: {words}", method=method, path=path) from error
 
 
@@ -137,9 +161,20 @@ _UNSENT = (
     urllib3.exceptions.ClosedPoolError,
     urllib3.exceptions.LocationValueError,
     urllib3.exceptions.ProxySchemeUnsupported,
-    ssl.SSLCertVerificationError,
     UnicodeError,
 )
+_UNCONNECTED = (
+    requests.ConnectTimeout,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NewConnectionError,
+)
+_TRUST = (
+    "write server: {url: ..., verify: FILE} with the server's certificate or that of the authority which signed it, or "
+    "name it in the environment variable SSL_CERT_FILE"
+)
+# OpenSSL's words where the other side does not encrypt at all.
+_NO_ENCRYPTION = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"})
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _CUT = (
     requests.ConnectionError,
     requests.exceptions.ChunkedEncodingError,
@@ -150,20 +185,29 @@ _CUT = (
 _LOST = "the connection ended without an answer: the server died or was stopped (its log says why)"
 
 
-def _explain(error: BaseException, url: str, timeout: Timeout) -> tuple[type[TransportError], str]:
+def _explain(error: BaseException, url: str, proxy: Proxy | None, timeout: Timeout) -> tuple[type[TransportError], str]:
     """What an error of the libraries below means. Only where nothing can have been sent is it ServerUnreachable."""
     causes = list(_causes(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
+    if proxy is not None and caused_by(*_UNCONNECTED, requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+        return Unconnectable, proxy.words(url, _reason(causes))
     start = f"no server answers at {url}; start one (docker compose up, or ddsim server) or correct the url"
+    if caused_by(urllib3.exceptions.NameResolutionError, socket.gaierror):
+        return Unconnectable, f"the name in {url} leads nowhere ({_reason(causes)}): correct the url, or the network"
     if caused_by(urllib3.exceptions.NewConnectionError):
         return ServerUnreachable, start
-    if caused_by(requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+    if caused_by(*_UNCONNECTED):
         return ServerUnreachable, f"no connection within {timeout.connect:g} s: {start}"
+    if untrusted := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
+        words = getattr(untrusted, "verify_message", "") or _reason(causes)
+        return Unconnectable, f"the certificate of {url} is not trusted ({words}): {_TRUST}"
     if caused_by(*_UNSENT):
-        return ServerUnreachable, f"no connection to {url}: {error}"
+        return Unconnectable, f"no connection to {url}: {error}"
+    if any(getattr(cause, "reason", None) in _NO_ENCRYPTION for cause in causes if isinstance(cause, ssl.SSLError)):
+        return Unconnectable, f"what answers at {url} speaks no https: write http:// in the server's address"
     if caused_by(ssl.SSLError, requests.exceptions.SSLError):
         # It may break during the handshake and long after it; nothing tells which.
         return ConnectionLost, f"the encryption with {url} failed (is it https at all?): {error}"
@@ -179,6 +223,14 @@ def _explain(error: BaseException, url: str, timeout: Timeout) -> tuple[type[Tra
     if caused_by(*_CUT) or any(type(cause).__module__ == "builtins" and isinstance(cause, OSError) for cause in causes):
         return ConnectionLost, _LOST
     return InvalidResponse, f"{type(error).__name__}: {error}"
+
+
+def _reason(causes: Sequence[BaseException]) -> str:
+    """What lies at the bottom, in the system's words."""
+    for cause in reversed(causes):
+        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
+            return cause.strerror or str(cause)
+    return str(causes[-1])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

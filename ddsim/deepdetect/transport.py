@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import tenacity
 
-from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable
+from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
 
 _log = logging.getLogger(__name__)
 _PASSING_FAULTS = frozenset({502, 503, 504})
@@ -61,7 +61,7 @@ class Transport(Protocol):
             timeout: time limits.
 
         Raises:
-            ServerUnreachable: no connection could be made.
+            ServerUnreachable: no connection could be made; Unconnectable where none ever will this way.
             ServerTimeout: sent, no answer in time.
             ConnectionLost: sent, the connection ended without an answer.
             InvalidResponse: the answer is not HTTP.
@@ -89,8 +89,9 @@ class ValueTransport(Transport, Protocol):
 class Retries:
     """How often, and for how long, a call is tried again.
 
-    A call that never reached the server is always safe to repeat. One that did is repeated only where it changes
-    nothing. Indexing is not: the server's index only grows, so a picture that is sent twice is in it twice.
+    A call that never reached the server is always safe to repeat, and is repeated unless waiting cannot help. One that
+    did is repeated only where it changes nothing. Indexing is not: the server's index only grows, so a picture that is
+    sent twice is in it twice.
 
     Attributes:
         tries: calls in all; 1 switches retrying off.
@@ -113,7 +114,7 @@ class Retries:
             if outcome is None or not outcome.failed:
                 return repeatable and outcome is not None and outcome.result().status in _PASSING_FAULTS
             error = outcome.exception()
-            again = isinstance(error, ServerUnreachable)
+            again = isinstance(error, ServerUnreachable) and not isinstance(error, Unconnectable)
             return again or (repeatable and isinstance(error, (ConnectionLost, ServerTimeout)))
 
         def last(state: tenacity.RetryCallState) -> Any:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from ddsim.catalogue import ItemState, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
-from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TransportError
+from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TooLarge, TransportError
 from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
@@ -170,9 +170,10 @@ class Extraction(Generic[_Value]):
         for tries in range(1, _TRIES_ALONE + 1):
             try:
                 values = list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
-            except BadInput as error:
+            except (BadInput, TooLarge) as error:
                 if len(batch) == 1:
-                    self._leave_out(batch[0], error.dd_msg, outcome)
+                    reason = error.dd_msg if isinstance(error, BadInput) else str(error)
+                    self._leave_out(batch[0], reason, outcome)
                     return
             except (ServerFault, TransportError) as error:
                 self._failed(error)

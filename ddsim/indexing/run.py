@@ -18,7 +18,7 @@ from typing import Literal
 from ddsim.catalogue import ItemState, Manifest, Row, Survey
 from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
-from ddsim.errors import BadInput, ServerFault, TransportError
+from ddsim.errors import BadInput, ServerFault, TooLarge, TransportError
 from ddsim.indexing.audit import Audit
 from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
 from ddsim.indexing.remarks import Remarks
@@ -286,11 +286,11 @@ class Run:
             try:
                 self._add(batch)
                 return
-            except BadInput as error:
-                # The server could read one of them, or more, not: nothing was added (recording 38).
+            except (BadInput, TooLarge) as error:
+                # The server could not read one of them (recording 38), or one alone is too large: nothing counts.
                 self._manifest.requeue(ItemState.SENDING)
                 if len(batch) == 1:
-                    self._quarantine(batch[0], error.dd_msg)
+                    self._quarantine(batch[0], error.dd_msg if isinstance(error, BadInput) else str(error))
                     return
             except (ServerFault, TransportError) as error:
                 self._faulted(error, len(batch))

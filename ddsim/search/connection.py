@@ -42,7 +42,8 @@ def transport_to(settings: Settings) -> Transport:
         CapabilityError: the settings want the embedded server and what it needs is not installed.
     """
     if settings.server.url is not None:
-        return HttpTransport(settings.server.url, credentials=settings.server.credentials)
+        server = settings.server
+        return HttpTransport(settings.server.url, credentials=server.credentials, verify=server.certificates)
     # Only here: whoever talks to a real server needs neither ONNX Runtime nor FAISS.
     from ddsim.embedded import EmbeddedTransport, Engine
 

@@ -13,7 +13,15 @@ from typing import Protocol, TypeAlias, TypeVar
 from ddsim.catalogue import Manifest, Records, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
-from ddsim.errors import ConnectionLost, InvalidRequest, ServerFault, ServerUnreachable, ServiceNotFound, TransportError
+from ddsim.errors import (
+    ConnectionLost,
+    InvalidRequest,
+    ServerFault,
+    ServerUnreachable,
+    ServiceNotFound,
+    TransportError,
+    Unconnectable,
+)
 from ddsim.pictures import Encoded, Picture
 
 _log = logging.getLogger(__name__)
@@ -350,7 +358,7 @@ class Patience:
             except ServiceNotFound:
                 return
             except (TransportError, ServerFault) as error:
-                if self.clock() + pause > end:
+                if isinstance(error, Unconnectable) or self.clock() + pause > end:
                     raise
                 _log.warning("the server does not answer (%s); asking again in %g s", error, pause)
             self.sleep(pause)

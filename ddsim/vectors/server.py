@@ -183,7 +183,9 @@ class ServerBackend:
             except ServiceNotFound:
                 raise
             except DDSimError as error:
-                if not _in_doubt(error, build):
+                # What was too large for one request may have been added in part.
+                partly = self._client.may_be_unbuilt(served.name) and not before["unbuilt"]
+                if not partly and not _in_doubt(error, build):
                     served.note(**before)
                     if not served.unbuilt:
                         self._let_searches_in()

@@ -16,6 +16,7 @@ from ddsim.errors import (
     ApiError,
     BadParameter,
     DDSimError,
+    Intercepted,
     InvalidRequest,
     InvalidResponse,
     MalformedRequest,
@@ -23,6 +24,7 @@ from ddsim.errors import (
     ServerTimeout,
     ServerUnreachable,
     ServiceNotFound,
+    TooLarge,
 )
 
 
@@ -100,7 +102,7 @@ def test_a_proxy_in_between(status: int, body: bytes) -> None:
     assert (raised.value.status, raised.value.dd_code, raised.value.dd_msg) == (status, None, body.decode())
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 301, 302, 401, 403, 404, 413, 429])
+@pytest.mark.parametrize("status", [200, 201, 204])
 @pytest.mark.parametrize("body", [b"", b"<!doctype html><title>router</title>", b"\xff\xfe"])
 def test_something_else_that_speaks_http(status: int, body: bytes) -> None:
     """HTML, nothing, or bytes from a stranger is an InvalidResponse that names call and status."""
@@ -109,12 +111,68 @@ def test_something_else_that_speaks_http(status: int, body: bytes) -> None:
     assert (raised.value.method, raised.value.path) == ("POST", "/predict")
 
 
-@pytest.mark.parametrize("status", [301, 404, 422])
-@pytest.mark.parametrize("body", [b'{"detail": "Not Found"}', b"[]", b'{"status": "error"}'])
-def test_json_of_a_stranger(status: int, body: bytes) -> None:
-    """JSON without DeepDetect's status object is no answer of a DeepDetect server."""
-    with pytest.raises(InvalidResponse, match="status object"):
+NGINX = "<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></center></body>\r\n</html>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (301, Intercepted, "is this a DeepDetect server"),
+        (400, Intercepted, "is this a DeepDetect server"),
+        (401, Intercepted, "user:password@host.*server.token"),
+        (403, Intercepted, "a proxy or a firewall, refuses this call"),
+        (404, Intercepted, "are its host, port and path right"),
+        (407, Intercepted, "the proxy wants a login"),
+        (413, TooLarge, "nothing of it was done: write a smaller index.batch_bytes"),
+        (429, Intercepted, "try again later"),
+        (502, ServerFault, "no DeepDetect server behind it"),
+        (503, ServerFault, "no DeepDetect server behind it"),
+        (504, ServerFault, "proxy_read_timeout"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", NGINX.replace("%s", "An Error").encode(), b'{"detail": "no"}', b"\xff"])
+def test_what_a_proxy_answers_has_a_sentence_of_its_own(
+    status: int, kind: type[ApiError], words: str, body: bytes
+) -> None:
+    """Nobody has to guess whether it is the server that speaks, nor what to do; HTML is shown without its marks."""
+    with pytest.raises(kind, match=words) as raised:
         read(status, body)
+    assert (type(raised.value), raised.value.status, raised.value.dd_code) == (kind, status, None)
+    assert "<" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://dd.example/predict", "write https://dd.example as"),
+        ("https://dd.example/api/predict", "write https://dd.example/api as"),
+        ("https://me:secret@dd.example/predict", r"write https://\*\*\*@dd.example as"),
+        ("https://login.example/?next=dd", "leads elsewhere, to https://login.example/"),
+        ("/login", "leads elsewhere, to /login: .*want a login"),
+    ],
+)
+def test_a_redirect_says_where_the_server_is_now(status: int, location: str, shown: str) -> None:
+    """The address to write is that of the server, without the call and without a password."""
+    with pytest.raises(Intercepted, match=shown) as raised:
+        checked(Reply(status, b"<html>301</html>", {"location": location}), "POST", "/predict")
+    assert "secret" not in str(raised.value)
+
+
+def test_http_where_https_belongs_is_told() -> None:
+    """Web servers say so in a page of HTML or in a line."""
+    for body in (
+        NGINX.replace("%s", "The plain HTTP request was sent to HTTPS port"),
+        "Client sent an HTTP request to an HTTPS server.",
+    ):
+        with pytest.raises(Intercepted, match="write https://"):
+            read(400, body.encode())
+
+
+def test_the_servers_own_413_names_the_setting() -> None:
+    """It comes with a status object, and means the same."""
+    with pytest.raises(TooLarge, match=r"index\.batch_bytes"):
+        read(413, b'{"status":{"code":413,"msg":"too large"}}')
 
 
 JSON = st.recursive(
