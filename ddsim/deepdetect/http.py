@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
-from ddsim.deepdetect.proxies import Proxy, environment_proxy
+from ddsim.deepdetect.proxies import Proxy, named_proxy
 from ddsim.deepdetect.transport import Reply, Timeout
 from ddsim.errors import (
     ConnectionLost,
@@ -64,7 +64,7 @@ class HttpTransport:
         here = _is_loopback(host)
         # A proxy from the environment would be asked for this machine's own server.
         self._session.trust_env = not here
-        self._proxy = None if here else environment_proxy(self.url)
+        self._proxy = None if here else _environment_proxy(self.url)
         self._verify = _certificates(verify) if self.url.startswith("https:") else True
         # Only the bare word counts for the server (recording 11). Compressing costs more than loopback saves.
         self._session.headers.update({"Accept-Encoding": "identity" if here else "gzip", "Connection": "keep-alive"})
@@ -131,6 +131,12 @@ def _certificates(named: str | None) -> str | bool:
         where = "server.verify" if named else f"the environment variable {variable}"
         raise InvalidRequest(f"no such file of certificates: {path}, which {where} names")
     return path or True
+
+
+def _environment_proxy(url: str) -> Proxy | None:
+    """The proxy through which the environment has this address reached."""
+    chosen = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    return named_proxy(chosen, urlsplit(url).scheme) if chosen else None
 
 
 def _is_loopback(host: str) -> bool:

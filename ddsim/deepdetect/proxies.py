@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import requests
-
 from ddsim.deepdetect.address import shown_address
 from ddsim.deepdetect.transport import Reply
 
@@ -80,12 +78,13 @@ class Proxy:
         )
 
 
-def environment_proxy(url: str) -> Proxy | None:
-    """The proxy through which the environment has this address reached."""
-    chosen = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-    if not chosen:
-        return None
-    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
+def named_proxy(chosen: str, scheme: str) -> Proxy:
+    """A proxy with the variable that names it.
+
+    Args:
+        chosen: its address.
+        scheme: of the addresses that it is used for, http or https.
+    """
+    names = (f"{scheme}_proxy", "all_proxy")
     spellings = [spelling for name in names for spelling in (name, name.upper())]
-    variable = next((name for name in spellings if os.environ.get(name)), "")
-    return Proxy(shown_address(chosen), variable)
+    return Proxy(shown_address(chosen), next((name for name in spellings if os.environ.get(name)), ""))
