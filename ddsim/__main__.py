@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands import catalogue, config, containers, doctor, evaluate, index, network, search, serve, server
+from ddsim.commands import (
+    catalogue,
+    config,
+    containers,
+    doctor,
+    evaluate,
+    index,
+    network,
+    search,
+    serve,
+    server,
+    state,
+)
 
 app = typer.Typer(
     name="ddsim",
@@ -30,6 +42,7 @@ app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(config.app, name="config")
 app.add_typer(network.app, name="network")
+app.add_typer(state.app, name="state")
 
 
 def _version(wanted: bool) -> None:

@@ -19,6 +19,7 @@
     │   ├── ServerTimeout                  sent, no answer in time
     │   ├── ConnectionLost                 sent, the connection ended without an answer
     │   └── InvalidResponse                answered, but not as DeepDetect does
+    │       └── NetworkChanged             ... its network gives other vectors than those that are kept
     └── ApiError                           the server said no: status, dd_code, dd_msg, method, path
         ├── MalformedRequest               400 without dd_code, or 400/400
         ├── BadInput                       400/1005
@@ -200,6 +201,10 @@ class ConnectionLost(TransportError):
 
 class InvalidResponse(TransportError):
     """Something answered, but not what a DeepDetect server answers."""
+
+
+class NetworkChanged(InvalidResponse):
+    """The server's network gives other vectors than the one by which a catalogue was indexed; nothing was changed."""
 
 
 class ApiError(DDSimError):

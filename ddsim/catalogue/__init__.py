@@ -10,12 +10,13 @@ from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
 from ddsim.catalogue.records import ItemState, Records, Row
-from ddsim.catalogue.rules import IGNORE_FILE, Kind, Patterns, compiled
+from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, compiled
 from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled
 from ddsim.catalogue.survey import Survey
 
 __all__ = [
     "IGNORE_FILE",
+    "MARK_FILE",
     "Change",
     "Item",
     "ItemState",

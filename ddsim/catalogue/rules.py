@@ -18,6 +18,8 @@ from ddsim.catalogue.spelling import same_name
 from ddsim.errors import ConfigError
 
 IGNORE_FILE = ".ddsimignore"
+#: By its content a catalogue is recognised wherever it moves.
+MARK_FILE = ".ddsim-catalogue"
 _MOST_BYTES = 1_000_000
 # Names, in small letters, of what file managers, network storage, synchronisers and file systems leave behind.
 _LITTER = frozenset(
@@ -33,7 +35,7 @@ _LITTER = frozenset(
 )
 _LITTER_PATTERN = re.compile(r"\.trash-\d+|\.fuse_hidden.*|\.nfs[0-9a-f]+|\._.*|.*@syno(resource|eastream)")
 # ddsim's own, and described where they are read.
-_OWN = frozenset({"failures.jsonl", "products.csv", "products.json", IGNORE_FILE})
+_OWN = frozenset({"failures.jsonl", "products.csv", "products.json", IGNORE_FILE, MARK_FILE})
 
 
 class Kind(str, Enum):

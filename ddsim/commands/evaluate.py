@@ -52,6 +52,7 @@ from ddsim.evaluation import (
     render,
 )
 from ddsim.pictures import Upload, encode
+from ddsim.vectors import CACHE_FOLDER
 
 EPILOG = """
 Examples:
@@ -104,9 +105,7 @@ def evaluate_command(
     limit: Annotated[int | None, typer.Option(min=1, help="How many queries of each category at most.")] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(
-            help="Where vectors are kept for the next run. By default beside the first configuration's state."
-        ),
+        typer.Option(help="Where vectors are kept for the next run. By default where `ddsim index` keeps them, too."),
     ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything again, and keep no vectors for the next run.")
@@ -123,7 +122,7 @@ def evaluate_command(
         queries = given(queries)
         options = Options(products=product_pattern, limit=limit)
         _make(out_folder)
-        with _cache(cache or first.state / "evaluation", no_cache) as folder:
+        with _cache(cache or first.state / CACHE_FOLDER, no_cache) as folder:
             evaluation = _run(found, catalogue, queries, options, folder, verbose)
         if evaluation is None:
             err.print("Stopped. What was computed is kept; run the same command again to go on.")

@@ -205,6 +205,9 @@ def _print(settings: Settings, report: IndexReport) -> None:
         f"({report.home}, {report.dimension} values each); "
         f"{report.sent} sent in {report.seconds:.1f} s ({rate:.0f}/s)"
     )
+    if report.reused:
+        pictures = counted(report.reused, "picture", "pictures")
+        out.print(f"  {pictures} not sent: their content was known, and their vectors with it")
     told = [f"{report.changes.get(word, 0)} {word}" for word in _ALWAYS]
     told += [f"{report.changes[word]} {words}" for word, words in _SOMETIMES.items() if report.changes.get(word)]
     out.print("  " + ", ".join(told))
@@ -296,6 +299,7 @@ def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[s
         "home": report.home,
         "indexed": report.indexed,
         "sent": report.sent,
+        "reused": report.reused,
         "changes": report.changes,
         "met": report.survey.as_json(),
         "unreadable": report.survey.shut,

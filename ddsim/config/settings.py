@@ -238,6 +238,9 @@ class IndexSettings(Part):
     """Size of the pictures in one call at most, as they are sent; a single larger one goes alone."""
     checkpoint: Annotated[int, Field(ge=1)] = 1000
     """After so many pictures the index is written to disk; if a server dies, so many and a batch are sent again."""
+    cache: Annotated[Size, Field(ge=0)] = 4_000_000_000
+    """Bytes of disk for vectors by their pictures' content, so that none is computed twice: not after a folder was
+    renamed, nor for another catalogue, nor after an evaluation (``local`` only); 0 keeps none."""
     max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
 

@@ -13,19 +13,16 @@ import numpy as np
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Label, Vectors
 from ddsim.errors import DDSimError, ImageError, InvalidResponse
-from ddsim.evaluation.cache import Cache
-from ddsim.evaluation.fingerprints import label_key, network_key, vector_key
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.sending import Extraction, Outcome, Work
 from ddsim.evaluation.throwaway import borrowed
 from ddsim.pictures import Encoded
+from ddsim.vectors import Cache, Canary, label_key, looks_alike, network_key, vector_key
 
 _log = logging.getLogger(__name__)
 
 # Labels below it add less than 0.01 to any category, and would be most of the cache.
 _LEAST_PROBABILITY = 1e-5
-# Where the cache's vector of the same picture differs by more, relative to its length, it is another network's.
-_SAME = 1e-2
 
 
 def extract_vectors(
@@ -40,7 +37,7 @@ def extract_vectors(
         timed: queries to time, the first one for warming up.
 
     Returns:
-        by :func:`~ddsim.evaluation.fingerprints.vector_key`. A configuration that fails does not end the others.
+        by :func:`~ddsim.vectors.vector_key`. A configuration that fails does not end the others.
     """
     networks: dict[str, dict[str, Settings]] = {}
     for settings in configurations:
@@ -67,7 +64,7 @@ def _network(
                     layer = settings.similarity.extract_layer
                     with _accounted(outcomes[key], missing[key]):
                         run = Extraction(work, settings, there, partial(_features, client, layer=layer), layer)
-                        _check_kept(work.cache, outcomes[key], run, photos, missing[key])
+                        missing[key][:] = _recognise(work.cache, outcomes[key], settings, run, photos)
                         for hashes, vectors in run.over(missing[key], outcomes[key]):
                             work.cache.keep_vectors(key, dict(zip(hashes, vectors, strict=True)))
                         _time(outcomes[key], run, timed)
@@ -83,7 +80,7 @@ def extract_labels(work: Work, configurations: Sequence[Settings], photos: Mappi
     """Have the labels of configurations with a classification service in the cache, as :func:`extract_vectors`.
 
     Returns:
-        by :func:`~ddsim.evaluation.fingerprints.label_key`.
+        by :func:`~ddsim.vectors.label_key`.
     """
     outcomes: dict[str, Outcome] = {}
     for settings in configurations:
@@ -138,27 +135,14 @@ def _labels(client: Client, service: str, pictures: Sequence[Encoded]) -> Iterab
     return [one.labels for one in found]
 
 
-def _check_kept(
-    cache: Cache, outcome: Outcome, run: Extraction[Vectors], photos: Mapping[str, Photo], missing: list[Photo]
-) -> None:
-    """Let go of what is kept where the server gives another vector for a picture now: its network was replaced."""
-    lacking = {photo.sha256 for photo in missing}
-    for sha256, photo in photos.items():
-        if sha256 in lacking:
-            continue
-        try:
-            vector, _ = run.alone(photo)
-        except ImageError as error:
-            # Larger than this configuration allows, perhaps, and known from another one.
-            _log.info("not compared: %s", error)
-            continue
-        kept = cache.vectors(outcome.key, [sha256])[sha256]
-        if kept.shape != vector.shape or np.linalg.norm(kept - vector) > _SAME * np.linalg.norm(vector):
-            _log.warning("the server's network was replaced: everything is extracted anew")
-            cache.forget(outcome.key)
-            outcome.cached = 0
-            missing[:] = photos.values()
-        return
+def _recognise(
+    cache: Cache, outcome: Outcome, settings: Settings, run: Extraction[Vectors], photos: Mapping[str, Photo]
+) -> list[Photo]:
+    """Find out which of the vectors that are kept are those of the server's network; the photos that lack one."""
+    canary = Canary(np.stack(run.drawn()))
+    if not cache.recognise(outcome.key, looks_alike(settings), canary):
+        _log.warning("the server's network was replaced: everything is extracted anew")
+    return _missing(cache, outcome, photos)
 
 
 def _time(outcome: Outcome, run: Extraction[Vectors], timed: Sequence[Photo]) -> None:

@@ -11,9 +11,9 @@ from PIL import Image
 
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ImageError
-from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
 from ddsim.pictures import Upload, encode
+from ddsim.vectors import Cache
 
 # No configuration can be called so: these have a space.
 CHANCE, THUMBNAIL = "pure chance", "grey thumbnail"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from ddsim.catalogue import Survey, same_name, walk
@@ -143,20 +142,3 @@ def some(photos: Sequence[Photo], count: int, seed: int) -> list[Photo]:
         most, left = most + step, left - step * len(sizes)
         sizes = Counter({name: size - step for name, size in sizes.items() if size > step})
     return sample(photos, most, seed) if most else list(photos[:count])
-
-
-def hash_files(paths: Sequence[Path]) -> Iterator[str]:
-    """The hash of each file's content; a network's weights are read once as long as they stay as they are."""
-    for path in paths:
-        status = path.stat()
-        yield _hashed(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=256)
-def _hashed(path: Path, mtime_ns: int, size: int) -> str:
-    del mtime_ns, size  # they only tell whether it is still the same file
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -11,9 +11,7 @@ from ddsim.catalogue import same_name
 from ddsim.config import Routing, Settings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidResponse
-from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.experiments import Experiment
-from ddsim.evaluation.fingerprints import label_key
 from ddsim.evaluation.floors import CHANCE, KEY, THUMBNAIL
 from ddsim.evaluation.pictures import Photo, some
 from ddsim.evaluation.results import Row
@@ -22,6 +20,7 @@ from ddsim.evaluation.searching import Exact, Searcher, searcher
 from ddsim.evaluation.sending import Outcome
 from ddsim.evaluation.task import Task
 from ddsim.routing import Shares, by_labels, learn
+from ddsim.vectors import Cache, label_key
 
 #: As an index learns: from so many items, of which the classification service names so many.
 LEARN_FROM, NAMED = 1000, 100

@@ -11,11 +11,9 @@ from pathlib import Path
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
-from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.extraction import extract_labels, extract_vectors
-from ddsim.evaluation.fingerprints import label_key, vector_key
 from ddsim.evaluation.floors import KEY, keep_thumbnails
 from ddsim.evaluation.pictures import PRODUCTS, Folder, Photo, gather, product_pattern, sample, some
 from ddsim.evaluation.results import Evaluation, Row
@@ -25,7 +23,7 @@ from ddsim.evaluation.sending import Outcome, Stopped, Work
 from ddsim.evaluation.task import Task
 from ddsim.pictures import Upload
 from ddsim.search import connect
-from ddsim.vectors import Patience
+from ddsim.vectors import Cache, Patience, label_key, vector_key
 
 _SHOWN = 5
 
@@ -111,7 +109,7 @@ def evaluate(
         raise InvalidRequest("evaluate: no configuration given")
     stopping = stopping or (lambda: False)
     run = _Run(experiments, options or Options(), progress or (lambda _: None), stopping)
-    with Cache(cache) as kept:
+    with Cache(cache, holding=True) as kept:
         work = Work(kept, opening, patience or Patience(), run.told, stopping)
         try:
             return run.run(work, catalogue, queries)

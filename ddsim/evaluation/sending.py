@@ -12,12 +12,11 @@ from ddsim.catalogue import ItemState, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TooLarge, TransportError
-from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
 from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
 from ddsim.pictures import Encoded, encode, read_file
-from ddsim.vectors import Patience
+from ddsim.vectors import Cache, Patience, drawn
 
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
@@ -138,6 +137,19 @@ class Extraction(Generic[_Value]):
         prepared = encode(content, self._upload)
         (value,) = self._there.ask(lambda name: self._compute(name, [prepared]), self._layer)
         return value, time.perf_counter() - begun
+
+    def drawn(self) -> list[_Value]:
+        """The values of the pictures that tell networks apart; see :class:`ddsim.vectors.Canary`.
+
+        Raises:
+            ApiError, TransportError: as :meth:`over`.
+        """
+        pictures = drawn(self._upload)
+        while True:
+            try:
+                return list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
+            except TransportError as error:
+                self._failed(error)
 
     def _batches(self, photos: Sequence[Photo], outcome: Outcome) -> Iterator[list[Ready]]:
         batch: list[Ready] = []

@@ -11,8 +11,7 @@ from typing import TypeVar
 from ddsim.config import Service
 from ddsim.deepdetect import Client, ServiceSpec, ensure
 from ddsim.errors import DDSimError, ServiceNotFound
-from ddsim.evaluation.fingerprints import stands_alone
-from ddsim.vectors import Patience
+from ddsim.vectors import Patience, stands_alone
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, overload
 
 from ddsim.catalogue import Row
-from ddsim.deepdetect import check_uri
+from ddsim.deepdetect import Vectors, check_uri
 from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import Encoded, Upload, encode, read_file
 
 _WORKERS = 2
+_Prepared = TypeVar("_Prepared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,15 @@ class Ready:
     picture: Encoded
 
 
+@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
+class Known:
+    """An item whose content was seen before, with its vector, shape (d,); nothing of it has to be decoded or sent."""
+
+    row: Row
+    sha256: str
+    vector: Vectors
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """An item that cannot, and why; with the hash of its content where that could be read."""
@@ -35,14 +46,34 @@ class Unreadable:
     sha256: str | None = None
 
 
-def prepare(row: Row, folder: Path, upload: Upload) -> Ready | Unreadable:
-    """Read, hash and encode one item."""
+@overload
+def prepare(row: Row, folder: Path, upload: Upload) -> Ready | Unreadable: ...
+
+
+@overload
+def prepare(
+    row: Row, folder: Path, upload: Upload, known: Callable[[str], Vectors | None]
+) -> Ready | Known | Unreadable: ...
+
+
+def prepare(
+    row: Row, folder: Path, upload: Upload, known: Callable[[str], Vectors | None] = lambda _: None
+) -> Ready | Known | Unreadable:
+    """Read and hash one item, and encode it where nothing is known of its content.
+
+    Args:
+        row: the item.
+        folder: the catalogue.
+        upload: how it is encoded.
+        known: gives the vector of a content hash.
+    """
     sha256 = None
     try:
         check_uri(row.uri)
         data = read_file(folder / row.uri, upload.max_bytes)
         sha256 = hashlib.sha256(data).hexdigest()
-        return Ready(row, sha256, encode(data, upload))
+        vector = known(sha256)
+        return Ready(row, sha256, encode(data, upload)) if vector is None else Known(row, sha256, vector)
     except ImageError as error:
         return Unreadable(row, error.reason, sha256)
     except InvalidRequest as error:
@@ -50,8 +81,8 @@ def prepare(row: Row, folder: Path, upload: Upload) -> Ready | Unreadable:
 
 
 def prepare_ahead(
-    rows: Iterable[Row], make: Callable[[Row], Ready | Unreadable], *, count: int, size: int
-) -> Iterator[Ready | Unreadable]:
+    rows: Iterable[Row], make: Callable[[Row], _Prepared], *, count: int, size: int
+) -> Iterator[_Prepared]:
     """Prepare items in order, some of them in advance.
 
     Args:
@@ -63,7 +94,7 @@ def prepare_ahead(
     Yields:
         the items in the order of ``rows``.
     """
-    waiting: deque[tuple[int, Future[Ready | Unreadable]]] = deque()
+    waiting: deque[tuple[int, Future[_Prepared]]] = deque()
     held = 0
     source = iter(rows)
     upcoming = next(source, None)

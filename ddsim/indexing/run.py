@@ -15,12 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ddsim.catalogue import ItemState, Manifest, Row, Survey
 from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TooLarge, TransportError
 from ddsim.indexing.audit import Audit
-from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing.preparing import Known, Ready, Unreadable, prepare, prepare_ahead
 from ddsim.indexing.remarks import Remarks
 from ddsim.pictures import Upload
 from ddsim.routing import Learned
@@ -36,6 +38,7 @@ _GROW_AFTER = 4
 _STRIDE_S = 3.0
 _STRIDE_BUILDS = 5.0
 _BUILDS = 3
+_KNOWN_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ class IndexReport:
 
     Attributes:
         indexed: items in the index.
-        sent: items that this run added to it.
+        sent: items that this run sent and added to it.
+        reused: items that it added without sending them, as their content was known under another name, from another
+            catalogue or an evaluation.
         changes: what the run found: new, changed, touched, unchanged, waiting, failed, vanished -> how many items.
         survey: what was met in the folder besides items.
         failures: folders that cannot be read, and items in quarantine, by uri.
@@ -92,6 +97,7 @@ class IndexReport:
 
     indexed: int
     sent: int
+    reused: int
     changes: dict[str, int]
     survey: Survey
     failures: tuple[Failure, ...]
@@ -120,7 +126,7 @@ class Run:
         upload: how pictures are prepared.
         progress: told after every batch.
         stopping: asked between batches; once it is true, what was sent is made searchable and the run ends.
-        seen: told every batch that was added, with its vectors.
+        seen: told the numbers and vectors of every batch that was added.
         clock: seconds, for building in strides of time.
         built: told whenever the index was built.
         least: so many pictures the index needs before it can be built; a run that is told to stop goes on until then.
@@ -128,6 +134,7 @@ class Run:
     Attributes:
         total: how many items it set out to send.
         failed: those of them that cannot be indexed.
+        reused: items whose vectors were known, and that were not sent.
     """
 
     def __init__(
@@ -140,7 +147,7 @@ class Run:
         upload: Upload,
         progress: Callable[[Progress], None] | None = None,
         stopping: Callable[[], bool] | None = None,
-        seen: Callable[[Sequence[Prepared], Vectors], None] | None = None,
+        seen: Callable[[Sequence[int], Vectors], None] | None = None,
         built: Callable[[], object] | None = None,
         least: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -148,10 +155,10 @@ class Run:
         self._manifest = manifest
         self._backend = backend
         self._limits = limits
-        self._make = partial(prepare, folder=folder, upload=upload)
+        self._make = partial(prepare, folder=folder, upload=upload, known=backend.known)
         self._progress = progress or (lambda _: None)
         self._stopping = stopping or (lambda: False)
-        self._seen = seen or (lambda _batch, _vectors: None)
+        self._seen = seen or (lambda _vids, _vectors: None)
         self._clock = clock
         self._built = built or (lambda: None)
         self._least = least
@@ -166,7 +173,8 @@ class Run:
         self._told: Progress | None = None
         self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
         self._remarks = Remarks()
-        self.failed = 0
+        self._known: list[Known] = []
+        self.failed = self.reused = 0
 
     @property
     def indexed(self) -> int:
@@ -263,20 +271,43 @@ class Run:
             yield batch
 
     def _readable(self) -> Iterator[Ready]:
+        self._known.clear()  # a pass that was broken off left them pending
         ahead = prepare_ahead(
             self._pending(), self._make, count=2 * self._limits.batch_size, size=2 * self._limits.batch_bytes
         )
         for item in ahead:
             if isinstance(item, Unreadable):
                 self._quarantine(item, item.reason)
+            elif isinstance(item, Known):
+                self._known.append(item)
+                if len(self._known) >= _KNOWN_AT_ONCE:
+                    self._add_known()
+                    if self._stopping():
+                        return
             else:
                 yield item
+        self._add_known()
 
     def _pending(self) -> Iterator[Row]:
         after = ""
         while rows := self._manifest.pending(after):
             yield from rows
             after = rows[-1].uri
+
+    def _add_known(self) -> None:
+        """Add what need not be sent."""
+        batch, self._known = self._known, []
+        if not batch:
+            return
+        vids = self._manifest.begin([(one.row.uri, one.sha256, one.row.size, one.row.mtime_ns) for one in batch])
+        vectors = np.stack([one.vector for one in batch])
+        self._backend.add_known(vids, vectors)
+        self._seen(vids, vectors)
+        self.reused += len(batch)
+        self._unbuilt += len(batch)
+        if self._is_build_due():
+            self._build()
+        self.tell()
 
     # Sending
 
@@ -309,8 +340,10 @@ class Run:
         vids = self._manifest.begin(
             [(ready.row.uri, ready.sha256, ready.row.size, ready.row.mtime_ns) for ready in batch]
         )
-        prepared = [Prepared(ready.row.uri, vid, ready.picture) for ready, vid in zip(batch, vids, strict=True)]
-        self._seen(prepared, self._backend.add(prepared))
+        prepared = [
+            Prepared(ready.row.uri, vid, ready.picture, ready.sha256) for ready, vid in zip(batch, vids, strict=True)
+        ]
+        self._seen(vids, self._backend.add(prepared))
         self._unbuilt += len(batch)
         self._worked = True
         self._remarks.take(batch)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ddsim.catalogue import Manifest, Row
 from ddsim.deepdetect import Vectors
-from ddsim.vectors import Prepared, vectorfile
+from ddsim.vectors import vectorfile
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ class Sample:
             self._kept.clear()
         self._saved = set(self._kept)
 
-    def take(self, batch: Sequence[Prepared], vectors: Vectors) -> None:
-        """Look at vectors that were just added to the index, shape (n, d), and keep some of them."""
-        self._keep([one.vid for one in batch], vectors)
+    def take(self, vids: Sequence[int], vectors: Vectors) -> None:
+        """Look at vectors that were just added to the index under these numbers, shape (n, d), and keep some."""
+        self._keep(vids, vectors)
 
     def keep(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """Add items whose vectors were computed again; vectors of shape (n, d)."""

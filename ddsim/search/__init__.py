@@ -9,6 +9,7 @@ from ddsim.search.collection import Collection, IndexOptions, Outlook, was_index
 from ddsim.search.connection import connect, transport_to
 from ddsim.search.search import ImageSearch, SearchResult, Timings
 from ddsim.search.sheet import contact_sheet
+from ddsim.search.states import State, cache_bytes, remove_state, states
 
 __all__ = [
     "Collection",
@@ -16,9 +17,13 @@ __all__ = [
     "IndexOptions",
     "Outlook",
     "SearchResult",
+    "State",
     "Timings",
+    "cache_bytes",
     "connect",
     "contact_sheet",
+    "remove_state",
+    "states",
     "transport_to",
     "was_indexed",
 ]

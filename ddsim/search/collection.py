@@ -31,15 +31,14 @@ from ddsim.routing import (
     trained_before,
     unmatched,
 )
+from ddsim.search.places import FAILURES, place_of
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.training import TrainReport, train
 from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for, check_trainable
 
 _log = logging.getLogger(__name__)
 
-FAILURES = "failures.jsonl"
 _CURRENT = "current"
-_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ class Collection:
         self.settings = settings
         self.catalogue = (catalogue if catalogue is not None else _current(settings)).absolute()
         self._client = client
-        identity = _identity(settings, self.catalogue)
-        self.manifest = Manifest.open(_place(settings, identity), identity)
+        self._place = place_of(settings, self.catalogue)
+        self.manifest = Manifest.open(self._place.folder, self._place.identity(settings))
         self._backend: Backend | None = None
         self._opening = threading.Lock()
         self._trained: TrainedHead | None = None
@@ -176,6 +175,7 @@ class Collection:
                     raise CatalogueVanished(f"{self.catalogue}: {reason}")
                 gone = self.manifest.apply(plan)
             self.manifest.set_meta(shut=survey.shut)
+            self._place.take()
             (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
             before = None if options.rebuild else self._compared()
             with self._writing(options.rebuild) as backend:
@@ -259,7 +259,8 @@ class Collection:
         counts = self.manifest.counts()
         return IndexReport(
             indexed=counts[ItemState.INDEXED],
-            sent=run.indexed,
+            sent=run.indexed - run.reused,
+            reused=run.reused,
             changes={change.value: count for change, count in changes.items()},
             survey=survey,
             failures=failures,
@@ -437,40 +438,9 @@ def was_indexed(settings: Settings) -> bool:
     return (settings.state / settings.name / _CURRENT).exists()
 
 
-def _identity(settings: Settings, catalogue: Path) -> dict[str, object]:
-    """All that the vectors depend on. Where any of it changes, another manifest and another index are used."""
-    apart = {"service", "repository", "create_repository"}
-    if settings.similarity.name and settings.server.embedded:
-        apart |= {"definition", "weights", "corresp"}  # wherever this user's cache may be
-    similarity = settings.similarity.facts(apart)
-    identity: dict[str, object] = {
-        "catalogue": str(catalogue),
-        "server": settings.server.url or "embedded",
-        "similarity": similarity,
-        "upload": settings.upload.model_dump(mode="json", exclude={"max_pixels", "max_bytes"}),
-    }
-    if settings.server.embedded:
-        # These files are here to be looked at; those of a server elsewhere are known by their names only.
-        identity["network"] = [
-            _hash_file(Path(path))
-            for path in (settings.similarity.definition, settings.similarity.weights)
-            if path and Path(path).is_file()
-        ]
-    return identity
-
-
-def _place(settings: Settings, identity: dict[str, object]) -> Path:
-    def short(value: object) -> str:
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-
-    rest = {key: value for key, value in identity.items() if key != "catalogue"}
-    return settings.state / settings.name / f"{short(identity['catalogue'])}-{short(rest)}"
-
-
 def _current(settings: Settings) -> Path:
     """The catalogue to search in where none is named."""
-    # Every run leaves that file; the folder is there as soon as somebody looked whether anything is indexed.
-    if (_place(settings, _identity(settings, settings.catalogue.absolute())) / FAILURES).exists():
+    if place_of(settings, settings.catalogue).was_indexed:
         return settings.catalogue
     try:
         return Path((settings.state / settings.name / _CURRENT).read_text(encoding="utf-8"))

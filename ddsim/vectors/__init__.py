@@ -14,6 +14,10 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
+from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
+from ddsim.vectors.cache import Cache
+from ddsim.vectors.canary import Canary, drawn
+from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.flat import Metric, load_faiss
 from ddsim.vectors.local import COMPARED, LocalBackend
 from ddsim.vectors.served import can_search
@@ -22,10 +26,13 @@ from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_tra
 from ddsim.vectors.transform import Recipe, Transform
 
 __all__ = [
+    "CACHE_FOLDER",
     "COMPARED",
     "HOME",
     "Among",
     "Backend",
+    "Cache",
+    "Canary",
     "Found",
     "Hits",
     "LocalBackend",
@@ -40,8 +47,15 @@ __all__ = [
     "backend_for",
     "can_search",
     "check_trainable",
+    "drawn",
+    "label_key",
     "least_pictures",
     "load_faiss",
+    "looks_alike",
+    "network_key",
+    "stands_alone",
+    "vector_facts",
+    "vector_key",
     "why_not_trainable",
 ]
 

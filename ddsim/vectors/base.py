@@ -42,11 +42,15 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A picture about to be added: its uri, the number that the manifest gave it, and what is sent."""
+    """A picture about to be added: its uri, the number that the manifest gave it, and what is sent.
+
+    ``sha256`` of its file's content, where known, lets its vector be found again under another name.
+    """
 
     uri: str
     vid: int
     picture: Encoded
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,17 @@ class Backend(Protocol):
             TransportError: see above; also where the server turns out to have been restarted.
             ApiError, InvalidRequest, IndexBusy: nothing of it counts.
         """
+        ...
+
+    def known(self, sha256: str) -> Vectors | None:
+        """The vector, shape (d,), of a picture with this content that can be added without asking the server.
+
+        None where there is none, or where the index takes pictures only. Any thread may call it.
+        """
+        ...
+
+    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
+        """Add rows whose vectors :meth:`known` gave, shape (n, d), and note so; their items are ``sending``."""
         ...
 
     def build(self) -> None:

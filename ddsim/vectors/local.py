@@ -25,7 +25,9 @@ from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
 from ddsim.pictures import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
+from ddsim.vectors.canary import check_network
 from ddsim.vectors.flat import Metric, Vids, load_faiss
+from ddsim.vectors.memory import Memory
 from ddsim.vectors.space import Space
 from ddsim.vectors.transform import Recipe
 from ddsim.vectors.vectorfile import Damaged, read, write
@@ -68,6 +70,7 @@ class LocalBackend:
         self._loaded: Space | None = None
         self._unsaved = False
         self._seen: object = None
+        self._memory: Memory | None = None
 
     @property
     def home(self) -> str:
@@ -85,6 +88,7 @@ class LocalBackend:
             self._load(dimension)
             if writing:
                 self._bring_into_step()
+                self._memory = Memory.of(self._settings, self._manifest)
             elif self._is_behind():
                 # Or a run has saved meanwhile; the file is read once more when nobody can replace it.
                 try:
@@ -104,7 +108,23 @@ class LocalBackend:
             self._index.add(np.array(vids, np.int64), vectors)
             self._unsaved = True
             self._manifest.added(vids)
+            if self._memory is not None:
+                hashed = zip(batch, vectors, strict=True)
+                self._memory.keep({one.sha256: vector for one, vector in hashed if one.sha256 is not None})
         return vectors
+
+    def known(self, sha256: str) -> Vectors | None:
+        """The vector of a picture with this content, computed before under whatever name, or for an evaluation."""
+        memory = self._memory
+        return None if memory is None else memory.recall(sha256)
+
+    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
+        """Add rows whose vectors :meth:`known` gave."""
+        with self._lock:
+            self._check_dimension(vectors.shape[1])
+            self._index.add(np.array(vids, np.int64), vectors)
+            self._unsaved = True
+            self._manifest.added(vids)
 
     def build(self) -> None:
         """Write the file."""
@@ -165,15 +185,19 @@ class LocalBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
-            self._loaded = self._empty(self._ensured())
+            self._loaded = self._empty(self._ensured(anew=True))
             self._loaded.forget()
             self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=self._facts())
             self._save()
+            self._memory = Memory.of(self._settings, self._manifest, recalling=False)
 
     def close(self) -> None:
         """Let go of the vectors in memory."""
         with self._lock:
             self._loaded = None
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
 
     def vectors_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as they are compared; see :meth:`ddsim.vectors.space.Space.compared_rows`."""
@@ -187,17 +211,19 @@ class LocalBackend:
 
     # Service and vectors
 
-    def _ensure(self) -> int:
-        """Have the service; the length of its vectors."""
+    def _ensure(self, *, anew: bool = False) -> int:
+        """Have the service, with the network of the vectors that are kept; the length of its vectors."""
         owner = owner_of(self._settings, self._manifest)
         with forgetting(self._service):
             spec = self._settings.similarity_spec()
             ensured = ensure(self._client, spec, layer=self._layer, owner=owner, replace_own=True)
+            incarnation, noting = ensured.incarnation, self._writing
+            check_network(self._client, self._settings, self._manifest, incarnation, noting=noting, anew=anew)
         return ensured.dimension or 0
 
-    def _ensured(self) -> int:
+    def _ensured(self, *, anew: bool = False) -> int:
         """As :meth:`_ensure`, for whoever has the time to wait for the server."""
-        return self._patience.outlast(self._client, self._service, self._ensure)
+        return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
 
     def _extract(self, pictures: Sequence[Picture]) -> Vectors:
         try:

@@ -29,6 +29,7 @@ from ddsim.errors import (
     DDSimError,
     IndexBusy,
     IndexLost,
+    InvalidRequest,
     ManifestBusy,
     ServerFault,
     ServerUnreachable,
@@ -38,6 +39,7 @@ from ddsim.errors import (
 )
 from ddsim.pictures import Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, search_valid
+from ddsim.vectors.canary import address_of, check_network, last_address
 from ddsim.vectors.served import GREY, Served, can_search
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class ServerBackend:
         patience: Patience | None = None,
     ) -> None:
         self._client = client
+        self._settings = settings
         self._manifest = manifest
         self._served = Served(client, settings, manifest)
         self._patience = patience or Patience()
@@ -102,6 +105,17 @@ class ServerBackend:
             vectors = self._send({f"{one.uri}#{one.vid}": one.picture for one in batch})
             self._manifest.added([one.vid for one in batch])
         return vectors
+
+    def known(self, sha256: str) -> None:
+        """The server's index takes pictures only."""
+
+    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
+        """Refuse what :meth:`known` never gives.
+
+        Raises:
+            InvalidRequest: always.
+        """
+        raise InvalidRequest(f"{len(vids)} vectors of {vectors.shape[1]} values: the server's index takes pictures")
 
     def build(self) -> None:
         """Make everything added so far last, and found by searches."""
@@ -262,6 +276,7 @@ class ServerBackend:
             # The build let them in.
             self._keep_searches_away()
         if ensured.created and self._served.building:
+            self._refuse_elsewhere()
             _log.warning(
                 "the server ended while it wrote its index, which may hold rows without names now: it is not used any "
                 "more, and every picture has to be sent again"
@@ -291,9 +306,11 @@ class ServerBackend:
             self._give_up()
             return False
         if not has_rows and self._manifest.counts()[ItemState.INDEXED]:
+            self._refuse_elsewhere()
             _log.warning("the server's index is empty, its files were removed: every picture has to be sent again")
             self._served.next_generation()
             return False
+        check_network(self._client, self._settings, self._manifest, ensured.incarnation, noting=True)
         self._served.note(incarnation=ensured.incarnation, unbuilt=False, loading=0, dimension=ensured.dimension)
         return True
 
@@ -322,6 +339,19 @@ class ServerBackend:
         except (ApiError, TransportError) as error:
             # What matters is done. A server that is gone is met again at the next step.
             _log.warning("the old index stays in %s on the server (%s): remove it by hand", old.repository, error)
+
+    def _refuse_elsewhere(self) -> None:
+        """Whoever only searches must not give up an index for having asked the wrong server.
+
+        Raises:
+            IndexLost: the server is another one than the index is on.
+        """
+        before, now = last_address(self._manifest), address_of(self._settings)
+        if not self._writing and before not in (None, now):
+            raise IndexLost(
+                f"the index is on the server at {before}, and the one at {now} has none: search on the first, or run "
+                "`ddsim index`, which sends every picture to the second"
+            )
 
     # Searching
 

@@ -496,10 +496,10 @@ def test_a_service_that_took_our_place_is_not_searched_for_long(home: Home) -> N
 def test_a_service_of_ours_with_other_settings_is_replaced(home: Home) -> None:
     """What an earlier configuration of this manifest created gives way, and its index files stay."""
     home.index()
-    home.shop.configure(network={**_network(home), "mean": [1.0, 2.0, 3.0]})
+    home.shop.configure(network={**_network(home), "mean": [104.01, 117.0, 123.5]})
     home.check()
     info = home.shop.client().get_service(home.shop.settings.similarity.service)
-    assert info.parameters["input"]["mean"] == [1.0, 2.0, 3.0]
+    assert info.parameters["input"]["mean"] == pytest.approx([104.01, 117.0, 123.5])
 
 
 def _network(home: Home) -> dict[str, Any]:
@@ -622,7 +622,7 @@ def test_a_call_that_was_refused_leaves_nothing_in_doubt(home: Home) -> None:
 def test_it_stands_in_the_log_when_the_service_is_created_anew(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """Replacing a service of ours is nothing to worry about, and nothing to hide."""
     home.index()
-    home.shop.configure(network={**_network(home), "mean": [1.0, 2.0, 3.0]})
+    home.shop.configure(network={**_network(home), "mean": [104.01, 117.0, 123.5]})
     with caplog.at_level(logging.INFO, "ddsim.deepdetect.services"):
         home.index()
     assert "created anew, as it differs in mean" in caplog.text

@@ -137,9 +137,9 @@ def test_queries_of_their_own(shop: Shop) -> None:
 def test_the_cache(shop: Shop) -> None:
     """It lies beside the state unless it is named; --no-cache leaves none."""
     run(shop.config)
-    assert (shop.root / ".ddsim" / "evaluation").is_dir()
+    assert (shop.root / ".ddsim" / "cache").is_dir()
     run(shop.config, "--cache", "kept")
-    assert [path.suffix for path in (shop.root / "kept").iterdir()] == [".sqlite"]
+    assert [path.name for path in (shop.root / "kept").glob("*.sqlite")] == ["extracted.sqlite"]
     shop.tap.sent.clear()
     assert json.loads(run(shop.config, "--cache", "kept", "--json").stdout)["rows"][0]["extracted"] == 0
     assert json.loads(run(shop.config, "--cache", "kept", "--no-cache", "--json").stdout)["rows"][0]["extracted"] == 8

@@ -20,12 +20,13 @@ import ddsim.evaluation.sending
 from ddsim import Client, ConnectionLost, Reply, ServerUnreachable, Settings, connect
 from ddsim.embedded import Engine
 from ddsim.errors import ConfigError, InvalidRequest
-from ddsim.evaluation.cache import Cache
 from ddsim.evaluation.experiments import Experiment, read_experiments
-from ddsim.evaluation.fingerprints import vector_key
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate
 from ddsim.vectors.base import Patience
+from ddsim.vectors.cache import Cache
+from ddsim.vectors.canary import Canary
+from ddsim.vectors.fingerprints import looks_alike, vector_key
 
 QUIET = Options(timing_queries=0)
 CATEGORIES = {"n00000002": "lamp", "n00000004": "bed"}
@@ -149,7 +150,7 @@ def test_leave_one_out(shop: Shop) -> None:
 
 
 def test_searches_of_one_extraction_cost_one_extraction(shop: Shop) -> None:
-    """Metrics, recipes and kinds of index are worked out here: each picture goes to the server once, and one to try."""
+    """Metrics, recipes and kinds of index are worked out here: each picture is sent once, one to try, three drawn."""
     found = several(
         shop, metric=["l2", "cosine"], normalisation=["none", "power"], pca=["none", 4], whiten=[False, True]
     )
@@ -157,7 +158,7 @@ def test_searches_of_one_extraction_cost_one_extraction(shop: Shop) -> None:
     evaluation = run(shop, [*found, *kinds])
     measured = [row for row in evaluation.rows if row.failed is None and row.kind == "configuration"]
     assert len(measured) >= 10 + 3
-    assert len(asked(shop, "pool1")) == 16 + 1
+    assert len(asked(shop, "pool1")) == 16 + 1 + 3
     assert sorted(row.extracted for row in measured)[-2:] == [0, 16]
     assert {row.extracted + row.cached for row in measured} == {16}
     assert {4, 392} <= {row.dimension for row in measured}
@@ -174,13 +175,13 @@ def test_what_is_known_is_not_asked_again(shop: Shop) -> None:
 
 
 def test_only_new_pictures_are_asked_for(shop: Shop) -> None:
-    """By content: a picture under another name is known, a changed one is not. One known is compared with before."""
+    """By content: a picture under another name is known, a changed one is not. Three drawn ones tell the network."""
     run(shop, several(shop, layer=["pool1"]))
     (shop.catalogue / "lamp" / "lamp-0.png").rename(shop.catalogue / "lamp" / "renamed.png")
     shop.add_picture("lamp/new.png", picture(77))
     shop.tap.sent.clear()
     run(shop, several(shop, layer=["pool1"]))
-    assert len(asked(shop, "pool1")) == 1 + 2
+    assert len(asked(shop, "pool1")) == 1 + 1 + 3
 
 
 def test_labels_are_kept_like_vectors(shop: Shop) -> None:
@@ -408,6 +409,7 @@ def test_a_network_that_was_replaced(shop: Shop) -> None:
     with Cache(shop.root / "cache") as cache:
         hashes = [sha256 for (sha256,) in cache._db.execute("SELECT DISTINCT sha256 FROM kept")]
         old = {sha256: np.ones(7, np.float32) for sha256 in [*hashes, "of another catalogue"]}
+        cache.recognise(vector_key(settings), looks_alike(settings), Canary(np.ones((3, 7), np.float32)))
         cache.keep_vectors(vector_key(settings), old)
     found_again = run(shop, found, options=Options(timing_queries=1))
     same_measures(found_again, expected)

@@ -9,7 +9,7 @@ import pytest
 from shop import picture
 
 from ddsim.errors import InvalidRequest
-from ddsim.evaluation.pictures import PRODUCTS, Photo, gather, hash_files, product_of, product_pattern, sample, some
+from ddsim.evaluation.pictures import PRODUCTS, Photo, gather, product_of, product_pattern, sample, some
 
 DEFAULT = product_pattern(PRODUCTS)
 
@@ -99,12 +99,3 @@ def test_some_photos_of_all_categories(count: int) -> None:
     assert len(chosen) >= min(count, len(photos)) - 2
     if count >= 3:
         assert {one.category for one in chosen} == {"bed", "lamp", "sofa"}
-
-
-def test_hashes_of_files_follow_their_content(tmp_path: Path) -> None:
-    """A file that is replaced by one of another size has another hash."""
-    path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    (before,) = hash_files([path])
-    path.write_bytes(b"three")
-    assert [before] != list(hash_files([path]))

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddsim.catalogue.manifest import ItemState, Row
-from ddsim.pictures.encoding import Encoded
 from ddsim.routing.sampling import FILE, Sample, lot
-from ddsim.vectors.base import Prepared
 
 
 class Book:
@@ -50,8 +47,7 @@ def see(one: Sample, book: Book, vids: Sequence[int], batch: int = 3, length: in
     """Let these go by."""
     for start in range(0, len(vids), batch):
         part = vids[start : start + batch]
-        prepared = [Prepared(book.rows[vid].uri, vid, Mock(Encoded)) for vid in part]
-        one.take(prepared, np.stack([vector(vid, length) for vid in part]))
+        one.take(part, np.stack([vector(vid, length) for vid in part]))
 
 
 def uris(**sizes: int) -> list[str]:

@@ -11,17 +11,17 @@ import pytest
 
 from ddsim.deepdetect.results import Label
 from ddsim.errors import ConfigError
-from ddsim.evaluation.cache import FILE, Cache
+from ddsim.vectors.cache import FILE, Cache
 
 KILLED = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from ddsim.evaluation.cache import Cache
+from ddsim.vectors.cache import Cache
 cache = Cache(Path(sys.argv[1]))
 cache.keep_vectors("k", {"a": np.ones(3, np.float32)})
 cache._db.execute("BEGIN IMMEDIATE")
-cache._db.execute("INSERT INTO kept VALUES ('k', 'b', x'00')")
+cache._db.execute("INSERT INTO kept (key, sha256, value) VALUES ('k', 'b', x'00')")
 os.kill(os.getpid(), 9)
 """
 

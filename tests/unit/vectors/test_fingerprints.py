@@ -12,9 +12,9 @@ from terminal import interrupt
 
 from ddsim import ConnectionLost, Settings
 from ddsim.errors import BadParameter
-from ddsim.evaluation.fingerprints import label_key, network_key, stands_alone, vector_key
 from ddsim.evaluation.throwaway import PREFIX, borrowed
 from ddsim.vectors.base import Patience
+from ddsim.vectors.fingerprints import hash_files, label_key, network_key, stands_alone, vector_key
 
 REMOTE: dict[str, Any] = {
     "server": "http://host:8080",
@@ -217,3 +217,12 @@ def test_a_network_in_the_repository_stays(shop: Shop) -> None:
         assert client.info().services == ()
     assert [sent.path.partition("?")[2] for sent in shop.tap.matching("DELETE")] == [""]
     assert {"deploy.prototxt", "tiny.caffemodel", "corresp.txt"} <= {path.name for path in folder.iterdir()}
+
+
+def test_hashes_of_files_follow_their_content(tmp_path: Path) -> None:
+    """A file that is replaced by one of another size has another hash."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"one")
+    (before,) = hash_files([path])
+    path.write_bytes(b"three")
+    assert [before] != list(hash_files([path]))

@@ -1,0 +1,142 @@
+"""The indexes that a state folder holds, one for each catalogue and each way to make vectors of it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from ddsim.catalogue import Locks
+from ddsim.config import Settings
+from ddsim.errors import ConfigError
+from ddsim.search.places import place_of, read_note
+from ddsim.vectors import CACHE_FOLDER, HOME
+
+Status: TypeAlias = Literal["used", "old", "empty", "missing", "other"]
+_MANIFEST = "manifest.sqlite"
+
+
+@dataclass(frozen=True)
+class State:
+    """One index.
+
+    Attributes:
+        name: as ``ddsim state prune`` takes it: configuration and folder.
+        folder: where it is.
+        catalogue: where its catalogue was last; None where nobody knows.
+        home: where its vectors are, such as ``local l2``; None where nothing was indexed.
+        indexed: how many pictures are; None where its manifest cannot be read.
+        bytes: what it takes on disk here.
+        changed: when a run worked on it last, in seconds since 1970.
+        status: ``used`` by the configuration as it is now; ``old``: of the same configuration with another network or
+            preparation; ``empty``: nothing was indexed; ``missing``: its catalogue is not there, gone or not mounted;
+            ``other``: of another configuration.
+        on_server: the folder on the server that holds the index itself; None where the vectors are here.
+    """
+
+    name: str
+    folder: Path
+    catalogue: Path | None
+    home: str | None
+    indexed: int | None
+    bytes: int
+    changed: float
+    status: Status
+    on_server: str | None = None
+
+
+def states(settings: Settings) -> list[State]:
+    """What lies in a configuration's state folder, also of other configurations that keep theirs there.
+
+    Nothing is written.
+    """
+    used = {place_of(settings, catalogue).folder for catalogue in _catalogues(settings)}
+    return [_state(folder, settings, used) for folder in sorted(_folders(settings.state))]
+
+
+def remove_state(state: State) -> None:
+    """Remove an index from this disk. Pictures stay, and so does what is kept of their vectors in the cache.
+
+    Raises:
+        ManifestBusy: a run works on it.
+        ConfigError: it cannot be removed.
+    """
+    try:
+        with Locks(state.folder).writing():
+            # Without its manifest a folder is nobody's, however far the rest gets.
+            for path in state.folder.glob(f"{_MANIFEST}*"):
+                path.unlink()
+        shutil.rmtree(state.folder)
+    except OSError as error:
+        raise ConfigError(f"{state.folder}: cannot be removed: {error.strerror or error}") from error
+
+
+def cache_bytes(settings: Settings) -> int:
+    """What the vectors that are kept by content take on disk."""
+    return _size(settings.state / CACHE_FOLDER)
+
+
+def _catalogues(settings: Settings) -> Iterator[Path]:
+    yield settings.catalogue
+    for folder in (settings.state / settings.name).glob("*/"):
+        where = read_note(folder).get("path")
+        if where and Path(str(where)).is_dir():
+            yield Path(str(where))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for manifest in root.glob(f"*/*/{_MANIFEST}"):
+        yield manifest.parent
+
+
+def _state(folder: Path, settings: Settings, used: set[Path]) -> State:
+    where = read_note(folder).get("path")
+    catalogue = Path(str(where)) if where else None
+    home, repository, indexed = _facts(folder)
+    status: Status
+    if folder.parent.name != settings.name:
+        status = "other"
+    elif folder in used:
+        status = "used"
+    elif catalogue is not None and not catalogue.is_dir():
+        status = "missing"
+    else:
+        status = "empty" if home is None and not indexed else "old"
+    return State(
+        name=f"{folder.parent.name}/{folder.name}",
+        folder=folder,
+        catalogue=catalogue,
+        home=home,
+        indexed=indexed,
+        bytes=_size(folder),
+        changed=(folder / _MANIFEST).stat().st_mtime,
+        status=status,
+        on_server=repository if home and home.startswith("server") else None,
+    )
+
+
+def _facts(folder: Path) -> tuple[str | None, str | None, int | None]:
+    """Home, folder on the server and number of pictures, as a manifest of whatever settings has them."""
+    try:
+        uri = f"{(folder / _MANIFEST).absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN (?, 'repository')", (HOME,)))
+            (count,) = db.execute("SELECT coalesce(sum(items), 0) FROM tally WHERE state = 'indexed'").fetchone()
+    except sqlite3.Error:
+        return None, None, None
+    home, repository = (str(meta[key]).strip('"') if key in meta else None for key in (HOME, "repository"))
+    return home, repository, int(count)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue  # removed meanwhile
+    return total

@@ -1,0 +1,121 @@
+"""`ddsim state`: which indexes there are, which are old, and removing them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shop import Shop, picture
+from terminal import command, error_line, run
+
+from ddsim import load
+from ddsim.catalogue import Locks
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    """A shop that was indexed twice: with a layer that the configuration no longer names, and as it is now."""
+    shop.configure(index={"backend": "local"}, similarity={"extract_layer": "fc1"})
+    assert command(shop, "index").exit_code == 0
+    shop.configure(index={"backend": "local"})
+    assert command(shop, "index").exit_code == 0
+    return shop
+
+
+def state(shop: Shop, *args: object) -> str:
+    """What a command prints that goes well."""
+    result = run("state", *args, "--config", shop.config)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def listed(shop: Shop) -> dict[str, str]:
+    """Name -> status."""
+    return {one["name"]: one["status"] for one in json.loads(state(shop, "list", "--json"))["indexes"]}
+
+
+def test_what_there_is(shop: Shop) -> None:
+    """Each index with its catalogue, size and use; one that the settings of today do not give is old."""
+    assert sorted(listed(shop).values()) == ["old", "used"]
+    text = state(shop, "list")
+    assert f"{shop.catalogue}, 4 pictures, local l2, " in text
+    assert "of this configuration with another network" in text
+    assert "`ddsim state prune`" in text
+
+
+def test_before_anything_was_indexed(tmp_path: Path) -> None:
+    """Nothing is there, and nothing comes of looking."""
+    shop = Shop(tmp_path)
+    assert json.loads(state(shop, "list", "--json")) == {
+        "state": str(shop.settings.state),
+        "indexes": [],
+        "cache_bytes": 0,
+    }
+    assert not shop.settings.state.exists()
+
+
+def test_pruning_takes_what_is_old(shop: Shop) -> None:
+    """What is used stays and answers; a dry run says the same and removes nothing."""
+    assert state(shop, "prune", "--dry-run").endswith(
+        "1 of 2 would be removed, " + state(shop, "prune").split()[-2] + " MB\n"
+    )
+    assert list(listed(shop).values()) == ["used"]
+    query = shop.root / "query.png"
+    picture(99).save(query)
+    assert command(shop, "search", query).exit_code == 0
+
+
+def test_a_catalogue_that_is_not_there_is_removed_by_name_only(shop: Shop) -> None:
+    """It may be on a disk that is not mounted."""
+    (shop.root / "other" / "x").mkdir(parents=True)
+    picture(50).save(shop.root / "other" / "x" / "1.png")
+    assert command(shop, "index", "other").exit_code == 0
+    (shop.root / "other").rename(shop.root / "away")
+    (missing,) = (name for name, status in listed(shop).items() if status == "missing")
+    state(shop, "prune")
+    assert missing in listed(shop)
+    state(shop, "prune", missing)
+    assert missing not in listed(shop)
+
+
+def test_other_configurations_are_left_alone(shop: Shop) -> None:
+    """Their indexes lie in the same folder, and are shown as theirs."""
+    text = shop.config.read_text("utf-8")
+    (shop.root / "second.yaml").write_text(text + "name: second\n", "utf-8")
+    assert run("index", "--config", shop.root / "second.yaml").exit_code == 0
+    assert sorted(listed(shop).values()) == ["old", "other", "used"]
+    state(shop, "prune")
+    assert sorted(listed(shop).values()) == ["other", "used"]
+
+
+def test_an_index_that_a_run_works_on_stays(shop: Shop) -> None:
+    """It is refused, and says who is at work."""
+    (old,) = (name for name, status in listed(shop).items() if status == "old")
+    with Locks(load(shop.config).state / old).writing():
+        assert "another run works on this index" in error_line(run("state", "prune", "--config", shop.config), 2)
+    assert old in listed(shop)
+
+
+def test_an_unknown_name(shop: Shop) -> None:
+    """Nothing is removed."""
+    assert "no index 'nobody'" in error_line(run("state", "prune", "nobody", "--config", shop.config), 2)
+    assert len(listed(shop)) == 2
+
+
+def test_a_manifest_that_is_none(shop: Shop) -> None:
+    """It is listed as one that cannot be read, and can be removed."""
+    (old,) = (name for name, status in listed(shop).items() if status == "old")
+    (load(shop.config).state / old / "manifest.sqlite").write_bytes(b"no database at all, but long enough for one")
+    assert "cannot be read" in state(shop, "list")
+    state(shop, "prune", old)
+    assert old not in listed(shop)
+
+
+def test_an_index_on_the_server_is_named(shop: Shop) -> None:
+    """Removing what is here leaves the server's files, and says where they are."""
+    shop.configure()
+    assert command(shop, "index", "--rebuild").exit_code == 0
+    (used,) = (name for name, status in listed(shop).items() if status == "used")
+    result = run("state", "prune", used, "--config", shop.config)
+    assert "its vectors stay on the server, in " in result.stderr
