@@ -37,7 +37,8 @@ class Learned:
             category it is the share of all pairs of items that are farther apart. None where there are fewer than two
             items.
         reach: a distance. Where even the nearest item is farther away, nothing is similar: only 1 in 100 of the
-            catalogue's own items is farther than this from all others. None where there are too few items to tell.
+            catalogue's own items is farther than this from all others. Where vectors are reduced to be compared, it is
+            between the vectors as the network gave them. None where there are too few items to tell.
         floor: a probability. Where no category reaches it, the photo shows none of them: of the items whose category
             was told right, only 1 in 100 had less. None where there are too few items, or only one category.
         weight: how much the classification service counts beside the neighbours' vote, 0 to 1; see
@@ -90,7 +91,12 @@ def pairwise(vectors: Vectors, metric: Literal["l2", "cosine"]) -> NDArray[np.fl
 
 
 def learn(
-    distances: ArrayLike, categories: Sequence[str], service: Mapping[int, Shares] | None = None, *, voters: int = 15
+    distances: ArrayLike,
+    categories: Sequence[str],
+    service: Mapping[int, Shares] | None = None,
+    *,
+    voters: int = 15,
+    apart: ArrayLike | None = None,
 ) -> Learned:
     """Learn from items with known categories.
 
@@ -99,6 +105,7 @@ def learn(
         categories: the category of each item.
         service: item's position -> category -> probability by the classification service; for some items or for all.
         voters: how many nearest items vote.
+        apart: the distances between all items' vectors as the network gave them, where these are compared otherwise.
 
     Raises:
         InvalidRequest: the shapes do not fit.
@@ -114,7 +121,8 @@ def learn(
     if count < 2:
         return Learned(None, None, None, None, count, len(service))
     line = _line(far, categories)
-    nearest = np.nanmin(far, axis=1)
+    unreduced = far if apart is None else np.asarray(apart, dtype=np.float64)
+    nearest = unreduced[np.arange(count), np.nanargmin(far, axis=1)]
     reach = float(np.quantile(nearest, 1 - _FALSE_ALARM, method="higher")) if count >= _FEW else None
     voted = leave_one_out_votes(far, categories, line, voters)
     weight = best_weight(categories, voted, service)

@@ -85,6 +85,8 @@ def learn_from(
         ApiError, TransportError: the server does not answer. What was learned before stays.
     """
     rows, vectors = _comparable(*_vectors(manifest, settings, backend, sample, picture_of))
+    reduced = settings.index.pca or settings.index.normalisation != "none"
+    unreduced = backend.features_of([row.vid for row in rows if row.vid is not None]) if reduced else None
     if settings.trained:
         service, heard = _told(manifest, backend, rows, vectors), True
     else:
@@ -94,6 +96,7 @@ def learn_from(
         [row.category for row in rows],
         {position: service[row.vid] for position, row in enumerate(rows) if row.vid in service},
         voters=settings.routing.voters,
+        apart=None if unreduced is None else pairwise(unreduced, settings.index.metric),
     )
     kept = {
         "of": _distances(manifest, settings),
@@ -108,7 +111,9 @@ def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
     """What distances, and the votes by them, depend on, beside what makes it another manifest."""
     compared = settings.index.model_dump(mode="json", include={"metric", "normalisation", "pca", "whiten"})
     # PCA is learned from the vectors, and learned again when they are others.
-    return {**compared, "as": manifest.get_meta("compared"), "voters": settings.routing.voters}
+    facts = {**compared, "as": manifest.get_meta("compared"), "voters": settings.routing.voters}
+    # Older versions measured how far is too far among reduced vectors, which says little of strange ones.
+    return facts | ({"reach": "unreduced"} if compared["pca"] or compared["normalisation"] != "none" else {})
 
 
 def _service(manifest: Manifest, settings: Settings) -> Any:

@@ -269,7 +269,7 @@ class ImageSearch:
             categories=decision.categories,
             searched=decision.searched,
             neighbours=neighbours,
-            nothing_similar=router.nothing_similar(position, hits.found, decision),
+            nothing_similar=router.nothing_similar(position, hits, decision),
             timings=timings,
         )
 
@@ -309,15 +309,16 @@ class _Router:
                 self._strange[position] = why
         return decide(told, voted, self._rules, self._sizes, forced)
 
-    def nothing_similar(self, position: int, found: Sequence[Found], decision: Decision) -> str | None:
+    def nothing_similar(self, position: int, hits: Hits, decision: Decision) -> str | None:
         """None, or a sentence that says why nothing is similar enough."""
-        if not found:
+        if not hits.found:
             return "nothing of these categories is indexed"
-        learned, nearest = self._learned, found[0].distance
-        if learned is None or found[0].score >= _SAME:
+        learned, first = self._learned, hits.found[0]
+        if learned is None or first.score >= _SAME:
             return None
         if position in self._strange:
             return self._strange[position]
+        nearest = first.distance if hits.apart is None else hits.apart
         if learned.reach is not None and nearest > learned.reach:
             far, near = _told_apart(nearest, learned.reach, 4)
             return (

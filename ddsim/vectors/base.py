@@ -99,12 +99,15 @@ class Hits:
     Attributes:
         vector: the picture's own features, shape (d,), float32, as the network gave them.
         found: nearest first, each item once.
+        apart: how far the first of them is from the picture, both as the network gave them; None where they are
+            compared so anyway. What principal components leave out of a vector is what tells a strange one.
         categories: what the search was restricted to; None for all.
     """
 
     vector: Vectors
     found: tuple[Found, ...]
     categories: frozenset[str] | None = None
+    apart: float | None = None
 
 
 class Backend(Protocol):

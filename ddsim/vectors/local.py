@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -168,7 +169,12 @@ class LocalBackend:
                     for place in positions
                 ]
 
-            return search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
+            found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
+            return [self._completed(hits) for hits in found]
+
+    def _completed(self, hits: Hits) -> Hits:
+        """With how far the first is apart, where vectors are not compared as they are."""
+        return replace(hits, apart=self._index.apart(hits.vector, hits.found[0].vid)) if hits.found else hits
 
     def stored(self) -> int:
         """How many vectors there are."""

@@ -139,6 +139,20 @@ class Space:
         """
         return _rows_of(self._kept, vids)
 
+    def apart(self, query: Vectors, vid: int) -> float | None:
+        """How far a row is from a query, both as the network gave them; None where they are compared so.
+
+        Args:
+            query: as the network gave it, shape (d,).
+            vid: the row's number.
+        """
+        if self._recipe.trivial:
+            return None
+        alone = FlatIndex(self.dimension, self._metric)
+        alone.add(np.array([vid]), self.kept_rows([vid]))
+        ((_, distance),) = alone.nearest(query, 1)
+        return distance
+
     def _searched(self) -> FlatIndex:
         if self._compared is None:
             transform = self._learned()

@@ -267,6 +267,34 @@ def test_death_before_it_is_written(home: Home, monkeypatch: pytest.MonkeyPatch)
     assert learned(home).rows == 12
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_strange_picture_is_told_by_what_the_network_gave(home: Home, name: str) -> None:
+    """Components leave out what strange vectors consist of, so how far the nearest is apart is known without them."""
+    configure(home, RECIPES[name])
+    home.index()
+    metric = home.shop.settings.index.metric
+    strange = home.root / "strange.png"
+    picture(99).save(strange)
+    hits = home.search(strange)
+    rows = home.vectors(strange, home.shop.catalogue / hits.found[0].uri)
+    assert hits.apart == pytest.approx(pairwise(rows, metric)[0, 1], rel=1e-3)
+    row = home.manifest().get(hits.found[0].uri)
+    assert row is not None
+    assert row.vid is not None
+    with closing(local(home)) as backend:
+        backend.open(writing=False)
+        unreduced = backend.features_of([row.vid])
+    assert unreduced is not None
+    assert unreduced.shape == (1, 16)
+    assert pairwise(np.concatenate([unreduced, rows[1:]]), "cosine")[0, 1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_vectors_compared_as_they_are_need_no_second_look(home: Home) -> None:
+    """Their distance is the only one there is."""
+    home.index()
+    assert home.search(home.shop.catalogue / "lamp/3.png").apart is None
+
+
 @pytest.mark.parametrize("recipe", [{"pca": 14}, {"pca": 14, "whiten": True}, {"pca": 14, "metric": "cosine"}], ids=str)
 def test_fewer_pictures_than_components(home: Home, recipe: dict[str, Any]) -> None:
     """There are as many components as pictures; with more of these they are learned anew, up to what was asked for."""

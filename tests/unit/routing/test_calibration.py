@@ -423,3 +423,18 @@ def test_the_order_of_the_items_does_not_matter(catalogue: tuple[Matrix, list[st
 def test_json_and_back(learned: Learned) -> None:
     """It is the same after JSON, to the last digit."""
     assert Learned.from_json(json.loads(json.dumps(learned.as_json()))) == learned
+
+
+def test_how_far_is_too_far_is_measured_before_vectors_are_reduced() -> None:
+    """The nearest by the reduced vectors counts, at the distance that it has without the reduction."""
+    reduced, unreduced = np.full((30, 30), 5.0), np.full((30, 30), 9.0)
+    for one in range(30):
+        other = one ^ 1
+        reduced[one, other] = 0.1
+        unreduced[one, other] = 2.0 + 0.01 * (one // 2)
+    for far in (reduced, unreduced):
+        np.fill_diagonal(far, np.nan)
+    categories = ["a", "b"] * 15
+    assert learn(reduced, categories, apart=unreduced).reach == pytest.approx(2.14)
+    assert learn(reduced, categories).reach == pytest.approx(0.1)
+    assert learn(reduced, categories, apart=unreduced).line == learn(reduced, categories).line
