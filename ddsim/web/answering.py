@@ -17,6 +17,7 @@ from ddsim.web import addresses
 from ddsim.web.addresses import Region
 from ddsim.web.forms import Wanted
 from ddsim.web.limits import Limits
+from ddsim.web.pictures import Pictures
 from ddsim.web.products import Products
 from ddsim.web.refusals import UNKNOWN_ITEM, UNKNOWN_PHOTO, Refusal, bad_request, words_for
 from ddsim.web.rendering import SIDE, fitted
@@ -36,13 +37,17 @@ class Answering:
         searching: the search.
         photos: the kept uploads.
         products: what is known of items.
+        pictures: of items.
         limits: of uploads.
     """
 
-    def __init__(self, searching: Searching, photos: Photos, products: Products, limits: Limits) -> None:
+    def __init__(
+        self, searching: Searching, photos: Photos, products: Products, pictures: Pictures, limits: Limits
+    ) -> None:
         self.searching = searching
         self.photos = photos
         self.products = products
+        self.pictures = pictures
         self.limits = limits
         self._lock = threading.Lock()
         self._examples: tuple[object, list[dict[str, Any]]] = (None, [])
@@ -59,10 +64,10 @@ class Answering:
             self.searching.check_categories(wanted.categories)
             query, picture = self._like(wanted) if wanted.like is not None else self._photo(wanted)
             result = self.searching.run(
-                # What is searched for is itself the most similar item.
+                # One more than wanted tells whether there are others; what is searched for is itself the most similar.
                 lambda search: search.query(
                     picture,
-                    wanted.k + (wanted.like is not None),
+                    wanted.start + wanted.k + 1 + (wanted.like is not None),
                     category=wanted.categories or None,
                     route=not wanted.everything,
                     labels=True,
@@ -103,6 +108,7 @@ class Answering:
     def card(self, row: Row) -> dict[str, Any]:
         """What is shown of an item; see :class:`ddsim.web.models.Card`."""
         product = self.products.get(row.uri)
+        width, height = self.pictures.shape(row, self.searching.collection.catalogue)
         return {
             "uri": row.uri,
             "category": row.category,
@@ -110,6 +116,8 @@ class Answering:
             "price": product and product.price,
             "url": str(product.url) if product and product.url else None,
             "thumbnail": addresses.thumbnail(row, THUMBNAIL),
+            "width": width,
+            "height": height,
             "picture": addresses.picture(row),
         }
 
@@ -140,18 +148,19 @@ class Answering:
         return query | {"width": image.width, "height": image.height}, picture
 
     def _answer(self, query: dict[str, Any], wanted: Wanted, result: SearchResult) -> dict[str, Any]:
+        others = [one for one in result.neighbours if one.uri != query["like"]]
         cards: list[dict[str, Any]] = []
-        for one in result.neighbours:
+        for rank, one in enumerate(others[wanted.start : wanted.start + wanted.k], wanted.start + 1):
             row = self.searching.collection.manifest.get(one.uri)
-            if row is not None and one.uri != query["like"] and len(cards) < wanted.k:
-                found = {"rank": len(cards) + 1, "distance": one.distance, "score": one.score}
-                cards.append(found | self.card(row))
+            if row is not None:
+                cards.append({"rank": rank, "distance": one.distance, "score": one.score} | self.card(row))
         return {
             "query": query | {"region": list(wanted.region) if wanted.region else None},
             "categories": [asdict(one) for one in result.categories],
             "searched": list(result.searched),
             "all": not result.searched,
             "neighbours": cards,
+            "more": len(others) > wanted.start + wanted.k <= self.limits.deepest,
             "nothing_similar": result.nothing_similar,
             "timings": asdict(result.timings),
             "link": addresses.link(

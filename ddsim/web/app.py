@@ -90,7 +90,7 @@ def create_app(
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
     products = Products(lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest))
-    answering = Answering(searching, photos, products, limits)
+    answering = Answering(searching, photos, products, pictures, limits)
     searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")
     renderings = Workers(limits.renderings, limits.renderings_waiting, _SOON_SECONDS, "render")
 

@@ -13,7 +13,7 @@ from ddsim.web.limits import Limits
 from ddsim.web.multipart import read_form
 from ddsim.web.refusals import bad_request, too_large
 
-FIELDS = ("picture", "photo", "like", "category", "all", "k", "region")
+FIELDS = ("picture", "photo", "like", "category", "all", "k", "start", "region")
 _LEAST_PART = 0.01
 _YES, _NO = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
 
@@ -30,6 +30,7 @@ class Wanted:
         categories: to search, whatever the picture shows.
         everything: whether to search all categories.
         k: how many results.
+        start: how many of the best to leave out: for those after what is shown already.
         region: left, top, width and height of the part to search for, each as a fraction of the upright picture.
     """
 
@@ -40,6 +41,7 @@ class Wanted:
     categories: tuple[str, ...] = ()
     everything: bool = False
     k: int = 24
+    start: int = 0
     region: Region | None = None
 
     @property
@@ -98,7 +100,8 @@ def wanted(pairs: Iterable[tuple[str, str]], limits: Limits, data: bytes | None 
         like=one.get("like"),
         categories=categories,
         everything=everything,
-        k=_count(one["k"], limits.k) if "k" in one else limits.default_k,
+        k=_count("k", one["k"], 1, limits.k) if "k" in one else limits.default_k,
+        start=_count("start", one["start"], 0, limits.deepest) if "start" in one else 0,
         region=_region(one["region"]) if "region" in one else None,
     )
 
@@ -109,9 +112,9 @@ def _flag(text: str) -> bool:
     return text.lower() in _YES
 
 
-def _count(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= most):
-        raise bad_request(f"The field k is not a number from 1 to {most}.")
+def _count(key: str, text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
+        raise bad_request(f"The field {key} is not a number from {least} to {most}.")
     return int(text)
 
 

@@ -27,6 +27,7 @@ class Limits:
         upload_bytes: of one photo.
         upload_pixels: that would be decoded of one photo, which is refused before that.
         k: the most results that may be asked for.
+        deepest: the most results that may be passed over, page by page.
         default_k: how many there are where nobody asks.
         searches: searches at work at once, each in a thread.
         waiting: searches that may wait for one of these; one more is turned away with 503.
@@ -41,6 +42,7 @@ class Limits:
     upload_bytes: int = 20 * MEGA
     upload_pixels: int = 64_000_000
     k: int = 100
+    deepest: int = 900
     default_k: int = 24
     searches: int = 4
     waiting: int = 28

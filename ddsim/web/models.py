@@ -42,6 +42,9 @@ class Card(_Answer):
     """From the product data; http or https."""
     thumbnail: str
     """Address of a small picture, relative to the page's; what is there may be kept for good."""
+    width: int
+    """Of the small picture, in pixels."""
+    height: int
     picture: str
     """Address of the picture, relative to the page's; what is there may be kept for good."""
 
@@ -105,6 +108,8 @@ class Found(_Answer):
     """Whether all categories were searched."""
     neighbours: list[Neighbour]
     """Nearest first. An item that was itself the query is left out."""
+    more: bool
+    """Whether there are others after these: ask for them with start."""
     nothing_similar: str | None
     """Why even the nearest is not similar enough, None where it is."""
     timings: Timings
@@ -159,5 +164,7 @@ class SearchForm(_Answer):
     """Search all categories."""
     k: int = 24
     """How many results, 1 to 100."""
+    start: int = 0
+    """How many of the best to leave out, 0 to 900: for those after what is shown already."""
     region: str = ""
     """x,y,w,h of the part to search for, as fractions of the upright picture from 0 to 1."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ddsim.catalogue import Row
 from ddsim.config import Settings
 from ddsim.errors import ImageError
-from ddsim.pictures import read_file
+from ddsim.pictures import pixels, read_file
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
 from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
@@ -17,6 +21,8 @@ from ddsim.web.rendering import SIDE, fitted, jpeg
 
 SIZES = (160, 320, 640)
 """Sides of thumbnails, in pixels: of the square that they fit into."""
+SHAPE_SIDE = 320
+_SIDEWAYS = (5, 6, 7, 8)
 _QUALITY, _THUMBNAIL_QUALITY = 88, 82
 
 
@@ -43,6 +49,10 @@ class Pictures:
         self._folder = folder
         self._limits = settings.upload
         make_folder(folder)
+
+    def shape(self, row: Row, catalogue: Path) -> tuple[int, int]:
+        """Width and height of an item's picture when it is fitted into a square of 320 pixels; square if unknown."""
+        return _shape(catalogue / row.uri, row.sha256)
 
     def picture(self, row: Row, catalogue: Path) -> Rendered:
         """An item's picture, at most 1600 pixels a side.
@@ -86,3 +96,25 @@ class Pictures:
 
     def _place(self, content: str, size: int) -> Path:
         return self._folder / content[:2] / f"{content}-{size}.jpg"
+
+
+@lru_cache(maxsize=20_000)
+def _shape(path: Path, sha256: str | None) -> tuple[int, int]:
+    """From the file's header alone: who shows a page of results needs it of all of them at once.
+
+    Args:
+        path: of the file.
+        sha256: of its content; another content is another entry of the cache.
+    """
+    del sha256
+    try:
+        with pixels.blaming(str(path), "damaged"), pixels.quiet(), Image.open(path) as image:
+            width, height = image.size
+            # Asking a PNG would decode it.
+            turned = isinstance(image, JpegImageFile) and image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
+    except ImageError:
+        return SHAPE_SIDE, SHAPE_SIDE
+    if turned:
+        width, height = height, width
+    share = SHAPE_SIDE / max(width, height)
+    return max(1, round(width * share)), max(1, round(height * share))
