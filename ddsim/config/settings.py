@@ -8,8 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -18,6 +16,7 @@ from pydantic import (
 )
 
 from ddsim.catalogue import Patterns
+from ddsim.config.part import Part
 from ddsim.config.values import (
     Categories,
     Certificates,
@@ -33,6 +32,7 @@ from ddsim.config.values import (
     Url,
     Word,
 )
+from ddsim.config.web import Web
 from ddsim.config.yamlfile import Key
 from ddsim.deepdetect import Credentials, ServiceSpec, shown_address, split_address
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
@@ -46,14 +46,6 @@ class RulesBroken(ValueError):
     def __init__(self, broken: list[tuple[Key, str]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, key))}: {reason}" for key, reason in broken))
         self.broken = broken
-
-
-class Part(BaseModel):
-    """A section of the settings: strict types, no unknown keys, never changed after it was made."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class Server(Part):
@@ -315,12 +307,14 @@ class Settings(Part):
     """Where vectors live and how pictures are sent there."""
     routing: Routing = Routing()
     """Which categories are searched for a photo."""
-    categories: Categories = {}
+    categories: Categories = Field(default={})
     """The network's labels, or their first words alone -> categories of the catalogue."""
     upload: UploadSettings = UploadSettings()
     """What is done to pictures before they are sent."""
     page: Page = Page()
     """What the web page takes."""
+    web: Web = Web()
+    """How the web page looks and speaks."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

@@ -15,6 +15,7 @@ from ddsim.pictures import Picture, read_file
 from ddsim.search import SearchResult
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
+from ddsim.web.appearance import Appearance
 from ddsim.web.forms import Wanted
 from ddsim.web.limits import Limits
 from ddsim.web.pictures import Pictures
@@ -38,16 +39,24 @@ class Answering:
         photos: the kept uploads.
         products: what is known of items.
         pictures: of items.
+        appearance: what categories and the page are called.
         limits: of uploads.
     """
 
     def __init__(
-        self, searching: Searching, photos: Photos, products: Products, pictures: Pictures, limits: Limits
+        self,
+        searching: Searching,
+        photos: Photos,
+        products: Products,
+        pictures: Pictures,
+        appearance: Appearance,
+        limits: Limits,
     ) -> None:
         self.searching = searching
         self.photos = photos
         self.products = products
         self.pictures = pictures
+        self.appearance = appearance
         self.limits = limits
         self._lock = threading.Lock()
         self._examples: tuple[object, list[dict[str, Any]]] = (None, [])
@@ -82,7 +91,11 @@ class Answering:
         categories = self.searching.categories()
         return {
             "name": self.searching.settings.name,
-            "categories": [{"name": name, "count": count} for name, count in categories.items()],
+            "title": self.appearance.title,
+            "categories": [
+                {"name": name, "label": self.appearance.called(name), "count": count}
+                for name, count in categories.items()
+            ],
             "items": sum(categories.values()),
             "indexed": bool(categories),
             "indexing": self.searching.busy(),
@@ -112,6 +125,7 @@ class Answering:
         return {
             "uri": row.uri,
             "category": row.category,
+            "label": self.appearance.called(row.category),
             "name": (product and product.name) or PurePosixPath(row.uri).stem,
             "price": product and product.price,
             "url": str(product.url) if product and product.url else None,

@@ -4,19 +4,22 @@
 
 ``request``
     Starlette's own
+``t``
+    the page's words in its language, see :class:`ddsim.web.texts.Texts`
+``look``
+    see :class:`ddsim.web.appearance.Appearance`
 ``catalogue``
-    as ``GET /api/catalogue`` answers: ``name``, ``categories`` (``name``, ``count``), ``items``, ``indexed``,
-    ``indexing``, ``examples`` (twelve at most; ``uri``, ``category``, ``name``, ``price``, ``url``, ``thumbnail``,
-    ``picture``)
-``max_bytes``, ``too_large``
-    of an upload, and the error that a larger one gets
+    as ``GET /api/catalogue`` answers, see :class:`ddsim.web.models.Catalogue`
+``max_bytes``, ``too_large``, ``empty``
+    of an upload, and the errors that a larger one and an empty one get
 ``odd_products``
     sentences about product data that whoever runs the page should know; empty where others see it
 ``problem``
     None, or the error that every search would get: nothing indexed, server down
 ``result``, ``error``
-    the answer of ``POST /api/search``, or the error, where a form without JavaScript was posted (``POST /search``) or a
-    link followed (``GET /search``, the same fields in the query); else None
+    the answer of ``POST /api/search`` (with ``start``, and ``score_differs`` of each neighbour), or the error, where a
+    form without JavaScript was posted (``POST /search``) or a link followed (``GET /search``, the same fields in the
+    query); else None
 
 An error is ``code``, ``message``, ``hint``. ``GET /`` never searches: that is left to the page's JavaScript.
 """
@@ -40,16 +43,19 @@ from ddsim.errors import DDSimError
 from ddsim.web.answering import Answering
 from ddsim.web.answers import refused
 from ddsim.web.api import api
+from ddsim.web.appearance import Appearance
 from ddsim.web.describing import describe
 from ddsim.web.fronts import Front
 from ddsim.web.heads import Heads
 from ddsim.web.limits import Limits, Workers
+from ddsim.web.looks import looks
 from ddsim.web.pages import STATIC, pages
 from ddsim.web.pictures import Pictures
 from ddsim.web.products import Products, indexed
 from ddsim.web.refusals import NOT_FOUND, Refusal, bad_request, words_for
 from ddsim.web.searching import Searching
 from ddsim.web.security import LOOPBACK, Guarded
+from ddsim.web.texts import Texts
 from ddsim.web.uploads import Photos
 
 _FOLDER = "web"
@@ -90,7 +96,7 @@ def create_app(
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
     products = Products(lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest))
-    answering = Answering(searching, photos, products, pictures, limits)
+    answering = Answering(searching, photos, products, pictures, Appearance(settings), limits)
     searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")
     renderings = Workers(limits.renderings, limits.renderings_waiting, _SOON_SECONDS, "render")
 
@@ -115,6 +121,7 @@ def create_app(
     async def docs(request: Request) -> Response:
         return describe(app, str(request.base_url))
 
+    app.include_router(looks(answering.appearance, Texts(settings.web.language), limits.upload_bytes))
     app.mount("/static", _Static(directory=STATIC), name="static")
     _answer_errors(app)
     if origins:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from ddsim.web.addresses import Region
 from ddsim.web.limits import Limits
 from ddsim.web.multipart import read_form
-from ddsim.web.refusals import bad_request, too_large
+from ddsim.web.refusals import EMPTY, Refusal, bad_request, too_large
 
 FIELDS = ("picture", "photo", "like", "category", "all", "k", "start", "region")
 _LEAST_PART = 0.01
@@ -65,6 +65,8 @@ async def posted(request: Request, limits: Limits) -> Wanted:
         return wanted(form.texts, limits)
     if file.key != "picture":
         raise bad_request("A file belongs into the field picture.")
+    if not file.data:
+        raise Refusal(EMPTY)
     if len(file.data) > limits.upload_bytes:
         raise too_large(limits.upload_bytes)
     return wanted(form.texts, limits, file.data, file.name)

@@ -16,10 +16,12 @@ LOOPBACK_PROXIES = ("127.0.0.0/8", "::1")
 """Whose word is taken by default: only somebody on this machine can connect from there."""
 ROUTES = frozenset(
     {
+        "accent.css",
         "api",
         "docs",
-        "embed",
+        "embed.js",
         "healthz",
+        "logo",
         "metrics",
         "openapi.json",
         "photos",

@@ -34,6 +34,8 @@ class Card(_Answer):
     uri: str
     """Its name in the catalogue."""
     category: str
+    label: str
+    """The category as people call it."""
     name: str
     """From the product data, or else the picture's file name."""
     price: str | None
@@ -121,6 +123,8 @@ class CategoryCount(_Answer):
     """A category of the catalogue."""
 
     name: str
+    label: str
+    """As people call it."""
     count: int
     """Of its items."""
 
@@ -130,6 +134,8 @@ class Catalogue(_Answer):
 
     name: str
     """Of the configuration."""
+    title: str
+    """Of the page."""
     categories: list[CategoryCount]
     items: int
     indexed: bool

@@ -13,10 +13,11 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ddsim.web.answering import Answering
-from ddsim.web.answers import error_of, headers_of
+from ddsim.web.answers import headers_of
 from ddsim.web.forms import Wanted, posted, wanted
 from ddsim.web.limits import Limits, Workers
-from ddsim.web.refusals import Refusal, Words, too_large
+from ddsim.web.refusals import EMPTY, Refusal, Words, too_large
+from ddsim.web.texts import Texts
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -40,11 +41,12 @@ def pages(
     async def results(request: Request, read: Callable[[], Awaitable[Wanted]]) -> Response:
         try:
             async with searches.admitted():
-                found = await searches.run(partial(answering.search, await read()))
+                asked = await read()
+                found = await searches.run(partial(answering.search, asked))
         except Refusal as refusal:
             drawn = partial(draw, request, error=refusal.words)
         else:
-            drawn = partial(draw, request, result=found)
+            drawn = partial(draw, request, result=_for_people(found, asked.start))
         async with renderings.admitted():
             return await renderings.run(drawn)
 
@@ -77,10 +79,19 @@ async def _problem(answering: Answering, checks: Workers) -> Words | None:
     return problem
 
 
+def _for_people(found: dict[str, Any], start: int) -> dict[str, Any]:
+    """Equal scores say nothing: one is shown where it is another than that of the card before."""
+    shares = [round(one["score"] * 100) for one in found["neighbours"]]
+    differs = [len(set(shares)) > 1 and (at == 0 or shares[at - 1] != share) for at, share in enumerate(shares)]
+    cards = [one | {"score_differs": told} for one, told in zip(found["neighbours"], differs, strict=True)]
+    return found | {"neighbours": cards, "start": start}
+
+
 class _Drawing:
     def __init__(self, answering: Answering, limits: Limits, private: bool) -> None:
         self._answering = answering
         self._private = private
+        self._texts = Texts(answering.searching.settings.web.language)
         self._limits = limits
         # Not autoescaped by ending: everything here is HTML.
         self._templates = Environment(
@@ -95,16 +106,20 @@ class _Drawing:
         problem: Words | None = None,
         error: Words | None = None,
     ) -> Response:
+        texts = self._texts
         matching = self._answering.products.matching
         context = {
             "request": request,
+            "t": texts,
+            "look": self._answering.appearance,
             "catalogue": self._answering.catalogue(),
             "max_bytes": self._limits.upload_bytes,
-            "too_large": error_of(too_large(self._limits.upload_bytes).words),
+            "too_large": texts.error(too_large(self._limits.upload_bytes).words),
+            "empty": texts.error(EMPTY),
             "odd_products": matching().sentences if self._private and not (result or error) else [],
             "result": result,
-            "problem": problem and error_of(problem),
-            "error": error and error_of(error),
+            "problem": problem and texts.error(problem),
+            "error": error and texts.error(error),
         }
         html = self._templates.get_template("page.html.jinja").render(context)
         return HTMLResponse(html, error.status if error else 200, headers_of(error) if error else None)

@@ -21,6 +21,7 @@ _FEW = 10
 _log = logging.getLogger(__name__)
 
 Code = Literal[
+    "empty",
     "not_a_picture",
     "too_large",
     "too_many_pixels",
@@ -98,6 +99,7 @@ BROKEN = Words(
 )
 TOO_SLOW = Words("timeout", 504, "The search took too long and was given up.", "Try again in a moment.", retry_after=5)
 BUSY = Words("busy", 503, "Too many people are searching at this moment.", "Try again in a few seconds.", retry_after=3)
+EMPTY = Words("empty", 415, "This file is empty.", "Choose it once more, or another one.")
 UNKNOWN_PHOTO = Words("unknown_photo", 404, "This photo is not kept here any more.", "Choose the photo once more.")
 UNKNOWN_ITEM = Words(
     "unknown_item", 404, "There is no such product in the catalogue.", "Go back to the start and search again."

@@ -49,10 +49,11 @@ def test_commands_exist_with_their_options(line: str) -> None:
 
 def test_the_configuration_loads(tmp_path: Path) -> None:
     """The complete configuration that the README shows is complete."""
-    (yaml,) = [code for language, code in BLOCKS if language == "yaml"]
+    look, whole = (code for language, code in BLOCKS if language == "yaml")
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml, encoding="utf-8")
+    file.write_text(whole + look, encoding="utf-8")
     assert ddsim.load(file).similarity.extract_layer == "pool5"
+    assert ddsim.load(file).web.language == "de"
 
 
 def test_errors_are_there() -> None:

@@ -208,7 +208,7 @@ def test_product_data_is_shown(page: TestClient) -> None:
 def test_the_catalogue_is_told(page: TestClient) -> None:
     """Categories with counts, and examples of each."""
     told = page.get("/api/catalogue").json()
-    assert told["categories"] == [{"name": "bed", "count": 6}, {"name": "lamp", "count": 6}]
+    assert told["categories"] == [{"name": name, "label": name, "count": 6} for name in ("bed", "lamp")]
     assert (told["items"], told["indexed"], told["indexing"]) == (12, True, False)
     assert {one["category"] for one in told["examples"]} == {"bed", "lamp"}
     assert all(page.get(one["thumbnail"]).status_code == 200 for one in told["examples"])
@@ -231,7 +231,7 @@ def test_answers_are_as_described(page: TestClient, photo: bytes) -> None:
     models.Refused.model_validate(page.get("/api/products/nobody").json(), extra="forbid")
     schema = page.get("/openapi.json").json()
     body = schema["paths"]["/api/search"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(body["schema"]["properties"]) == {"picture", "photo", "like", "category", "all", "k", "region"}
+    assert set(body["schema"]["properties"]) == {"picture", "photo", "like", "category", "all", "k", "start", "region"}
 
 
 def test_the_page_and_its_documents(page: TestClient) -> None:

@@ -1,5 +1,7 @@
 // The one call of the page: POST /api/search.
 
+import { t, told } from "./texts.js";
+
 const TIME_LIMIT = 90_000;
 
 /** What went wrong, in the words of the server where it had any. */
@@ -11,25 +13,16 @@ export class SearchError extends Error {
   }
 }
 
-const OFFLINE = {
-  code: "offline",
-  message: "This page does not reach its server.",
-  hint: "Check your connection, and that the server is still running; then try again.",
-};
-const TOO_SLOW = {
-  code: "timeout",
-  message: "The search took too long and was given up.",
-  hint: "Try again in a moment; over a slow connection a smaller photo helps.",
-};
-const STRANGE = {
-  code: "server_fault",
-  message: "The server gave an answer that this page does not understand.",
-  hint: "Try again; if it happens once more, reload the page.",
-};
+const words = (code, key) => ({ code, message: t(`${key}_message`), hint: t(`${key}_hint`) });
+const OFFLINE = words("offline", "offline");
+const TOO_SLOW = words("timeout", "slow");
+const STRANGE = words("server_fault", "strange");
+const REFUSED = words("too_large", "refused"); // by a proxy before the page, whose answer is its own
 
 /**
  * Search.
- * @param {{file?: File, photo?: string, like?: string, categories: string[], all: boolean, region: number[]?}} query
+ * @param {{file?: File, photo?: string, like?: string, categories: string[], all: boolean, region: number[]?,
+ *   start?: number}} query
  * @param {AbortSignal} signal ends the call; the promise is then never settled
  * @param {(share: number) => void} sending told which share of the photo was sent; 1 once all of it is there
  * @returns {Promise<object>} the answer; rejects with a SearchError
@@ -49,20 +42,22 @@ export function search(query, signal, sending) {
     call.onload = () => {
       const answer = parsed(call.responseText);
       if (call.status === 200 && answer?.neighbours) resolve(answer);
-      else fail(answer?.error?.message ? answer.error : STRANGE);
+      else if (answer?.error?.message) fail(told(answer.error));
+      else fail(call.status === 413 ? REFUSED : STRANGE);
     };
     signal.addEventListener("abort", () => call.abort());
     call.send(form(query));
   });
 }
 
-function form({ file, photo, like, categories, all, region }) {
+function form({ file, photo, like, categories, all, region, start }) {
   const data = new FormData();
   if (file) data.append("picture", file, file.name || "photo");
   else if (photo) data.append("photo", photo);
   else data.append("like", like);
   for (const name of categories) data.append("category", name);
   if (all) data.append("all", "1");
+  if (start) data.append("start", start);
   if (region) data.append("region", region.join(","));
   return data;
 }

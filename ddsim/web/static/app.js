@@ -2,20 +2,18 @@
 
 import { SearchError, search } from "./api.js";
 import { $, bones, button, cards, chips, frame, notice, press } from "./draw.js";
+import { enlarging } from "./enlarge.js";
 import { choose, photos } from "./photos.js";
 import { Region } from "./region.js";
+import { boot, called, t } from "./texts.js";
 
-const boot = JSON.parse($("boot").textContent);
 const region = new Region($("photo"), $("region"));
 const answers = new Map(); // link -> answer, so that back and forward need no search
 const KEPT_ANSWERS = 30;
 const BONES = 8;
 const NOTHING_YET = { categories: [], searched: [] };
-const NO_FILE = {
-  message: "That was no picture file.",
-  hint: "Save the picture first, then drop or choose the file.",
-};
-const CHOOSE_ANOTHER = ["not_a_picture", "too_large", "too_many_pixels", "unknown_photo"];
+const NO_FILE = { message: t("no_file_message"), hint: t("no_file_hint") };
+const CHOOSE_ANOTHER = ["empty", "not_a_picture", "too_large", "too_many_pixels", "unknown_photo"];
 const NO_SECOND_TRY = ["unknown_item", "bad_request", "nothing_indexed"];
 
 let query = null; // what is shown or searched: {file, photo, like, categories, all, region}
@@ -98,7 +96,7 @@ function progress(share, signal) {
   const bar = $("progress");
   if (share < 1) bar.value = share;
   else bar.removeAttribute("value");
-  $("results-title").textContent = share < 1 ? "Sending the photo" : "Searching";
+  $("results-title").textContent = share < 1 ? t("sending") : t("searching");
 }
 
 // What is seen
@@ -121,19 +119,21 @@ function waiting(next, before) {
   state("waiting");
   region.value = next.region;
   regionButtons();
-  $("results-title").textContent = "Searching";
+  $("results-title").textContent = t("searching");
   $("say").replaceChildren();
+  $("more").hidden = true;
+  $("show-more").ariaBusy = "false"; // what it waited for was given up
   $("legend").hidden = true;
   $("progress").removeAttribute("value");
   bones(BONES);
   if (!sameSource) {
-    chips(NOTHING_YET, boot.catalogue.categories);
+    chips(NOTHING_YET, boot.categories);
     $("why").textContent = "";
   } else if (next.all || next.categories.length) {
     press((one) => ("all" in one.dataset ? next.all : next.categories.includes(one.dataset.category)));
   }
   $("chips").classList.toggle("kept", !sameSource);
-  say($("status"), "Searching");
+  say($("status"), t("searching"));
 }
 
 function preview({ file, like }) {
@@ -148,7 +148,7 @@ function preview({ file, like }) {
   if (!file && !known) return;
   image.onload = () => frame(image.naturalWidth, image.naturalHeight);
   image.src = file ? URL.createObjectURL(file) : known.thumbnail;
-  if (known) $("query-name").textContent = `More like ${known.name}`;
+  if (known) $("query-name").textContent = t("more_like", known);
 }
 
 function show(found) {
@@ -161,37 +161,37 @@ function show(found) {
     image.onload = null;
     if (new URL(asked.url, location).href !== image.src) image.src = asked.url;
   }
-  image.alt = asked.like ? `The query: ${asked.name}` : "Your photo";
-  $("query-name").textContent = asked.like ? `More like ${asked.name}` : nameOf(asked);
+  image.alt = asked.like ? t("the_query", asked) : t("your_photo");
+  $("query-name").textContent = asked.like ? t("more_like", asked) : nameOf(asked);
   region.value = asked.region;
   regionButtons();
-  $("results-title").textContent = found.nothing_similar ? "Nothing similar enough" : heading(found);
-  document.title = `${$("query-name").textContent || "Results"} · ${titled}`;
-  chips(found, boot.catalogue.categories);
+  $("results-title").textContent = found.nothing_similar ? t("nothing") : heading(found);
+  document.title = `${$("query-name").textContent || t("results")} · ${titled}`;
+  chips(found, boot.categories);
   why(found);
   $("say").replaceChildren(...(found.nothing_similar ? [nothingSimilar(found)] : []));
   cards(found.neighbours);
-  $("legend").hidden = found.neighbours.length === 0;
+  $("more").hidden = !found.more;
 }
 
-const nameOf = ({ photo, name }) => (photo === upload?.photo ? upload.file.name : name === "photo" ? "Your photo" : name);
-const heading = ({ neighbours }) => `${neighbours.length} similar picture${neighbours.length === 1 ? "" : "s"}`;
+const nameOf = ({ photo, name }) => (photo === upload?.photo ? upload.file.name : name === "photo" ? t("your_photo") : name);
+const heading = ({ neighbours }) => t("found", { count: neighbours.length });
 
 function summary(found) {
-  const where = found.searched.length ? listed(found.searched) : "all categories";
-  const start = found.nothing_similar ? "Nothing similar enough; the nearest are shown. " : "";
-  return `${start}${heading(found)} in ${where}`;
+  const where = found.searched.length ? listed(found.searched) : t("all_categories");
+  const start = found.nothing_similar ? `${t("nothing_aloud")} ` : "";
+  return start + t("found_where", { found: heading(found), where });
 }
 
 function why(found) {
   const place = $("why");
   const chosen = query.categories.length > 0 || query.all;
   if (chosen) {
-    place.textContent = query.all ? "All categories, as you chose. " : `Only ${listed(found.searched)}, as you chose. `;
-    place.append(button("Let the photo decide", decide, ""));
+    place.textContent = `${query.all ? t("why_all_chosen") : t("why_chosen", { where: listed(found.searched) })} `;
+    place.append(button(t("decide"), decide, ""));
   } else if (found.searched.length) {
-    place.textContent = `Searched in ${listed(found.searched)}, the most likely categor${found.searched.length > 1 ? "ies" : "y"}.`;
-  } else place.textContent = "All categories were searched.";
+    place.textContent = t("why", { where: listed(found.searched), count: found.searched.length });
+  } else place.textContent = t("why_all");
 }
 
 function decide() {
@@ -201,13 +201,17 @@ function decide() {
 
 function nothingSimilar(found) {
   const actions = [];
-  if (!query.all) actions.push(["Search all categories", () => refine({ categories: [], all: true })]);
-  if (!query.region) actions.push(["Search a part of the photo", () => region.start()]);
-  const nearest = found.neighbours.length ? "The nearest are shown all the same." : "";
-  return notice({ message: `The catalogue may have nothing like this. ${nearest}`, hint: sentence(found.nothing_similar) }, actions);
+  if (!query.all) actions.push([t("try_all"), () => refine({ categories: [], all: true })]);
+  if (!query.region) actions.push([t("try_part"), () => region.start()]);
+  const nearest = found.neighbours.length ? t("nothing_shown") : "";
+  const hint = t("nothing_hint") || sentence(found.nothing_similar); // the API speaks English
+  return notice({ message: `${t("nothing_message")} ${nearest}`, hint }, actions);
 }
 
-const listed = (names) => (names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0]);
+function listed(names) {
+  const words = names.map(called);
+  return words.length > 1 ? `${words.slice(0, -1).join(", ")} ${t("and")} ${words.at(-1)}` : words[0];
+}
 const sentence = (words) => `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 
 function fail(error, push) {
@@ -218,12 +222,13 @@ function fail(error, push) {
   }
   state("error");
   $("grid").replaceChildren();
-  $("results-title").textContent = "No result";
+  $("results-title").textContent = t("no_result");
+  $("legend").hidden = $("more").hidden = true;
   const again = query;
   const actions = [];
-  if (CHOOSE_ANOTHER.includes(error.code)) actions.push(["Choose another photo", choose]);
-  else if (!NO_SECOND_TRY.includes(error.code)) actions.push(["Try again", () => run(again, { push: true })]);
-  actions.push(["Back to the start", goHome]);
+  if (CHOOSE_ANOTHER.includes(error.code)) actions.push([t("another"), choose]);
+  else if (!NO_SECOND_TRY.includes(error.code)) actions.push([t("again"), () => run(again, { push: true })]);
+  actions.push([t("start"), goHome]);
   $("say").replaceChildren(notice({ message: error.message, hint: error.hint }, actions));
   say($("alert"), `${error.message} ${error.hint ?? ""}`);
 }
@@ -242,13 +247,13 @@ function toResults() {
 // What people do
 
 function take(file) {
-  if (file.size > boot.max_bytes) {
+  if (file.size > boot.max_bytes || file.size === 0) {
     running?.abort();
     query = fresh({});
     view("results");
     waiting(query, null);
     toResults();
-    fail(new SearchError(boot.too_large), true);
+    fail(new SearchError(file.size ? boot.too_large : boot.empty), true);
     return;
   }
   run(fresh({ file }));
@@ -261,6 +266,34 @@ function goHome() {
 
 function refine(changes) {
   run({ ...query, ...changes }, { focus: false });
+}
+
+async function showMore() {
+  const link = $("show-more");
+  if (running || link.ariaBusy === "true") return;
+  const before = answer;
+  const shown = before.neighbours.length;
+  const mine = (running = new AbortController());
+  link.ariaBusy = "true";
+  say($("status"), t("loading"));
+  try {
+    const found = await search({ ...query, start: shown }, mine.signal, () => {});
+    answer = { ...before, neighbours: [...before.neighbours, ...found.neighbours], more: found.more };
+    answers.set(here(), answer);
+    cards(answer.neighbours, shown);
+    $("more").hidden = !found.more;
+    $("results-title").textContent = answer.nothing_similar ? t("nothing") : heading(answer);
+    $("grid").children[shown]?.querySelector("a").focus({ preventScroll: true });
+    say($("status"), summary(answer));
+  } catch (error) {
+    if (!(error instanceof SearchError)) throw error;
+    say($("alert"), `${error.message} ${error.hint ?? ""}`);
+    $("say").replaceChildren(notice(error));
+    $("say").scrollIntoView({ block: "center" });
+  } finally {
+    link.ariaBusy = "false";
+    if (running === mine) running = null;
+  }
 }
 
 function regionButtons() {
@@ -284,12 +317,12 @@ async function copyLink() {
   const link = new URL(answer?.link ?? location.href, location).href;
   try {
     await navigator.clipboard.writeText(link);
-    $("copy-word").textContent = "Link copied";
-    say($("status"), "Link copied");
+    $("copy-word").textContent = t("copied");
+    say($("status"), t("copied"));
   } catch {
-    prompt("Copy this link:", link); // no clipboard without https
+    prompt(t("copy_this"), link); // no clipboard without https
   }
-  setTimeout(() => ($("copy-word").textContent = "Copy link"), 2500);
+  setTimeout(() => ($("copy-word").textContent = t("copy")), 2500);
 }
 
 function restore() {
@@ -314,7 +347,17 @@ function restore() {
 }
 
 function listen() {
-  $("again").addEventListener("click", choose);
+  $("again").addEventListener("click", (event) => {
+    event.preventDefault();
+    choose();
+  });
+  $("show-more").addEventListener("click", (event) => {
+    event.preventDefault();
+    showMore();
+  });
+  // Hints about keys are for those who use them.
+  addEventListener("keydown", () => document.body.classList.add("by-keys"));
+  addEventListener("pointerdown", () => document.body.classList.remove("by-keys"));
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-like]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -345,10 +388,12 @@ function listenToRegion() {
 
 listen();
 listenToRegion();
+enlarging(() => answer?.neighbours ?? []);
 photos(take, () => {
   if (document.body.dataset.view === "home") $("home-say").replaceChildren(notice(NO_FILE));
 });
-if (boot.result) {
+if (boot.result?.start) run(queryOf(new URL(boot.result.link, location).search), { push: false, focus: false });
+else if (boot.result) {
   query = queryOf(new URL(boot.result.link, location).search);
   remember(boot.result, false);
   show(boot.result);

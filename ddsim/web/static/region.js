@@ -1,5 +1,7 @@
 // A box on the photo: drawn, dragged and resized by mouse or finger, moved and resized by keys.
 
+import { percent, t } from "./texts.js";
+
 const LEAST = 0.05;
 const STEP = 0.02;
 const HALF = [0.25, 0.25, 0.5, 0.5];
@@ -57,8 +59,8 @@ export class Region {
     ["left", "top", "width", "height"].forEach((side, i) => {
       this.#box.style[side] = `${value[i] * 100}%`;
     });
-    const [left, top, width, height] = value.map((share) => `${Math.round(share * 100)}%`);
-    this.#box.setAttribute("aria-label", `Part of the photo: ${left} from the left, ${top} from the top, ${width} wide, ${height} high`);
+    const [left, top, width, height] = value.map(percent);
+    this.#box.setAttribute("aria-label", t("part_where", { left, top, width, height }));
   }
 
   #at(event) {

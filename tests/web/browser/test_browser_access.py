@@ -92,8 +92,9 @@ def test_names_for_what_has_no_words(tab: Tab, lamp: bytes) -> None:
     card = tab.see(".card").first
     name = card.locator(".card-again").text_content()
     assert card.get_by_role("link", name=f"More like this {name}").count() == 1
-    assert card.get_by_role("link").count() == 1 + card.locator(".card-shop").count()
-    assert card.get_by_role("meter", name="Similarity").count() == 1
+    assert card.get_by_role("link", name=f"Enlarge {name}").count() == 1
+    assert card.get_by_role("link").count() == 2 + card.locator(".card-shop").count()
+    assert card.get_by_role("meter", name="Similarity").count() == card.locator(".card-score:visible").count()
     assert tab.page.get_by_role("group", name="Search in").get_by_role("button", pressed=True).count() >= 1
     assert tab.page.get_by_role("img", name="Your photo").count() == 1
 
