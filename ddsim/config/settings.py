@@ -278,14 +278,6 @@ class CatalogueSettings(Part):
     """A run that would lose a larger share of the catalogue stops, as a disk may not be there; 1 lets all go."""
 
 
-class Page(Part):
-    """What the web page takes."""
-
-    max_bytes: Annotated[Size, Field(ge=1)] = 20 * 1024 * 1024
-    """Photos with more are refused; up to 32 of them are in memory at once. ``upload.max_bytes`` counts where it is
-    less."""
-
-
 class Settings(Part):
     """One way to search, complete."""
 
@@ -311,10 +303,8 @@ class Settings(Part):
     """The network's labels, or their first words alone -> categories of the catalogue."""
     upload: UploadSettings = UploadSettings()
     """What is done to pictures before they are sent."""
-    page: Page = Page()
-    """What the web page takes."""
     web: Web = Web()
-    """How the web page looks and speaks."""
+    """How the web page looks and speaks, and what it takes."""
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

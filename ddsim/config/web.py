@@ -1,4 +1,4 @@
-"""How the web page looks and speaks."""
+"""How the web page looks and speaks, and what it takes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from ddsim.config.part import Part
-from ddsim.config.values import LocalPath
+from ddsim.config.values import LocalPath, Size
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
 class Web(Part):
-    """How the web page of `ddsim serve` looks and speaks."""
+    """How the web page of `ddsim serve` looks and speaks, and what it takes."""
 
     title: Words | None = None
     """What it is called; by default the configuration's name."""
@@ -25,3 +25,6 @@ class Web(Part):
     """Language of the page; the API speaks English."""
     categories: dict[str, Words] = Field(default={})
     """Categories -> what people call them; by default their own names, with blanks for underscores."""
+    max_bytes: Annotated[Size, Field(ge=1)] = 20 * 1024 * 1024
+    """Photos with more are refused; up to 32 of them are in memory at once. ``upload.max_bytes`` counts where it is
+    less."""

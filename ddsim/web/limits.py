@@ -57,7 +57,7 @@ class Limits:
     def of(cls, settings: Settings) -> Limits:
         """Those of a configuration: what it says under ``page``, and no more than it takes of catalogue and queries."""
         return cls(
-            upload_bytes=min(settings.page.max_bytes, settings.upload.max_bytes),
+            upload_bytes=min(settings.web.max_bytes, settings.upload.max_bytes),
             upload_pixels=settings.upload.max_pixels,
         )
 

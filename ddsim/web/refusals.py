@@ -120,7 +120,7 @@ def too_large(limit: int) -> Refusal:
             "too_large",
             413,
             f"This photo is larger than {most}.",
-            "Make it smaller, or take another one. Whoever runs this page may raise page.max_bytes.",
+            "Make it smaller, or take another one. Whoever runs this page may raise web.max_bytes.",
         )
     )
 

@@ -57,7 +57,7 @@ AT_HOME = {
     "tenacity": ("deepdetect.transport",),
     "typer": ("commands", "index", "__main__"),
     "rich": ("commands",),
-    "yaml": ("config",),
+    "yaml": ("config",, "web.texts"),
 }
 
 

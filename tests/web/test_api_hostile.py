@@ -541,11 +541,11 @@ def test_a_large_photo_of_a_phone_is_taken(page: TestClient) -> None:
 
 
 def test_the_configuration_raises_the_limit_of_photos(stock: Shop, tmp_path: Path, opened: OPEN) -> None:
-    """The page's own limit is page.max_bytes, and whoever meets it is told so."""
+    """The page's own limit is web.max_bytes, and whoever meets it is told so."""
     shop = stock.branch(tmp_path)
     data = png(10, 10)
     shop.configure(page={"max_bytes": 1000})
     error = assert_refused(posted(opened(shop), data + bytes(2000)), 413, "too_large")
-    assert "page.max_bytes" in error["hint"]
+    assert "web.max_bytes" in error["hint"]
     shop.configure(page={"max_bytes": 30 * 1024 * 1024})
     assert posted(opened(shop), data + bytes(22 * 1024 * 1024)).status_code == 200
