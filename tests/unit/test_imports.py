@@ -57,7 +57,7 @@ AT_HOME = {
     "tenacity": ("deepdetect.transport",),
     "typer": ("commands", "index", "__main__"),
     "rich": ("commands",),
-    "yaml": ("config",, "web.texts"),
+    "yaml": ("config", "web.texts"),
 }
 
 

@@ -544,8 +544,8 @@ def test_the_configuration_raises_the_limit_of_photos(stock: Shop, tmp_path: Pat
     """The page's own limit is web.max_bytes, and whoever meets it is told so."""
     shop = stock.branch(tmp_path)
     data = png(10, 10)
-    shop.configure(page={"max_bytes": 1000})
+    shop.configure(web={"max_bytes": 1000})
     error = assert_refused(posted(opened(shop), data + bytes(2000)), 413, "too_large")
     assert "web.max_bytes" in error["hint"]
-    shop.configure(page={"max_bytes": 30 * 1024 * 1024})
+    shop.configure(web={"max_bytes": 30 * 1024 * 1024})
     assert posted(opened(shop), data + bytes(22 * 1024 * 1024)).status_code == 200
