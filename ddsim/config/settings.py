@@ -228,6 +228,8 @@ class IndexSettings(Part):
     """Pictures in one call at most."""
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
     """Size of the pictures in one call at most, as they are sent; a single larger one goes alone."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Threads that prepare pictures, and that the embedded server's networks run on; by default one for each core."""
     checkpoint: Annotated[int, Field(ge=1)] = 1000
     """After so many pictures the index is written to disk; if a server dies, so many and a batch are sent again."""
     cache: Annotated[Size, Field(ge=0)] = 4_000_000_000

@@ -88,6 +88,11 @@ class Client:
         self._guards_lock = threading.Lock()
         self._capabilities: wire.Capabilities | None = None
 
+    @property
+    def concurrent(self) -> bool:
+        """Whether several requests may be under way at a time: to servers, not to what only stands for one."""
+        return isinstance(self._transport, (HttpTransport, ValueTransport))
+
     def __enter__(self) -> Client:
         return self
 
@@ -488,9 +493,14 @@ class Client:
 
     def _features(self, guard: Guard, ids: list[str], data: list[_Data], layer: str) -> Vectors:
         """The features of one request's pictures, with what they tell about the service."""
+        if layer in guard.proven:
+            return wire.parse_vectors(self._predict(guard, ids, data, layer=layer))
         with guard.lock:
             vectors = wire.parse_vectors(self._predict(guard, ids, data, layer=layer))
-            if guard.together is not None or not guard.is_torch or len(ids) == 1:
+            if guard.together is not None or not guard.is_torch:
+                guard.proven.add(layer)
+                return vectors
+            if len(ids) == 1:
                 return vectors
             if vectors.shape[1] % len(ids) or (vectors != vectors[0]).any():
                 guard.together = True
@@ -534,7 +544,8 @@ class Client:
         indexing = bool(output and "index" in output)
         limit = self._limits.index if indexing else self._limits.predict
         # Conclusions are drawn before another thread gets its turn.
-        with guard.lock if not guard.is_torch or layer else nullcontext(), self._watched(guard, layer, output):
+        alone = (layer not in guard.proven or output) if layer else not guard.is_torch
+        with guard.lock if alone else nullcontext(), self._watched(guard, layer, output):
             payload = self._calls.call("POST", "/predict", body, limit, repeatable=not indexing)
         return wire.parse_predictions(payload, ids)
 

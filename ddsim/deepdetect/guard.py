@@ -33,6 +33,7 @@ class Guard:
         repository: where that index lies; its files outlive the service.
         unbuilt: whether something may be indexed and not built.
         engine: whether the server has loaded the service's index; ``broken`` after a failure at the first use.
+        proven: layers whose features have been had: calls for them need not wait for one another.
         together: whether pictures may go through a Torch network together when features are asked for; None until seen,
             and then nothing goes to an index so. Torch before v0.29 mixes their features up.
     """
@@ -47,6 +48,7 @@ class Guard:
     unbuilt: bool = False
     engine: Literal["unknown", "loaded", "broken"] = "unknown"
     together: bool | None = None
+    proven: set[str] = field(default_factory=set)
 
     def forget(self, *, index_too: bool = False) -> None:
         """Start anew: the service was created, deleted, or lost in a restart.
@@ -61,10 +63,12 @@ class Guard:
         self.unbuilt = False
         self.engine = "unknown"
         self.together = None
+        self.proven.clear()
 
     def doubt(self) -> None:
         """No answer came: perhaps the server is being replaced. What is unbuilt or broken may still be so."""
         self.stale = True
+        self.proven.clear()
         if self.engine == "loaded":
             self.engine = "unknown"
 

@@ -22,12 +22,14 @@ class Call:
         request: the body as the typed container holds it.
         allowed: tells whether this server may read a path.
         profile: which DeepDetect answers.
+        threads: how many of its pictures are read at a time.
     """
 
     service: Service
     request: Json
     allowed: Allowed
     profile: Profile
+    threads: int
 
     def section(self, name: str) -> Json:
         """``parameters.input``, ``mllib`` or ``output``."""
@@ -43,7 +45,7 @@ class Call:
         begun = time.perf_counter()
         data, names = read_data(self.request)
         reader = Reader(inputs.preprocessing(self.service.mean), self.allowed, honour_scale)
-        items = read_items(data, names, reader)
+        items = read_items(data, names, reader, self.threads)
         statistics.transform_ms += milliseconds_since(begun)
         return items
 

@@ -25,6 +25,7 @@ from ddsim.embedded.replies import (
     service_not_found,
     wrong_type,
 )
+from ddsim.embedded.runtime import cores
 from ddsim.embedded.service import Service
 from ddsim.embedded.simsearch import remove_files
 
@@ -47,7 +48,7 @@ class Engine:
         root: where given, paths outside of it (repositories, model files, data) are treated as if nothing were there.
         allow_paths: whether ``data`` may name files of this machine; a door for others should not let it.
         profile: which DeepDetect to stand in for, by its name or described.
-        threads: cores that a forward pass may use; None takes all of them.
+        threads: cores that a forward pass, or the reading of pictures, may use; None takes all of them.
         idle: seconds after which a network that nobody asks gives its memory back, until it is asked again; None never.
 
     Raises:
@@ -67,7 +68,8 @@ class Engine:
         self._allow_paths = allow_paths
         self._profile = profile_named(profile)
         self._creation = torch_service.STEPS if self._profile.torch else creation.STEPS
-        self._networks = Networks(threads, idle)
+        self._threads = threads or cores()
+        self._networks = Networks(self._threads, idle)
         self._lock = threading.Lock()
         self._services: dict[str, Service] = {}
         self._being_made: set[str] = set()
@@ -230,7 +232,7 @@ class Engine:
         return Answer(200, encode(self._predicted(service, request)))
 
     def _predicted(self, service: Service, request: Json) -> Json:
-        result = predict.predict(service, request, self._is_readable, self._profile)
+        result = predict.predict(service, request, self._is_readable, self._profile, self._threads)
         if section(request, "parameters", "output").get("network"):
             # This server makes no calls, so the result cannot be forwarded (recordings/wire/16-template-network).
             failed = {"code": 404, "msg": "Not Found", "dd_code": 1009, "dd_msg": "Output Connector Network Error"}
@@ -242,7 +244,7 @@ class Engine:
         service = self._find(name)
         if service is None:
             raise internal(f"Service {name} does not exist")
-        result: dict[str, Any] = predict.predict(service, call, self._is_readable, self._profile)
+        result: dict[str, Any] = predict.predict(service, call, self._is_readable, self._profile, self._threads)
         head = {"method": "/chain", "time": result["head"]["time"]}
         return Answer(200, encode({"status": _OK, "head": head, "body": result["body"]}))
 

@@ -26,7 +26,7 @@ _ALL_CLASSES = -1
 _SIMILARITY = ("index", "build_index", "search")
 
 
-def predict(service: Service, request: Json, allowed: Allowed, profile: Profile) -> Json:
+def predict(service: Service, request: Json, allowed: Allowed, profile: Profile, threads: int) -> Json:
     """Answer one predict call; calls on one service wait for each other.
 
     Args:
@@ -34,6 +34,7 @@ def predict(service: Service, request: Json, allowed: Allowed, profile: Profile)
         request: the body as the typed container holds it.
         allowed: tells whether this server may read a path.
         profile: which DeepDetect answers.
+        threads: how many pictures are read at a time.
 
     Returns:
         the answer's ``head`` and ``body``.
@@ -49,7 +50,7 @@ def predict(service: Service, request: Json, allowed: Allowed, profile: Profile)
         begun = time.perf_counter()
         service.statistics.calls += 1
         try:
-            predictions = _predictions(Call(service, request, allowed, profile))
+            predictions = _predictions(Call(service, request, allowed, profile, threads))
         except Exception:
             service.statistics.failed += 1
             raise

@@ -7,6 +7,7 @@ import binascii
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,18 +94,19 @@ class Reader:
             return pictures.prepare(pictures.decode(data, self.preprocessing.bw), self.preprocessing, self.honour_scale)
 
 
-def read_items(data: list[str | bytes], names: Names, reader: Reader) -> list[Item]:
+def read_items(data: list[str | bytes], names: Names, reader: Reader, threads: int = 1) -> list[Item]:
     """Read and prepare all pictures, in the order of the request.
 
     Args:
         data: paths, base64, or the content of files as it is.
         names: what to call them.
         reader: what to make of them.
+        threads: how many are read at a time.
 
     Raises:
         Refusal: 400/1005 where any of them cannot be read: then none counts.
     """
-    found = [picture for i, text in enumerate(data) for picture in _read_one(i, text, reader)]
+    found = [picture for one in _read_all(data, reader, threads) for picture in one]
     if not found:
         raise bad_input("no image could be found")
     for key in ("ids", "index_uris", "meta_uris"):
@@ -121,6 +123,17 @@ def read_items(data: list[str | bytes], names: Names, reader: Reader) -> list[It
         stored = names.index_uris or names.meta_uris
         items.append(Item(uri, stored[i] if stored else uri, picture.pixels))
     return items
+
+
+def _read_all(data: list[str | bytes], reader: Reader, threads: int) -> list[list[_Found]]:
+    def read(place: int) -> list[_Found]:
+        return list(_read_one(place, data[place], reader))
+
+    places = range(len(data))
+    if threads == 1 or len(data) == 1:
+        return [read(place) for place in places]
+    with ThreadPoolExecutor(min(threads, len(data)), thread_name_prefix="ddsim-read") as pool:
+        return list(pool.map(read, places))
 
 
 def _read_one(position: int, text: str | bytes, reader: Reader) -> Iterator[_Found]:

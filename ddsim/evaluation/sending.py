@@ -159,6 +159,7 @@ class Extraction(Generic[_Value]):
             lambda row: prepare(row, photos[row.vid or 0].root, self._upload),
             count=2 * self._limits.batch_size,
             size=2 * self._limits.batch_bytes,
+            threads=self._limits.threads,
         )
         for ready in ahead:
             photo = photos[ready.row.vid or 0]

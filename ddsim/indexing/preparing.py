@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +16,15 @@ from ddsim.deepdetect import Vectors, check_uri
 from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import Encoded, Upload, encode, read_file
 
-_WORKERS = 2
 _Prepared = TypeVar("_Prepared")
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ def prepare(
 
 
 def prepare_ahead(
-    rows: Iterable[Row], make: Callable[[Row], _Prepared], *, count: int, size: int
+    rows: Iterable[Row], make: Callable[[Row], _Prepared], *, count: int, size: int, threads: int | None = None
 ) -> Iterator[_Prepared]:
     """Prepare items in order, some of them in advance.
 
@@ -90,6 +98,7 @@ def prepare_ahead(
         make: prepares one; called in threads.
         count: items in advance at most.
         size: bytes of their files at most, so that memory stays flat whatever the pictures are; one item always goes.
+        threads: how many prepare; None takes as many as there are cores.
 
     Yields:
         the items in the order of ``rows``.
@@ -98,7 +107,7 @@ def prepare_ahead(
     held = 0
     source = iter(rows)
     upcoming = next(source, None)
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="ddsim-prepare") as pool:
+    with ThreadPoolExecutor(threads or cores(), thread_name_prefix="ddsim-prepare") as pool:
         try:
             while waiting or upcoming is not None:
                 while upcoming is not None and (not waiting or (len(waiting) < count and held + upcoming.size <= size)):

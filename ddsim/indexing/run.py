@@ -205,7 +205,7 @@ class Run:
                 return not counts[ItemState.PENDING]
 
     def _send_pending(self) -> None:
-        with closing(self._cut()) as batches:
+        with closing(self._foreseen()) as batches:
             for batch in batches:
                 self._send(batch)
                 if self._is_build_due():
@@ -256,6 +256,17 @@ class Run:
 
     # What to send
 
+    def _foreseen(self) -> Generator[list[Ready], None, None]:
+        """The batches; the home of the vectors hears of each while the one before it is still to be added."""
+        held: list[Ready] | None = None
+        for batch in self._cut():
+            self._backend.foresee([ready.picture for ready in batch])
+            if held is not None:
+                yield held
+            held = batch
+        if held is not None:
+            yield held
+
     def _cut(self) -> Generator[list[Ready], None, None]:
         """Batches within both limits."""
         batch: list[Ready] = []
@@ -273,7 +284,11 @@ class Run:
     def _readable(self) -> Iterator[Ready]:
         self._known.clear()  # a pass that was broken off left them pending
         ahead = prepare_ahead(
-            self._pending(), self._make, count=2 * self._limits.batch_size, size=2 * self._limits.batch_bytes
+            self._pending(),
+            self._make,
+            count=2 * self._limits.batch_size,
+            size=2 * self._limits.batch_bytes,
+            threads=self._limits.threads,
         )
         for item in ahead:
             if isinstance(item, Unreadable):

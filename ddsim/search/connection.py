@@ -47,4 +47,4 @@ def transport_to(settings: Settings) -> Transport:
     # Only here: whoever talks to a real server needs neither ONNX Runtime nor FAISS.
     from ddsim.embedded import EmbeddedTransport, Engine
 
-    return EmbeddedTransport(Engine())
+    return EmbeddedTransport(Engine(threads=settings.index.threads))

@@ -145,6 +145,13 @@ class Backend(Protocol):
         """
         ...
 
+    def foresee(self, pictures: Sequence[Encoded]) -> None:
+        """Be told which pictures the next calls of :meth:`add` will bring, a batch at a time and in that order.
+
+        A home that keeps vectors itself asks for their features at once, so that the server never waits.
+        """
+        ...
+
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures, in one request, and note in the manifest what became of them.
 

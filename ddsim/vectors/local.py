@@ -24,7 +24,8 @@ from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
-from ddsim.pictures import Picture
+from ddsim.pictures import Encoded, Picture
+from ddsim.vectors.ahead import Ahead
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
 from ddsim.vectors.canary import check_network
 from ddsim.vectors.flat import Metric, Vids, load_faiss
@@ -69,6 +70,7 @@ class LocalBackend:
         self._lock = threading.RLock()
         self._writing = False
         self._loaded: Space | None = None
+        self._ahead = Ahead(self._asked)
         self._unsaved = False
         self._seen: object = None
         self._memory: Memory | None = None
@@ -99,11 +101,15 @@ class LocalBackend:
                 except ManifestBusy:
                     _log.info("a run is at work: what it adds is found when it has saved it")
 
+    def foresee(self, pictures: Sequence[Encoded]) -> None:
+        """Ask for their features, where the server may have two requests at a time."""
+        if self._client.concurrent:
+            self._ahead.foresee(pictures)
+
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures."""
         with self._lock:
-            with forgetting(self._service):
-                vectors = self._client.extract(self._service, [one.picture for one in batch], layer=self._layer)
+            vectors = self._ahead.take([one.picture for one in batch])
             self._check_dimension(vectors.shape[1])
             vids = [one.vid for one in batch]
             self._index.add(np.array(vids, np.int64), vectors)
@@ -138,6 +144,7 @@ class LocalBackend:
     def recover(self) -> None:
         """Wait for the server; nothing that was added is lost."""
         with self._lock:
+            self._ahead.drop()
             self._patience.wait_for(self._client, self._service)
             self._manifest.requeue(ItemState.SENDING)
             self._check_dimension(self._ensured())
@@ -199,6 +206,7 @@ class LocalBackend:
 
     def close(self) -> None:
         """Let go of the vectors in memory."""
+        self._ahead.close()
         with self._lock:
             self._loaded = None
             if self._memory is not None:
@@ -230,6 +238,10 @@ class LocalBackend:
     def _ensured(self, *, anew: bool = False) -> int:
         """As :meth:`_ensure`, for whoever has the time to wait for the server."""
         return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
+
+    def _asked(self, pictures: Sequence[Picture]) -> Vectors:
+        with forgetting(self._service):
+            return self._client.extract(self._service, pictures, layer=self._layer)
 
     def _extract(self, pictures: Sequence[Picture]) -> Vectors:
         try:

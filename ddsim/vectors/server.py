@@ -37,7 +37,7 @@ from ddsim.errors import (
     TransportError,
     UnsafeCall,
 )
-from ddsim.pictures import Picture
+from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, search_valid
 from ddsim.vectors.canary import address_of, check_network, last_address
 from ddsim.vectors.served import GREY, Served, can_search
@@ -98,6 +98,9 @@ class ServerBackend:
                 self._patience.outlast(self._client, self._served.name, self._bring_into_step)
             else:
                 self._is_in_step()
+
+    def foresee(self, pictures: Sequence[Encoded]) -> None:
+        """Nothing: the server's index takes one request after the other."""
 
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures, in one request."""

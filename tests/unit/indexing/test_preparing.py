@@ -13,7 +13,7 @@ from shop import picture
 
 from ddsim import Upload
 from ddsim.catalogue.manifest import ItemState, Row
-from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing.preparing import Ready, Unreadable, cores, prepare, prepare_ahead
 from ddsim.pictures.encoding import Encoded
 
 
@@ -162,3 +162,16 @@ def test_prepare_a_name_that_no_index_takes(tmp_path: Path) -> None:
     assert isinstance(made, Unreadable)
     assert "rename the picture" in made.reason
     assert made.sha256 is None
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(3, 3), (None, cores())])
+def test_threads_are_as_many_as_wanted(threads: int | None, expected: int) -> None:
+    """By default there is one for each core: so many items are prepared at the same time."""
+    together = threading.Barrier(expected)
+
+    def make(one: Row) -> Ready | Unreadable:
+        together.wait(30)
+        return ready(one)
+
+    rows = [row(number) for number in range(expected)]
+    assert len(list(prepare_ahead(rows, make, count=expected, size=10_000, threads=threads))) == expected
