@@ -22,7 +22,7 @@ class Files:
 
     def __init__(self, *paths: Path) -> None:
         self._places = [paths]
-        self._digests = [_digest(_read(path)) for path in paths]
+        self._digests = [_digest_of(path) for path in paths]
 
     def __str__(self) -> str:
         return " with ".join(map(str, self.paths))
@@ -68,6 +68,18 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise NetworkError(f"{path}: cannot be read: {problem.strerror}") from problem
+
+
+def _digest_of(path: Path) -> str:
+    """The digest of a file, without holding all of it."""
+    digest = hashlib.blake2b()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except OSError as problem:
+        raise NetworkError(f"{path}: cannot be read: {problem.strerror}") from problem
+    return digest.hexdigest()
 
 
 def _digest(content: bytes) -> str:

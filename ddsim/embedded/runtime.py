@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +84,7 @@ class Session:
             self._session = onnxruntime.InferenceSession(proto, options, providers=_providers(hardware.gpu))
         except _ERRORS as problem:
             raise RuntimeFailure(_words(problem)) from problem
+        _trim()
 
     @property
     def on_gpu(self) -> bool:
@@ -115,6 +118,13 @@ def _providers(gpu: bool) -> list[Any]:
         # Without its shorter floats, so that a GPU gives the vectors that the index was made of.
         return [(_CUDA, {"use_tf32": "0"}), _CPU]
     return [_CPU]
+
+
+def _trim() -> None:
+    """Have the C library give back what loading took and is free again: up to twice the weights."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _words(problem: BaseException) -> str:

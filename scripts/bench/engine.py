@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""What the embedded server makes of a processor: ratios, each of things that were timed in turns in one run.
+
+    python scripts/bench/engine.py                      # all of it, about five minutes
+    python scripts/bench/engine.py forward              # one of: forward indexing large query memory
+
+needs the extras ``embedded`` and ``photos``, and OpenCV 4 for the comparison with its DNN module (the ``test`` group).
+README.md beside this file shows what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from bench_index import table
+from PIL import Image
+from zoo import networks
+
+from ddsim.caffe import Message, parse, to_text
+from ddsim.config import Settings, load
+from ddsim.embedded.network import Network
+from ddsim.embedded.runtime import cores
+from ddsim.indexing import Progress
+from ddsim.networks import network_files
+from ddsim.search import ImageSearch, IndexOptions
+
+LAYER = "pool5/7x7_s1"
+CONFIG = """
+server: embedded
+catalogue: {catalogue}
+state: {state}
+network: efficientnet-lite0
+similarity: {{extract_layer: pool5/7x7_s1}}
+routing: {{by: neighbours}}
+upload: {{shrink: {shrink}}}
+index: {{backend: local, metric: cosine}}
+"""
+
+
+_CLOCKS: list[Callable[[], float]] = [time.perf_counter]
+
+
+def now() -> float:
+    """Seconds by the clock that was chosen."""
+    return _CLOCKS[-1]()
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begun = now()
+    work()
+    return now() - begun
+
+
+def in_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """The median seconds of each, after one round that does not count."""
+    seconds = [[timed(work) for work in works] for _ in range(rounds + 1)][1:]
+    return [statistics.median(column) for column in zip(*seconds, strict=True)]
+
+
+def opencv(files: tuple[Path, Path]) -> cv2.dnn.Net:
+    """A network as the embedded server ran it before ONNX Runtime did: by OpenCV's DNN module, fusion off."""
+    net = parse(files[0].read_text("utf-8"))
+    head, *layers = net.messages("layer")
+    sizes = head.messages("memory_data_param")[0]
+    shape = Message([("dim", "1"), *(("dim", sizes.text(key)) for key in ("channels", "height", "width"))])
+    text = to_text(Message([("input", '"data"'), ("input_shape", shape), *(("layer", layer) for layer in layers)]))
+    found = cv2.dnn.readNetFromCaffe(
+        np.frombuffer(text.encode(), np.uint8), np.frombuffer(files[1].read_bytes(), np.uint8)
+    )
+    found.enableFusion(False)
+    return found
+
+
+def forward(rounds: int) -> None:
+    """Forward passes, the same weights and pictures."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, files, layer in networks(Path(folder)):
+            ours, theirs = Network(*files), opencv(files)
+            pictures = np.random.default_rng(1).normal(0, 50, (16, *ours.input_shape)).astype(np.float32)
+            for batch in (1, 16):
+                given = pictures[:batch]
+
+                def before(given: np.ndarray = given, net: cv2.dnn.Net = theirs, layer: str = layer) -> np.ndarray:
+                    parts = []
+                    for start in range(0, len(given), 8):  # as it did: larger passes were slower
+                        net.setInput(given[start : start + 8])
+                        parts.append(net.forward(layer).reshape(len(given[start : start + 8]), -1).copy())
+                    return np.concatenate(parts)
+
+                def after(given: np.ndarray = given, net: Network = ours, layer: str = layer) -> np.ndarray:
+                    return net.forward(given, layer, 16)
+
+                one, other = before(), after()
+                cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+                slow, fast = (1000 * seconds / batch for seconds in in_turns([before, after], rounds))
+                rows.append([name, batch, slow, fast, slow / fast, f"{cosines.min():.6f}"])
+    table(["network", "batch", "OpenCV ms", "ONNX Runtime ms", "times as fast", "least cosine"], rows)
+
+
+def photo(random: np.random.Generator, width: int, height: int) -> bytes:
+    """Soft shapes with some grain: it decodes and compresses like a photo."""
+    shapes = sum(
+        np.asarray(Image.fromarray(random.integers(0, 256, (rows, rows, 3), np.uint8)).resize((width, height)), float)
+        / 3
+        for rows in (4, 12, 40)
+    )
+    grain = random.normal(0, 4, (height, width, 3))
+    file = BytesIO()
+    Image.fromarray(np.clip(shapes + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def make_catalogue(folder: Path, count: int, sides: tuple[int, int]) -> Path:
+    """So many photos in five categories, each side between these numbers of pixels; all different."""
+    random = np.random.default_rng(2)
+    kinds = [
+        photo(random, *(int(side) for side in random.integers(sides[0], sides[1] + 1, 2)))
+        for _ in range(min(count, 100))
+    ]
+    for number in range(count):
+        data = kinds[number % len(kinds)]
+        place = folder / f"category-{number % 5}"
+        place.mkdir(parents=True, exist_ok=True)
+        # A comment behind the first two bytes makes every file another one.
+        comment = b"\xff\xfe\x00\x0a" + number.to_bytes(8, "big")
+        (place / f"photo-{number:06d}.jpg").write_bytes(data[:2] + comment + data[2:])
+    return folder
+
+
+def settings_for(root: Path, catalogue: Path, shrink: bool) -> Settings:
+    """The embedded server, EfficientNet-Lite0, vectors kept by ddsim."""
+    path = root / f"shrink-{shrink}.yaml"
+    path.write_text(CONFIG.format(catalogue=catalogue, state=root / f"state-{shrink}", shrink=str(shrink).lower()))
+    return load(path)
+
+
+def sending(search: ImageSearch) -> float:
+    """Items a second while a run sends them, the first batch and what comes after the last aside."""
+    marks: list[tuple[int, float]] = []
+
+    def note(progress: Progress) -> None:
+        if progress.stage == "indexing":
+            marks.append((progress.done, now()))
+
+    search.index(options=IndexOptions(rebuild=True, audit=False), progress=note)
+    return (marks[-1][0] - marks[0][0]) / (marks[-1][1] - marks[0][1])
+
+
+def ready_blobs(seconds: float) -> float:
+    """Pictures a second that ONNX Runtime alone makes of blobs that are ready, with all cores."""
+    files = network_files("efficientnet-lite0")
+    network = Network(files.definition, files.weights)
+    blobs = np.random.default_rng(3).normal(0, 50, (16, *network.input_shape)).astype(np.float32)
+    network.forward(blobs, LAYER, 16)
+    done, begun = 0, now()
+    while now() < begun + seconds:
+        network.forward(blobs, LAYER, 16)
+        done += len(blobs)
+    return done / (now() - begun)
+
+
+def indexing(rounds: int, count: int) -> None:
+    """Whole runs over photos of 300 to 600 pixels, beside ONNX Runtime alone."""
+    rows = []
+    with tempfile.TemporaryDirectory() as root:
+        catalogue = make_catalogue(Path(root, "catalogue"), count, (300, 600))
+        for shrink in (True, False):
+            with ImageSearch(settings_for(Path(root), catalogue, shrink)) as search:
+                turns = [(ready_blobs(3), sending(search)) for _ in range(rounds)]
+            alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
+            ratio = statistics.median(one / other for other, one in turns)
+            rows.append(["yes" if shrink else "no", alone, whole, ratio])
+    table(["shrunk before", "blobs alone, pictures/s", "run, pictures/s", "share"], rows)
+
+
+def decoded(paths: Sequence[Path], side: int) -> float:
+    """Pictures a second that Pillow's decoder alone makes of files, with all cores."""
+
+    def decode(path: Path) -> None:
+        with Image.open(path) as image:
+            if side:
+                image.draft("RGB", (side, side))
+            image.load()
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return len(paths) / timed(lambda: list(pool.map(decode, paths)))
+
+
+def large(rounds: int, count: int) -> None:
+    """Runs over JPEGs of 12 megapixels, beside the decoder alone."""
+    rows = []
+    with tempfile.TemporaryDirectory() as root:
+        catalogue = make_catalogue(Path(root, "catalogue"), count, (3464, 3464))
+        paths = sorted(catalogue.rglob("*.jpg"))
+        for shrink in (True, False):
+            with ImageSearch(settings_for(Path(root), catalogue, shrink)) as search:
+                turns = [(decoded(paths, 448 if shrink else 0), sending(search)) for _ in range(rounds)]
+            alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
+            ratio = statistics.median(one / other for other, one in turns)
+            rows.append(["yes" if shrink else "no", alone, whole, ratio])
+    table(["shrunk before", "decoder alone, pictures/s", "run, pictures/s", "share"], rows)
+
+
+def query(rounds: int) -> None:
+    """A query among 1,000 items, beside its decoding and one forward pass."""
+    files = network_files("efficientnet-lite0")
+    network = Network(files.definition, files.weights)
+    blob = np.random.default_rng(4).normal(0, 50, (1, *network.input_shape)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as root:
+        catalogue = make_catalogue(Path(root, "catalogue"), 1000, (300, 600))
+        with ImageSearch(settings_for(Path(root), catalogue, True)) as search:
+            search.index(options=IndexOptions(audit=False))
+            photos = [path.read_bytes() for path in sorted(catalogue.rglob("*.jpg"))[: 10 * rounds]]
+            seconds = [
+                (
+                    timed(lambda data=data: search.query(data)),
+                    timed(lambda data=data: Image.open(BytesIO(data)).load()),
+                    timed(lambda: network.forward(blob, LAYER, 1)),
+                )
+                for data in photos
+            ]
+    whole, decoding, passing = (1000 * statistics.median(column) for column in zip(*seconds, strict=True))
+    beyond = 1000 * statistics.median(one - two - three for one, two, three in seconds)
+    table(["query ms", "decoding ms", "forward pass ms", "beyond both ms"], [[whole, decoding, passing, beyond]])
+
+
+def resident() -> float:
+    """This process' memory in MB."""
+    for line in Path("/proc/self/status").read_text("ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise SystemExit("memory is only measured on Linux")
+
+
+def memory() -> None:
+    """What a second service on the same network takes."""
+    from ddsim.embedded.networks import Networks
+
+    with tempfile.TemporaryDirectory() as folder:
+        name, files, layer = list(networks(Path(folder)))[-1]
+        held, loaded, rows = Networks(), [], []
+        before = resident()
+        for number in (1, 2, 3):
+            loaded.append(held.caffe(*files))
+            for _ in range(2):  # the first pass finds out how much memory one takes
+                loaded[-1].forward(np.zeros((16, *loaded[-1].input_shape), np.float32), layer, 16)
+            rows.append([number, resident() - before])
+        weights = files[1].stat().st_size / 1024**2
+    print(f"{name}, {weights:.0f} MB of weights:")
+    table(["services", "MB more"], rows)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", help="forward, indexing, large, query, memory; by default all")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each thing is timed")
+    parser.add_argument("--photos", type=int, default=600, help="photos of 300 to 600 pixels")
+    parser.add_argument(
+        "--cpu",
+        action="store_true",
+        help="count the seconds of all cores that this process had, not the clock's: where others use the machine, too",
+    )
+    parser.add_argument("--large", type=int, default=40, help="photos of 12 megapixels")
+    given = parser.parse_args()
+    if given.cpu:
+        _CLOCKS.append(time.process_time)
+    parts: dict[str, Callable[[], None]] = {
+        "forward": lambda: forward(given.rounds),
+        "indexing": lambda: indexing(given.rounds, given.photos),
+        "large": lambda: large(given.rounds, given.large),
+        "query": lambda: query(given.rounds),
+        "memory": memory,
+    }
+    if unknown := set(given.what) - parts.keys():
+        sys.exit(f"nothing here is called {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
+    for name, part in parts.items():
+        if not given.what or name in given.what:
+            print(f"### {name}\n", flush=True)
+            part()
+
+
+if __name__ == "__main__":
+    main()
