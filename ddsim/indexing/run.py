@@ -258,6 +258,9 @@ class Run:
 
     def _foreseen(self) -> Generator[list[Ready], None, None]:
         """The batches; the home of the vectors hears of each while the one before it is still to be added."""
+        if not self._backend.looks_ahead:
+            yield from self._cut()
+            return
         held: list[Ready] | None = None
         for batch in self._cut():
             self._backend.foresee([ready.picture for ready in batch])

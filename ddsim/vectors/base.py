@@ -145,6 +145,11 @@ class Backend(Protocol):
         """
         ...
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it can make use of :meth:`foresee`."""
+        ...
+
     def foresee(self, pictures: Sequence[Encoded]) -> None:
         """Be told which pictures the next calls of :meth:`add` will bring, a batch at a time and in that order.
 

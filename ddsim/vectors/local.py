@@ -101,10 +101,14 @@ class LocalBackend:
                 except ManifestBusy:
                     _log.info("a run is at work: what it adds is found when it has saved it")
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the server may have two requests at a time."""
+        return self._client.concurrent
+
     def foresee(self, pictures: Sequence[Encoded]) -> None:
-        """Ask for their features, where the server may have two requests at a time."""
-        if self._client.concurrent:
-            self._ahead.foresee(pictures)
+        """Ask for their features."""
+        self._ahead.foresee(pictures)
 
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures."""

@@ -99,8 +99,13 @@ class ServerBackend:
             else:
                 self._is_in_step()
 
+    @property
+    def looks_ahead(self) -> bool:
+        """No: the server's index takes one request after the other."""
+        return False
+
     def foresee(self, pictures: Sequence[Encoded]) -> None:
-        """Nothing: the server's index takes one request after the other."""
+        """Nothing is done before its time."""
 
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures, in one request."""
