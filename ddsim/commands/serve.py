@@ -68,6 +68,7 @@ class Outside:
         hosts: names under which it is reached, besides this machine's own.
         proxies: whose word is taken; None for this machine's.
         origins: other sites whose pages may use the API.
+        metrics: whether figures are given.
     """
 
     local: bool
@@ -75,6 +76,7 @@ class Outside:
     hosts: list[str]
     proxies: list[str] | None
     origins: list[str]
+    metrics: bool
 
 
 def serve(
@@ -116,18 +118,27 @@ def serve(
             " again. By default this machine."
         ),
     ] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Give figures for Prometheus at /metrics, to whoever reaches the page.")
+    ] = False,
+    json_logs: Annotated[
+        bool, typer.Option("--json-logs", help="Log every request and everything else as JSON, a line each.")
+    ] = False,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Serve the web page: upload a photo, see the most similar products."""
     log_to_terminal(verbose)
+    if json_logs:
+        with reported():
+            _log_json()
     # Of product data that is wrong people should hear without asking.
     logging.getLogger("ddsim.web").setLevel(logging.INFO if verbose else logging.WARNING)
     local = _is_loopback(host)
     with reported():
         config, catalogue = config or _default(), given(catalogue)
         settings = load(config)
-        outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [])
+        outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [], metrics)
         server = _server(settings, catalogue, outside, verbose)
         _tell_what_is_there(settings, catalogue, config)
         try:
@@ -184,6 +195,7 @@ def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbos
         catalogue,
         hosts=LOOPBACK | allowed if outside.local or allowed else None,
         origins=outside.origins,
+        metrics=outside.metrics,
         private=outside.local and not (allowed or outside.root_path),
         front=Front(outside.root_path, LOOPBACK_PROXIES if outside.proxies is None else outside.proxies),
     )
@@ -199,6 +211,18 @@ def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbos
             lifespan="on",
         )
     )
+
+
+def _log_json() -> None:
+    try:
+        from pythonjsonlogger.json import JsonFormatter
+    except ModuleNotFoundError as error:
+        raise CapabilityError("--json-logs needs python-json-logger: `pip install 'ddsim[web]'`") from error
+    handler = logging.StreamHandler()
+    named = {"asctime": "time", "levelname": "level", "name": "logger"}
+    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=named))
+    logging.getLogger().handlers = [handler]
+    logging.getLogger("ddsim.web.watching").setLevel(logging.INFO)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -57,6 +57,7 @@ from ddsim.web.searching import Searching
 from ddsim.web.security import LOOPBACK, Guarded
 from ddsim.web.texts import Texts
 from ddsim.web.uploads import Photos
+from ddsim.web.watching import MEDIA, Figures, Watched
 
 _FOLDER = "web"
 _SOON_SECONDS = 30.0
@@ -73,6 +74,7 @@ def create_app(
     origins: Collection[str] = (),
     front: Front | None = None,
     private: bool = False,
+    metrics: bool = False,
 ) -> FastAPI:
     """Make the application; nothing is asked of the server before somebody searches.
 
@@ -85,6 +87,7 @@ def create_app(
         origins: other sites whose pages may use the API, such as ``https://shop.example``.
         front: what stands before it; by default nothing but perhaps a proxy on this machine.
         private: whether nobody but who runs it sees it; the start page then tells what is wrong with product data.
+        metrics: whether ``/metrics`` gives figures for Prometheus.
 
     Raises:
         ConfigError: the state folder cannot be used.
@@ -127,14 +130,23 @@ def create_app(
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"])
     app.add_middleware(Heads)
-    # Added last, it is the outermost.
+    figures = Figures(lambda: sum(searching.categories().values()))
+    if metrics:
+
+        @app.get("/metrics", include_in_schema=False)
+        async def told() -> Response:
+            return Response(await renderings.run(figures.text), media_type=MEDIA)
+
+    front = front or Front()
     app.add_middleware(
         Guarded,
         hosts=None if hosts is None else frozenset(hosts),
         origins=origins,
         upload_bytes=limits.upload_bytes,
-        front=front or Front(),
+        front=front,
     )
+    # Added last, it is the outermost.
+    app.add_middleware(Watched, figures=figures, front=front)
     return app
 
 

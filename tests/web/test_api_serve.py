@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 import ddsim.commands.serve as command
 from ddsim.commands.serve import EPILOG, serve
 from ddsim.config import write_shipped
+from ddsim.web.security import Guarded
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "import typer; from ddsim.commands.serve import serve; typer.run(serve)"
@@ -88,7 +89,7 @@ def test_no_configuration(tmp_path: Path) -> None:
     assert "none.yaml" in result.stderr
 
 
-@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "python_multipart", "jinja2"])
+@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "python_multipart", "jinja2", "prometheus_client"])
 def test_what_the_page_needs_is_not_installed(shop: Shop, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     """It says what to install."""
     for name in [name for name in sys.modules if name.startswith(("ddsim.web", f"{library}."))]:
@@ -144,7 +145,8 @@ def _hosts_of(server: object) -> object:
 
 
 def _guard_of(server: object) -> dict[str, object]:
-    return dict(server.config.app.user_middleware[0].kwargs)  # type: ignore[attr-defined]
+    (guard,) = (one for one in server.config.app.user_middleware if one.cls is Guarded)  # type: ignore[attr-defined]
+    return dict(guard.kwargs)
 
 
 def test_behind_a_proxy(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,3 +229,33 @@ def test_without_a_configuration(indexed: str | None, tmp_path: Path, monkeypatc
     assert result.exit_code == 0
     expected = "demo" if indexed == "demo" else "resnet50"
     assert f"ddsim index --config configs/{expected}.yaml" in result.stderr.replace("\n", "")
+
+
+def test_logs_as_json(shop: Shop, loopback: None) -> None:
+    """Each request is a line of JSON, without the part of the address that would show somebody's photo."""
+    arguments = [sys.executable, "-c", RUN, "--config", str(shop.config), "--port", "0", "--json-logs", "--metrics"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as running:
+        try:
+            door = connect(running)
+            door.request("GET", "/search?photo=secret")
+            assert door.getresponse().read()
+            door.request("GET", "/metrics")
+            assert b'ddsim_searches_total{status="404"} 1.0' in door.getresponse().read()
+            door.close()
+            running.send_signal(signal.SIGTERM)
+            said = running.communicate(timeout=60)[1]
+        finally:
+            running.kill()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    requests = [line for line in lines if line["logger"] == "ddsim.web.watching"]
+    assert [(line["method"], line["path"], line["status"]) for line in requests] == [
+        ("GET", "/search", 404),
+        ("GET", "/metrics", 200),
+    ]
+    assert requests[0]["level"] == "INFO"
+    assert requests[0]["seconds"] >= 0
+    assert any("match no indexed picture" in line["message"] for line in lines)
+    assert "secret" not in said
