@@ -6,6 +6,7 @@
     ├── InvalidRequest (also ValueError)   refused before anything was sent
     │   └── UnsafeCall                     ... because the server could die of it or lose data
     ├── ConfigError (also ValueError)      a configuration file is wrong
+    │   ├── StateNotWritable               ... or the state folder cannot be written, which only looking needs not
     │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
@@ -88,6 +89,10 @@ class UnsafeCall(InvalidRequest):
 
 class ConfigError(DDSimError, ValueError):
     """A configuration is wrong; the message names file, key, value and what was expected."""
+
+
+class StateNotWritable(ConfigError):
+    """The state folder cannot be written: another user's, on a read-only disk, or on a full one. Looking works."""
 
 
 class CatalogueVanished(ConfigError):

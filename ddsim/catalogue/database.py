@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from ddsim.catalogue.locks import busy
-from ddsim.errors import ConfigError, InvalidRequest
+from ddsim.catalogue.looking import look_at, signature
+from ddsim.errors import ConfigError, InvalidRequest, StateNotWritable
 
 FILE = "manifest.sqlite"
 _APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
@@ -87,33 +88,71 @@ class Database:
     are not synchronised, but the reservation of the vids they use is (:meth:`.Manifest.begin`), and so is
     whatever happens once a run.
 
+    Args:
+        folder: where the file is.
+        identity: see :meth:`.Manifest.open`.
+        looking: whether nothing is to be written: neither folder nor file is made then. The first :meth:`writing`, or
+            :meth:`make_writable`, ends that.
+
     Attributes:
         path: the file.
         lock: guards ``connection``.
         connection: for short statements; what takes long opens its own with :meth:`connect`.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, object], *, looking: bool = False) -> None:
         self.path = folder / FILE
         self.lock = threading.RLock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{folder}: the state folder cannot be made: {error.strerror or error}") from error
+        self._identity = json.dumps(identity, sort_keys=True, default=str)
         self._closed = False
-        self.connection = self.connect()
+        self._looking = looking
+        self._seen: object = None
+        if not looking:
+            self._make_folder()
+        self.connection = self._shared()
         try:
             with self.translated():
-                self._prepare(json.dumps(identity, sort_keys=True, default=str))
+                self._prepare()
         except BaseException:
             self.connection.close()
             raise
+
+    def make_writable(self) -> None:
+        """Be ready for writing, where it was opened for looking only; makes folder and file where they are missing.
+
+        Raises:
+            StateNotWritable: that cannot be.
+        """
+        with self.lock, self.translated():
+            if not self._looking or self._closed:
+                return
+            self._make_folder()
+            before, self._looking = self.connection, False
+            try:
+                self.connection = self.connect()
+                self._prepare()
+            except BaseException:
+                if self.connection is not before:
+                    self.connection.close()
+                self.connection, self._looking = before, True
+                raise
+            self._seen = None
+            before.close()
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StateNotWritable(f"{self.path.parent}: the state folder cannot be made: {reason}") from error
 
     def connect(self) -> sqlite3.Connection:
         """A connection of the caller's own, to be closed by it; statements commit by themselves."""
         if self._closed:
             raise InvalidRequest(f"{self.path}: the manifest is closed")
         with self.translated():
+            if self._looking:
+                return self._look()[0]
             connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -127,6 +166,23 @@ class Database:
                 raise
             return connection
 
+    def _shared(self) -> sqlite3.Connection:
+        if not self._looking:
+            return self.connect()
+        with self.translated():
+            connection, self._seen = self._look()
+        return connection
+
+    def _look(self) -> tuple[sqlite3.Connection, object]:
+        """A connection, and the signature with which it has to be opened anew; see :func:`look_at`."""
+        seen = signature(self.path)
+        if self.path.exists():
+            return look_at(self.path)
+        # Nothing was ever indexed: as good as an empty manifest.
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _create(connection, self._identity)
+        return connection, seen
+
     def close(self) -> None:
         """Close the shared connection; a second time does nothing."""
         with self.lock:
@@ -137,6 +193,10 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The shared connection for a short query."""
         with self.lock, self.translated():
+            if self._seen is not None and not self._closed and self._seen != signature(self.path):
+                # What is looked at without locks has changed, or has come into being.
+                before, self.connection = self.connection, self._shared()
+                before.close()
             yield self.connection
 
     @contextmanager
@@ -146,6 +206,7 @@ class Database:
         Args:
             durable: whether the commit has to survive a power cut.
         """
+        self.make_writable()
         with self.lock, self.translated():
             # The setting cannot be changed inside a transaction, and a second block inside the first is never opened.
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -162,10 +223,12 @@ class Database:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):  # the code is an attribute from Python 3.11 on only
                 raise busy(self.path.parent) from error
-            raise ConfigError(
+            words = (
                 f"{self.path}: the manifest cannot be used: {error}; "
                 "make sure that there is free space, and the right to write, there and in the temporary folder"
-            ) from error
+            )
+            unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full"))
+            raise (StateNotWritable if unwritable else ConfigError)(words) from error
         except sqlite3.Error as error:
             raise self._corrupt(str(error)) from error
 
@@ -176,9 +239,9 @@ class Database:
             "lost"
         )
 
-    def _prepare(self, identity: str) -> None:
-        if self._pragma("user_version") == 0:
-            self._create(identity)
+    def _prepare(self) -> None:
+        if self._pragma("user_version") == 0 and not self._looking:
+            _create(self.connection, self._identity)
         found = self._pragma("user_version")
         if self._pragma("application_id") != _APPLICATION:
             raise self._corrupt("it is some other program's file")
@@ -188,22 +251,23 @@ class Database:
                 "update ddsim, or give another state folder"
             )
         (stored,) = self.connection.execute("SELECT identity FROM about").fetchone()
-        if stored != identity:
+        if stored != self._identity:
             raise ConfigError(
-                f"{self.path}: belongs to another catalogue or configuration ({_difference(stored, identity)}); "
+                f"{self.path}: belongs to another catalogue or configuration ({_difference(stored, self._identity)}); "
                 f"was the folder copied or renamed? Move it away, or delete it to index again"
             )
 
-    def _create(self, identity: str) -> None:
-        with transaction(self.connection):
-            if self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                return  # somebody else was faster, or it is no manifest
-            for statement in _SCHEMA.split(";\n"):
-                self.connection.execute(statement)
-            self.connection.execute("INSERT INTO about VALUES (?, ?)", (identity, 0))
-
     def _pragma(self, name: str) -> int:
         return int(self.connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _create(connection: sqlite3.Connection, identity: str) -> None:
+    with transaction(connection):
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return  # somebody else was faster, or it is no manifest
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO about VALUES (?, ?)", (identity, 0))
 
 
 @contextmanager

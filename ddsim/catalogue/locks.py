@@ -24,14 +24,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import portalocker
 from portalocker import LockFlags
 
-from ddsim.errors import ConfigError, IndexBusy, ManifestBusy
+from ddsim.errors import IndexBusy, ManifestBusy, StateNotWritable
 
 _NOTE = "run.json"
+_SEARCHES = ("search.lock", "adding.lock")
 _POLL_S = 0.02
 # Long enough for a search that only asks whether a run is under way (Locks.running), far too short for a real run.
 _PROBE_S = 0.5
@@ -72,6 +73,8 @@ class Locks:
             except _Taken:
                 raise busy(self.folder) from None
             with _usable(self.folder):
+                for name in _SEARCHES:
+                    (self.folder / name).touch()
                 _write_note(note)
             try:
                 yield
@@ -81,6 +84,8 @@ class Locks:
 
     def running(self) -> bool:
         """Whether some run holds the right to write at this moment."""
+        if not (self.folder / "run.lock").exists():
+            return False
         try:
             with self._held("run.lock", LockFlags.SHARED, 0):
                 return False
@@ -149,8 +154,13 @@ class Locks:
     @contextmanager
     def _held(self, name: str, kind: LockFlags, wait_s: float) -> Iterator[None]:
         path = self.folder / name
-        # "ab": a network file system wants the file open for writing, and nobody's content may be cut.
-        lock = portalocker.Lock(path, "ab", timeout=wait_s, check_interval=_POLL_S, flags=kind | LockFlags.NON_BLOCKING)
+        # "ab": a network file system wants the file open for writing, and nobody's content may be cut. Whoever only
+        # looks may have no right to write it.
+        mode: Literal["rb", "ab"] = "rb" if kind == LockFlags.SHARED and path.exists() else "ab"
+        if mode == "ab" and kind == LockFlags.SHARED and self.folder.is_dir() and not os.access(self.folder, os.W_OK):
+            yield  # a run makes all of these files when it begins, so none ever was
+            return
+        lock = portalocker.Lock(path, mode, timeout=wait_s, check_interval=_POLL_S, flags=kind | LockFlags.NON_BLOCKING)
         with _usable(path):
             lock.acquire()
         try:
@@ -166,7 +176,7 @@ def _usable(path: Path) -> Iterator[None]:
     except portalocker.AlreadyLocked:
         raise _Taken from None
     except (portalocker.LockException, OSError) as error:
-        raise ConfigError(
+        raise StateNotWritable(
             f"{path}: cannot be written or locked ({error}); the state folder must be writable, on a local disk"
         ) from error
 

@@ -64,6 +64,17 @@ class Manifest(Records):
         """
         return cls(Database(folder, identity), folder)
 
+    @classmethod
+    def look(cls, folder: Path, identity: Mapping[str, object]) -> Manifest:
+        """Open a manifest for looking at it: that needs no right to write, and leaves nothing behind.
+
+        Where there is none it is empty. :meth:`writing` makes it one that can be written.
+
+        Raises:
+            ConfigError: the file is damaged or no manifest, it is of a newer ddsim, or its identity is another one.
+        """
+        return cls(Database(folder, identity, looking=True), folder)
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self._database.close()
@@ -83,8 +94,14 @@ class Manifest(Records):
 
         Raises:
             ManifestBusy: another run has it; says who.
+            StateNotWritable: the folder cannot be written.
         """
+        self._database.make_writable()
         return self._locks.writing()
+
+    def running(self) -> bool:
+        """Whether some run holds the right to write at this moment."""
+        return self._locks.running()
 
     def adding(self, wait_s: float = 60.0) -> AbstractContextManager[None]:
         """Keeps searches away; held from before the first :meth:`begin` to after :meth:`indexed`.

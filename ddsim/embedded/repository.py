@@ -16,6 +16,8 @@ from pathlib import Path
 from ddsim.embedded.payload import a_bool, a_string
 from ddsim.embedded.replies import Json, bad_parameter, internal
 
+#: What a service keeps in its repository of the request that made it.
+REQUEST = "config.json"
 _LEADING_INT = re.compile(r"\s*[+-]?\d+")
 
 Allowed = Callable[[Path], bool]
@@ -59,9 +61,17 @@ def prepare(model: Json, allowed: Allowed) -> str:
             usable = path.exists()
     if usable and path.is_file():
         raise bad_parameter(f"file exists with same name as repository {named}")
-    if not usable or not path.is_dir() or not os.access(path, os.W_OK | os.X_OK):
+    if not usable or not path.is_dir() or not _can_serve(path):
         raise bad_parameter(f"destination model directory {named} is not writable or does not exist.")
     return named
+
+
+def _can_serve(path: Path) -> bool:
+    """Whether a folder may be a repository: writable, or else one that was a repository before.
+
+    A real server wants to write in any case. Here people search with a state folder that they may only read.
+    """
+    return os.access(path, os.W_OK | os.X_OK) or (path / REQUEST).is_file()
 
 
 def find_model(model: Json, repository: str, allowed: Allowed) -> ModelFiles:

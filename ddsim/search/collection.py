@@ -91,7 +91,7 @@ class Collection:
         self.catalogue = (catalogue if catalogue is not None else _current(settings)).absolute()
         self._client = client
         self._place = place_of(settings, self.catalogue)
-        self.manifest = Manifest.open(self._place.folder, self._place.identity(settings))
+        self.manifest = Manifest.look(self._place.folder, self._place.identity(settings))
         self._backend: Backend | None = None
         self._opening = threading.Lock()
         self._trained: TrainedHead | None = None

@@ -23,7 +23,7 @@ import numpy as np
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
-from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound
+from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound, StateNotWritable
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
@@ -98,6 +98,8 @@ class LocalBackend:
                     with self._manifest.writing():
                         self._load(dimension)
                         self._bring_into_step()
+                except StateNotWritable as error:
+                    _log.info("what is not in step stays so: %s", error)
                 except ManifestBusy:
                     _log.info("a run is at work: what it adds is found when it has saved it")
 

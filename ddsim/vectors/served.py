@@ -66,6 +66,7 @@ class Served:
         self._layer = settings.similarity.extract_layer
         self._manifest = manifest
         self._owner = owner_of(settings, manifest)
+        self._own: str | None = None
 
     # Facts
 
@@ -136,6 +137,14 @@ class Served:
             )
         return ensured
 
+    def ensure_to_look(self) -> None:
+        """Have the service where its incarnation cannot be noted: it holds what was built, and nothing else is added.
+
+        Raises:
+            ServiceConflict: it is there and somebody else's.
+        """
+        self._own = self.ensure(self._own or self._manifest.get_meta("incarnation") or "").incarnation
+
     def is_there(self) -> bool:
         """Whether the service is the one that the manifest knows, and as configured."""
         incarnation = self._manifest.get_meta("incarnation")
@@ -143,7 +152,7 @@ class Served:
             found = self._client.get_service(self.name)
         except ServiceNotFound:
             return False
-        known = incarnation is not None and mark_of(found).incarnation == incarnation
+        known = incarnation is not None and mark_of(found).incarnation in (incarnation, self._own)
         return known and not differences(self.spec(), found)
 
     def check_incarnation(self) -> None:

@@ -34,6 +34,7 @@ from ddsim.errors import (
     ServerFault,
     ServerUnreachable,
     ServiceNotFound,
+    StateNotWritable,
     TransportError,
     UnsafeCall,
 )
@@ -251,6 +252,14 @@ class ServerBackend:
             if there:
                 return False
             raise
+        except StateNotWritable:
+            if self._served.unbuilt or counts[ItemState.SENDING] or counts[ItemState.ADDED]:
+                raise IndexBusy(
+                    "an interrupted run left pictures unbuilt: run `ddsim index` as somebody who may write there"
+                ) from None
+            if self._manifest.running():
+                raise IndexBusy("an indexing run is at work; try again in a moment") from None
+            self._served.ensure_to_look()
         return True
 
     def _bring_into_step(self) -> None:

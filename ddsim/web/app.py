@@ -26,9 +26,12 @@ An error is ``code``, ``message``, ``hint``. ``GET /`` never searches: that is l
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -39,12 +42,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
-from ddsim.errors import DDSimError
+from ddsim.errors import ConfigError, DDSimError
 from ddsim.web.answering import Answering
 from ddsim.web.answers import refused
 from ddsim.web.api import api
 from ddsim.web.appearance import Appearance
 from ddsim.web.describing import describe
+from ddsim.web.files import make_folder
 from ddsim.web.fronts import Front
 from ddsim.web.heads import Heads
 from ddsim.web.limits import Limits, Workers
@@ -59,6 +63,7 @@ from ddsim.web.texts import Texts
 from ddsim.web.uploads import Photos
 from ddsim.web.watching import MEDIA, Figures, Watched
 
+_log = logging.getLogger(__name__)
 _FOLDER = "web"
 _SOON_SECONDS = 30.0
 _ABOUT = "Visual search in a catalogue: a photo in, the most similar products out."
@@ -95,7 +100,7 @@ def create_app(
     """
     limits = limits or Limits.of(settings)
     searching = Searching(settings, catalogue, client)
-    folder = settings.state / settings.name / _FOLDER
+    folder, temporary = _folder(settings)
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
     products = Products(lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest))
@@ -112,6 +117,8 @@ def create_app(
         renderings.close()
         checks.close()
         searching.close()
+        if temporary is not None:
+            temporary.cleanup()
 
     app = FastAPI(
         title="ddsim", description=_ABOUT, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=running
@@ -148,6 +155,20 @@ def create_app(
     # Added last, it is the outermost.
     app.add_middleware(Watched, figures=figures, front=front)
     return app
+
+
+def _folder(settings: Settings) -> tuple[Path, TemporaryDirectory[str] | None]:
+    """Where uploads and thumbnails are kept: with the state, or where that is read-only while the page is served."""
+    wanted = settings.state / settings.name / _FOLDER
+    try:
+        make_folder(wanted)
+        if os.access(wanted, os.W_OK):
+            return wanted, None
+    except ConfigError as error:
+        _log.info("%s", error)
+    temporary = TemporaryDirectory(prefix="ddsim-web-")
+    _log.warning("%s cannot be written: uploads and thumbnails are kept only while the page is served", wanted)
+    return Path(temporary.name), temporary
 
 
 class _Static(StaticFiles):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +13,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ddsim.catalogue import Row
 from ddsim.config import Settings
-from ddsim.errors import ImageError
+from ddsim.errors import ConfigError, ImageError
 from ddsim.pictures import pixels, read_file
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
 from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
 from ddsim.web.rendering import SIDE, fitted, jpeg
+
+_log = logging.getLogger(__name__)
 
 SIZES = (160, 320, 640)
 """Sides of thumbnails, in pixels: of the square that they fit into."""
@@ -76,8 +79,11 @@ class Pictures:
         data, found = self._read(row, catalogue)
         made = self._made(data, row, size, _THUMBNAIL_QUALITY)
         place = self._place(found, size)
-        make_folder(place.parent)
-        write(place, made)
+        try:
+            make_folder(place.parent)
+            write(place, made)
+        except ConfigError as error:  # a full disk: it is made anew the next time
+            _log.warning("%s", error)
         return Rendered(made, found)
 
     def _read(self, row: Row, catalogue: Path) -> tuple[bytes, str]:

@@ -505,7 +505,10 @@ def test_changing_the_home(shop: Shop) -> None:
 
 def test_a_search_closes_what_it_opened(shop: Shop) -> None:
     """Where the manifest cannot be opened, the client is closed."""
-    (shop.root / ".ddsim").write_text("a file")
+    shop.add("lamp/a.png")
+    index(shop)
+    (manifest,) = (shop.root / ".ddsim").rglob("manifest.sqlite")
+    manifest.write_text("words")
     client = shop.client()
     with pytest.raises(ConfigError):
         ImageSearch(shop.settings, client=client)
