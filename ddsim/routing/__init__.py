@@ -19,7 +19,7 @@ from ddsim.routing.categories import (
     vote,
 )
 from ddsim.routing.classifier import Classifier
-from ddsim.routing.head import Head, softmax, unit
+from ddsim.routing.head import Head, softmax
 from ddsim.routing.learning import is_due, learn_from, learned_before, named_before
 from ddsim.routing.openset import OpenSet, signs
 from ddsim.routing.sampling import Sample, lot
@@ -54,7 +54,6 @@ __all__ = [
     "signs",
     "softmax",
     "trained_before",
-    "unit",
     "unmatched",
     "vote",
 ]

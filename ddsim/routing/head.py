@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,9 @@ from ddsim.routing.categories import Shares, ordered
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
 class Head:
-    """Weights and biases over vectors of length 1; calibrated, so that its probabilities can be taken at their word.
+    """Weights and biases over features; calibrated, so that its probabilities can be taken at their word.
+
+    It is a plain inner product and a softmax, so that a network that ends with it says the same.
 
     Attributes:
         categories: in the order of the rows.
@@ -46,7 +47,7 @@ class Head:
         """The probability of each category.
 
         Args:
-            vectors: as the network gave them, shape (n, d); each is brought to length 1 first.
+            vectors: as the network gave them, shape (n, d).
 
         Returns:
             Shape (n, c); rows add up to 1.
@@ -56,19 +57,11 @@ class Head:
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
             raise InvalidRequest(f"head: vectors {vectors.shape} given, expected (n, {self.dimension})")
-        return softmax(unit(vectors) @ self.weights.T.astype(np.float64) + self.biases)
+        return softmax(vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.biases)
 
     def shares(self, vectors: Vectors) -> list[Shares]:
         """The same for each vector as category -> probability, most probable first."""
         return [ordered(dict(zip(self.categories, row, strict=True))) for row in self.probabilities(vectors).tolist()]
-
-
-def unit(vectors: Vectors | Sequence[Vectors]) -> NDArray[np.float64]:
-    """Vectors at length 1, shape (n, d); one of nothing but zeros stays so."""
-    rows = np.asarray(vectors, dtype=np.float64)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    found: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return found
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

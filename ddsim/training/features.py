@@ -27,7 +27,7 @@ class Features:
 
     Attributes:
         rows: the items, n.
-        vectors: as the network gave them, or brought to length 1; shape (n, d).
+        vectors: as the network gave them, shape (n, d).
         compared: as searches compare them, shape (n, e).
         computed: how many the server computed for this.
     """

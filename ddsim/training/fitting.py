@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
 from ddsim.errors import CapabilityError, InvalidRequest, install_hint
-from ddsim.routing import Head, softmax, unit
+from ddsim.routing import Head, softmax
 
 _Float64 = NDArray[np.float64]
 
-# From much to hardly any regularisation; for vectors of length 1.
+# From much to hardly any regularisation; for vectors of length 1 or about.
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 _FOLDS = 5
 _STEPS = 1000
@@ -51,7 +51,7 @@ def fit(
     cross-validation.
 
     Args:
-        vectors: shape (n, d); each is brought to length 1.
+        vectors: shape (n, d).
         categories: theirs, n.
         groups: what belongs together is held out together, such as equal content; by default every item is on its own.
         seed: of the folds.
@@ -60,7 +60,7 @@ def fit(
         CapabilityError: scikit-learn is not installed.
         InvalidRequest: fewer than two categories, or shapes that do not fit.
     """
-    rows = unit(vectors) if len(vectors) else np.zeros((0, 0))
+    rows, scale = scaled(vectors)
     if len(rows) != len(categories) or (groups is not None and len(groups) != len(categories)):
         raise InvalidRequest(f"train: {len(rows)} vectors and {len(categories)} categories do not fit")
     names = tuple(sorted(set(categories)))
@@ -73,7 +73,7 @@ def fit(
     folds = folds_of(targets, list(range(len(targets))) if groups is None else groups, seed)
     if folds.max() < 1:
         # Every category has one picture: nothing can be held out, so nothing is known of what the head is worth.
-        head = solve(rows, targets, len(names), 1.0).head(names, 1.0)
+        head = solve(rows, targets, len(names), 1.0).head(names, 1.0, scale)
         return Fitted(head, np.full((len(rows), len(names)), np.nan), 1.0, 1.0, 0)
     known = folds >= 0
     logits = {strength: _held_out(rows, targets, folds, len(names), strength) for strength in _STRENGTHS}
@@ -84,8 +84,18 @@ def fit(
     temperature = tempered[strength]
     held_out = np.full((len(rows), len(names)), np.nan)
     held_out[known] = softmax(logits[strength][known] / temperature)
-    head = solve(rows, targets, len(names), strength).head(names, temperature)
+    head = solve(rows, targets, len(names), strength).head(names, temperature, scale)
     return Fitted(head, held_out, strength, temperature, int(folds.max()) + 1)
+
+
+def scaled(vectors: Vectors) -> tuple[_Float64, float]:
+    """Vectors divided by their mean length, and that length (1 where all are zeros).
+
+    One number for all of them: that can go into a layer's weights, each vector's own length cannot.
+    """
+    rows = np.asarray(vectors, dtype=np.float64)
+    scale = float(np.linalg.norm(rows, axis=1).mean()) if rows.size else 1.0
+    return rows / (scale or 1.0), scale or 1.0
 
 
 def folds_of(targets: NDArray[np.int64], groups: Sequence[object], seed: int) -> NDArray[np.int64]:
@@ -131,7 +141,7 @@ class Solution:
     biases: _Float64
 
     def logits(self, rows: _Float64) -> _Float64:
-        """Of vectors at length 1, shape (n, c)."""
+        """Of scaled vectors, shape (n, c)."""
         found: _Float64 = rows @ self.weights.T + self.biases
         return found
 
@@ -139,18 +149,17 @@ class Solution:
         """Likewise, calibrated."""
         return softmax(self.logits(rows) / temperature)
 
-    def head(self, names: tuple[str, ...], temperature: float) -> Head:
-        """With the temperature in the weights."""
-        return Head(
-            names, (self.weights / temperature).astype(np.float32), (self.biases / temperature).astype(np.float32)
-        )
+    def head(self, names: tuple[str, ...], temperature: float, scale: float) -> Head:
+        """With temperature and scale in the weights, so that it takes vectors as the network gives them."""
+        weights, biases = self.weights / (temperature * scale), self.biases / temperature
+        return Head(names, weights.astype(np.float32), biases.astype(np.float32))
 
 
 def solve(rows: _Float64, targets: NDArray[np.int64], categories: int, strength: float) -> Solution:
     """Multinomial logistic regression in which categories count the same.
 
     Args:
-        rows: vectors at length 1, shape (n, d).
+        rows: scaled vectors, shape (n, d).
         targets: their categories' numbers, shape (n,); every category has items.
         categories: how many there are, at least 2.
         strength: how little to regularise, scikit-learn's C.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
-from ddsim.routing import OpenSet, signs, unit
-from ddsim.training.fitting import Fitted, linear_model, solve
+from ddsim.routing import OpenSet, signs
+from ddsim.training.fitting import Fitted, linear_model, scaled, solve
 
 _Float64 = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def learn_open_set(
     if len(names) < _LEAST_CATEGORIES or held.sum() < _LEAST_ITEMS:
         return None
     like = signs(_nearest(distances[held]), fitted.held_out[held].max(axis=1), len(names))
-    rows = unit(vectors)
+    rows = scaled(vectors)[0]
     unlike = [_left_out(rows, own, distances, fitted, left_out) for left_out in range(len(names))]
     told_from = np.concatenate(unlike)
     flags = np.concatenate((np.zeros(len(like)), np.ones(len(told_from))))

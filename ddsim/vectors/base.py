@@ -222,7 +222,7 @@ class Backend(Protocol):
         ...
 
     def features_of(self, vids: Sequence[int]) -> Vectors | None:
-        """The vectors of valid items as the network gave them, or brought to length 1; otherwise as above."""
+        """The vectors of valid items as the network gave them, but for rounding; otherwise as above."""
         ...
 
     def stored(self) -> int:

@@ -225,9 +225,9 @@ class LocalBackend:
             return self._index.compared_rows(vids)
 
     def features_of(self, vids: Sequence[int]) -> Vectors:
-        """The vectors of these numbers as they are kept: of length 1 for ``cosine``."""
+        """The vectors of these numbers as the network gave them."""
         with self._lock:
-            return self._index.kept_rows(vids)
+            return self._index.added_rows(vids)
 
     # Service and vectors
 

@@ -129,15 +129,17 @@ class Space:
             InvalidRequest: one of them is not there.
             ConfigError: as :meth:`compared`.
         """
-        return _rows_of(self._searched() if len(self) else self._kept, vids)
+        index = self._searched() if len(self) else self._kept
+        return index.rows[_places_of(index, vids)]
 
-    def kept_rows(self, vids: Sequence[int]) -> Vectors:
-        """The rows of these numbers as they are kept, float32, shape (n, dimension), in the order of the numbers.
+    def added_rows(self, vids: Sequence[int]) -> Vectors:
+        """The rows of these numbers as they were added, float32, shape (n, dimension), in the order of the numbers.
 
         Raises:
             InvalidRequest: one of them is not there.
         """
-        return _rows_of(self._kept, vids)
+        places = _places_of(self._kept, vids)
+        return self._kept.rows[places] * self.lengths[places, np.newaxis]
 
     def apart(self, query: Vectors, vid: int) -> float | None:
         """How far a row is from a query, both as the network gave them; None where they are compared so.
@@ -224,9 +226,9 @@ class Space:
         return self._transform
 
 
-def _rows_of(index: FlatIndex, vids: Sequence[int]) -> Vectors:
+def _places_of(index: FlatIndex, vids: Sequence[int]) -> list[int]:
     places = {int(vid): place for place, vid in enumerate(index.vids)}
     missing = [vid for vid in vids if vid not in places]
     if missing:
         raise InvalidRequest(f"no vector of number {missing[0]} among those that are kept")
-    return index.rows[[places[vid] for vid in vids]]
+    return [places[vid] for vid in vids]

@@ -34,11 +34,17 @@ def test_what_can_be_told_apart_is() -> None:
     assert told(fitted.head.probabilities(more), fitted.head.categories) == expected
 
 
-def test_length_does_not_matter() -> None:
-    """A vector and its hundredfold are of the same category with the same probability."""
+def test_a_networks_scale_does_not_matter() -> None:
+    """A network that gives a hundredfold of all values leads to the same probabilities."""
     vectors, names = clouds({"bed": 10, "lamp": 10}, 0.5)
-    head = fit(vectors, names).head
-    np.testing.assert_allclose(head.probabilities(vectors), head.probabilities(100 * vectors), atol=1e-6)
+    one, other = fit(vectors, names).head, fit(100 * vectors, names).head
+    np.testing.assert_allclose(one.probabilities(vectors), other.probabilities(100 * vectors), atol=1e-4)
+
+
+def test_vectors_of_nothing_but_zeros() -> None:
+    """They tell nothing apart, and break nothing."""
+    fitted = fit(np.zeros((6, 3), np.float32), ["bed", "lamp"] * 3)
+    np.testing.assert_allclose(fitted.head.probabilities(np.zeros((1, 3), np.float32)), [[0.5, 0.5]], atol=1e-6)
 
 
 def test_the_same_items_give_the_same_head() -> None:
