@@ -19,6 +19,7 @@ from ddsim.commands import (
     serve,
     server,
     state,
+    train,
 )
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command(epilog=index.EPILOG)(index.index)
 app.command(epilog=search.EPILOG)(search.search)
 app.command(name="evaluate", epilog=evaluate.EPILOG)(evaluate.evaluate_command)
+app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=containers.UP_EPILOG)(containers.up)
 app.command(epilog=containers.DOWN_EPILOG)(containers.down)
 app.command(epilog=containers.STATUS_EPILOG)(containers.status)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 import typer
+from PIL import Image
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import ProgressColumn, Task
@@ -167,3 +168,15 @@ def print_json(value: Any) -> None:
         # A file name that is not Unicode: the standard library escapes it.
         text = json.dumps(value, indent=2).encode()
     typer.echo(text)
+
+
+def save_png(image: Image.Image, path: Path, option: str) -> None:
+    """Write a picture where an option names a file.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        image.save(path, "PNG")
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror or error}") from error

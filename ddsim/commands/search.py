@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from PIL import Image
 from rich.cells import cell_len
 
 from ddsim.commands.common import (
@@ -22,10 +21,10 @@ from ddsim.commands.common import (
     print_json,
     printable,
     reported,
+    save_png,
 )
 from ddsim.config import load
 from ddsim.deepdetect import Neighbour
-from ddsim.errors import ConfigError
 from ddsim.search import ImageSearch, SearchResult, contact_sheet
 
 EPILOG = """
@@ -75,16 +74,9 @@ def search(
         else:
             _print(result)
         if sheet is not None:
-            _save(contact_sheet(result, photo, searcher.catalogue), sheet)
+            save_png(contact_sheet(result, photo, searcher.catalogue), sheet, "--sheet")
             if not json:
                 out.print(f"sheet: {printable(str(sheet))}", markup=False)
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    try:
-        image.save(path, "PNG")
-    except OSError as error:
-        raise ConfigError(f"--sheet {path}: cannot be written: {error.strerror or error}") from error
 
 
 def _print(result: SearchResult) -> None:

@@ -4,12 +4,24 @@ Uses the client to ask whether the server answers; `ddsim up`, `down`, `status` 
 other people's projects.
 """
 
-from ddsim.containers.container import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, down, status
+from ddsim.containers.container import (
+    MEMORY,
+    MODELS,
+    NAME,
+    PORT,
+    VOLUME,
+    ContainerStatus,
+    DeepDetectContainer,
+    down,
+    status,
+)
 from ddsim.containers.engine import Engine
+from ddsim.containers.files import put
 from ddsim.containers.place import EngineError
 
 __all__ = [
     "MEMORY",
+    "MODELS",
     "NAME",
     "PORT",
     "VOLUME",
@@ -18,5 +30,6 @@ __all__ = [
     "Engine",
     "EngineError",
     "down",
+    "put",
     "status",
 ]

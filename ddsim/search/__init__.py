@@ -8,7 +8,7 @@ people's code use it.
 from ddsim.search.collection import Collection, IndexOptions, Outlook, was_indexed
 from ddsim.search.connection import connect, transport_to
 from ddsim.search.search import ImageSearch, SearchResult, Timings
-from ddsim.search.sheet import contact_sheet
+from ddsim.search.sheet import confusion_sheet, contact_sheet
 from ddsim.search.states import State, cache_bytes, remove_state, states
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "State",
     "Timings",
     "cache_bytes",
+    "confusion_sheet",
     "connect",
     "contact_sheet",
     "remove_state",

@@ -215,7 +215,7 @@ class Collection:
     def _learn(self, backend: Backend, sample: Sample, run: Run) -> Learned | None:
         if self.settings.trained and len(self.manifest.categories()) > 1:
             try:
-                head = self._head()
+                head = self.head()
             except ConfigError as error:
                 _log.warning("%s; it is trained anew", error)
                 head = None
@@ -296,14 +296,19 @@ class Collection:
         """
         if not self.settings.trained:
             return None
-        head = self._head()
+        head = self.head()
         if head is None and len(self.manifest.categories()) > 1:
             raise ConfigError(
                 "classification: trained, and no classifier was trained on this catalogue yet: run `ddsim train`"
             )
         return head
 
-    def _head(self) -> TrainedHead | None:
+    def head(self) -> TrainedHead | None:
+        """The classifier that was trained last, whether or not the settings ask for it; None where none was.
+
+        Raises:
+            ConfigError: its file is damaged.
+        """
         mark = (self.manifest.get_meta(HEAD) or {}).get("mark")
         with self._opening:
             if self._trained is None or self._trained.mark != mark:

@@ -15,6 +15,7 @@ from ddsim.deepdetect import Neighbour
 from ddsim.errors import ImageError
 from ddsim.pictures import Encoded, Picture, Upload, encode
 from ddsim.search.search import SearchResult
+from ddsim.training import TrainReport
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +72,37 @@ def contact_sheet(result: SearchResult, picture: Picture, catalogue: Path) -> Im
     for place, neighbour in enumerate(result.neighbours):
         row, column = divmod(place, _COLUMNS)
         box = _Box(_LEFT + column * (_TILE + _GAP), _TOP + row * (_TILE + _CAPTION + _GAP), _TILE, _TILE)
-        _card(sheet, box, _reference(catalogue, neighbour))
+        _card(sheet, box, _reference(catalogue, neighbour.uri))
         _caption(draw, box, place + 1, neighbour)
+    return sheet
+
+
+def confusion_sheet(report: TrainReport, catalogue: Path) -> Image.Image:
+    """Draw which categories are most often taken for which others: a row for each, with its clearest examples.
+
+    Args:
+        report: of a training.
+        catalogue: where the items' pictures lie; one that cannot be read any more is drawn as an empty card.
+
+    Returns:
+        an RGB image; where nothing was confused it says so.
+    """
+    rows = max(len(report.confusions), 1)
+    step = _TILE + _CAPTION + _GAP
+    sheet = Image.new("RGB", (_LEFT + 3 * (_TILE + _GAP) - _GAP + _MARGIN, _TOP + rows * step - _GAP + _MARGIN), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    head = "Most often confused" if report.confusions else "Nothing was confused"
+    _text(draw, (_MARGIN, 28), head, 26, _INK, sheet.width - 2 * _MARGIN)
+    for place, one in enumerate(report.confusions):
+        top = _TOP + place * step
+        many = "1 picture" if one.items == 1 else f"{one.items} pictures"
+        lines = ((one.category, 20, _INK), (f"taken for {one.taken_for}", 20, _ACCENT), (many, 16, _SOFT))
+        for line, (words, size, colour) in enumerate(lines):
+            _text(draw, (_MARGIN, top + 8 + 30 * line), words, size, colour, _PHOTO)
+        for column, uri in enumerate(one.examples):
+            box = _Box(_LEFT + column * (_TILE + _GAP), top, _TILE, _TILE)
+            _card(sheet, box, _reference(catalogue, uri))
+            _text(draw, (box.left, box.bottom + 8), uri.rpartition("/")[2], 14, _INK, box.width)
     return sheet
 
 
@@ -160,11 +190,11 @@ def _fitted(picture: Encoded, width: int, height: int) -> Image.Image:
         return fitted
 
 
-def _reference(catalogue: Path, neighbour: Neighbour) -> Encoded | None:
+def _reference(catalogue: Path, uri: str) -> Encoded | None:
     # The uri comes from the server: it names a file of the catalogue or none at all. Looked at as text, for a catalogue
     # may well be made of links to elsewhere.
     folder = os.path.abspath(catalogue)
-    path = os.path.normpath(os.path.join(folder, neighbour.uri))
+    path = os.path.normpath(os.path.join(folder, uri))
     if not path.startswith(folder.rstrip(os.sep) + os.sep):
         return None
     try:

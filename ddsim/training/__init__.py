@@ -6,6 +6,7 @@ the extra ``train`` (scikit-learn) where something is trained; whoever only sear
 
 from ddsim.training.features import Features, gather
 from ddsim.training.fitting import Fitted, fit
+from ddsim.training.network import NetworkSource, source_of, write_network
 from ddsim.training.report import SOURCES, TrainReport
 from ddsim.training.run import train
 from ddsim.training.worth import Confusion, Suspect, Worth
@@ -15,10 +16,13 @@ __all__ = [
     "Confusion",
     "Features",
     "Fitted",
+    "NetworkSource",
     "Suspect",
     "TrainReport",
     "Worth",
     "fit",
     "gather",
+    "source_of",
     "train",
+    "write_network",
 ]

@@ -29,6 +29,13 @@ class FakeContainer:
     fate: deque[dict[str, Any]] = field(default_factory=deque)
     output: bytes = b""
     stopped_within: int | None = None
+    archives: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def put_archive(self, path: str, data: bytes) -> bool:
+        """Remember what was copied where to."""
+        self._must_be_there()
+        self.archives.append((path, data))
+        return True
 
     @property
     def ports(self) -> dict[str, Any]:
