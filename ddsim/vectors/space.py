@@ -151,7 +151,7 @@ class Space:
         if self._recipe.trivial:
             return None
         alone = FlatIndex(self.dimension, self._metric)
-        alone.add(np.array([vid]), self.kept_rows([vid]))
+        alone.add(np.array([vid]), self.added_rows([vid]))
         ((_, distance),) = alone.nearest(query, 1)
         return distance
 
