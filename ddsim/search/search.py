@@ -286,7 +286,7 @@ class _Router:
         categories = spelled(settings.categories, self._sizes)
         self._service = [by_labels(ones, categories) for ones in labels]
         self._trained = collection.trained()
-        self._strange: dict[int, str] = {}
+        self._told: dict[int, Shares] = {}
         self._voters = routing.voters
         weight = self._learned.weight if self._learned else None
         by = "neighbours" if routing.by == "none" else routing.by
@@ -305,8 +305,8 @@ class _Router:
         told = self._service[position]
         if self._trained is not None:
             told = self._trained.head.shares(vector[np.newaxis])[0]
-            if forced is None and near and (why := _unlike(self._trained, near[0], told)):
-                self._strange[position] = why
+            if forced is None:
+                self._told[position] = told
         return decide(told, voted, self._rules, self._sizes, forced)
 
     def nothing_similar(self, position: int, hits: Hits, decision: Decision) -> str | None:
@@ -316,9 +316,11 @@ class _Router:
         learned, first = self._learned, hits.found[0]
         if learned is None or first.score >= _SAME:
             return None
-        if position in self._strange:
-            return self._strange[position]
         nearest = first.distance if hits.apart is None else hits.apart
+        if self._trained is not None and position in self._told:
+            why = _unlike(self._trained, nearest, self._told[position])
+            if why is not None:
+                return why
         if learned.reach is not None and nearest > learned.reach:
             far, near = _told_apart(nearest, learned.reach, 4)
             return (
@@ -343,13 +345,13 @@ def _told_apart(one: float, other: float, digits: int) -> tuple[str, str]:
     return f"{one:.{digits}g}", f"{other:.{digits}g}"
 
 
-def _unlike(trained: TrainedHead, nearest: Found, told: Shares) -> str | None:
+def _unlike(trained: TrainedHead, nearest: float, told: Shares) -> str | None:
     """A sentence why the photo shows none of the catalogue's categories, or None."""
     name, probability = next(iter(told.items()))
-    if trained.open_set is None or trained.open_set.strangeness(nearest.distance, probability, len(told)) <= 0:
+    if trained.open_set is None or trained.open_set.strangeness(nearest, probability, len(told)) <= 0:
         return None
     return (
-        f"the photo is unlike the catalogue: its nearest item is at distance {nearest.distance:.4g}, and the most "
-        f"probable category, {name}, has {probability:.0%}; of the catalogue's own pictures, each taken for a photo, "
+        f"the photo is unlike the catalogue: its nearest item is at distance {nearest:.4g}, and the most probable "
+        f"category, {name}, has {probability:.0%}; of the catalogue's own pictures, each taken for a photo, "
         f"{trained.open_set.false_alarms:.0%} are as far away and as unclear"
     )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ddsim.catalogue import Manifest, Row
 from ddsim.config import Settings
+from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.routing import (
     OpenSet,
@@ -67,8 +68,10 @@ def train(
     # Equal pictures are held out together, or one would tell what the other is.
     fitted = fit(features.vectors, categories, [row.sha256 or row.uri for row in rows])
     some = _evenly(len(rows))
-    distances = _distances(features, some, settings)
-    open_set = _open_set(features, some, fitted, distances)
+    distances = _distances(features.compared, rows, some, settings)
+    # What components leave out of a vector is what tells a strange one.
+    apart = _distances(features.vectors, rows, some, settings)
+    open_set = _open_set(features, some, fitted, apart)
     keep(manifest, _trained(rows, fitted, open_set))
     told = _held_out(rows, fitted)
     labels = named_before(manifest, settings)
@@ -102,10 +105,12 @@ def _evenly(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, _COMPARED)).astype(np.int64))
 
 
-def _distances(features: Features, some: NDArray[np.int64], settings: Settings) -> NDArray[np.float64]:
-    """Between those items as searches give them; NaN between equal pictures."""
-    distances = pairwise(features.compared[some], settings.index.metric)
-    content = [features.rows[place].sha256 or features.rows[place].uri for place in some]
+def _distances(
+    vectors: Vectors, rows: Sequence[Row], some: NDArray[np.int64], settings: Settings
+) -> NDArray[np.float64]:
+    """Between those items; NaN between equal pictures."""
+    distances = pairwise(vectors[some], settings.index.metric)
+    content = [rows[place].sha256 or rows[place].uri for place in some]
     numbers = np.unique(content, return_inverse=True)[1]
     distances[numbers[:, np.newaxis] == numbers] = np.nan
     return distances
