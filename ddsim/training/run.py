@@ -70,8 +70,8 @@ def train(
     some = _evenly(len(rows))
     distances = _distances(features.compared, rows, some, settings)
     # What components leave out of a vector is what tells a strange one.
-    apart = _distances(features.vectors, rows, some, settings)
-    open_set = _open_set(features, some, fitted, apart)
+    unreduced = _distances(features.vectors, rows, some, settings)
+    open_set = _open_set(features, some, fitted, unreduced)
     keep(manifest, _trained(rows, fitted, open_set))
     told = _held_out(rows, fitted)
     labels = named_before(manifest, settings)
