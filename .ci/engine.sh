@@ -114,7 +114,7 @@ collect_wheels() {
   rm -f "$WHEELS"/*.whl
   {
     python -m pip wheel --no-deps --wheel-dir "$WHEELS" . &&
-      wheel=$(echo "$WHEELS"/ddsim-*.whl) &&
+      wheel=$(echo "$WHEELS"/deepdetect_visual_search-*.whl) &&
       python -m pip download --dest "$WHEELS" --only-binary :all: --implementation cp \
         --python-version "$PYTHON_OF_SUITE" "${platforms[@]}" "./$wheel[embedded]"
   } >"$scratch/pip.log" 2>&1 || {

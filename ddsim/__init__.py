@@ -1,6 +1,7 @@
 """Visual search on a DeepDetect server: a photo goes in, its category and similar reference pictures come out."""
 
 import logging
+from importlib import metadata as _metadata
 
 from ddsim.catalogue import Item, scan
 from ddsim.config import Settings, load
@@ -20,6 +21,7 @@ from ddsim.deepdetect import (
     Timeout,
     Transport,
 )
+from ddsim.errors import DISTRIBUTION as _DISTRIBUTION
 from ddsim.errors import (
     ApiError,
     BadInput,
@@ -123,10 +125,16 @@ __all__ = [
     "UnsafeCall",
     "Upload",
     "Url",
+    "__version__",
     "connect",
     "load",
     "scan",
 ]
+
+try:
+    __version__ = _metadata.version(_DISTRIBUTION)
+except _metadata.PackageNotFoundError:
+    __version__ = "unknown: this is a folder of sources that is not installed"
 
 # Who wants to see the log configures one; a library does not.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -21,6 +21,7 @@ from ddsim.commands import (
     state,
     train,
 )
+from ddsim.errors import DISTRIBUTION
 
 app = typer.Typer(
     name="ddsim",
@@ -50,7 +51,7 @@ app.add_typer(state.app, name="state")
 def _version(wanted: bool) -> None:
     if wanted:
         try:
-            typer.echo(f"ddsim {version('ddsim')}")
+            typer.echo(f"ddsim {version(DISTRIBUTION)}")
         except PackageNotFoundError:
             typer.echo("ddsim, from a source folder that is not installed")
         raise typer.Exit

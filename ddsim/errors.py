@@ -50,14 +50,15 @@ from collections.abc import Mapping
 from typing import Any
 
 _SHOWN = 300
+#: What ddsim is called where packages are installed.
+DISTRIBUTION = "deepdetect-visual-search"
 _PAGE = 10_000
 
 
 def install_hint(extra: str) -> str:
-    """How to get one of ddsim's extras: by name would fetch somebody else's package, as indexes know another ddsim."""
-    return (
-        f"from a checkout pip install '.[{extra}]', from a wheel pip install 'deepdetect_visual_search-….whl[{extra}]'"
-    )
+    """How to get one of ddsim's extras: package indexes know another project by the name ddsim."""
+    wheel = f"{DISTRIBUTION.replace('-', '_')}-….whl"
+    return f"from a checkout `pip install '.[{extra}]'`, from a wheel `pip install '{wheel}[{extra}]'`"
 
 
 class DDSimError(Exception):

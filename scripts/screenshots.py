@@ -4,7 +4,7 @@
     python scripts/screenshots.py    # writes scripts/demo-page.png
     python scripts/screenshots.py --all shots/    # every view, at three widths, light and dark
 
-Needs Chromium, and of Python the packages of `ddsim[embedded,web]` and `playwright`.
+Needs Chromium, and of Python the extras embedded and web, and `playwright`.
 """
 
 from __future__ import annotations

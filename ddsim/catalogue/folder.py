@@ -1,4 +1,7 @@
-"""A catalogue: a folder of reference pictures, ``<category>/<picture>``, as items."""
+"""A catalogue: a folder of reference pictures, ``<category>/<picture>``, as items.
+
+A folder of pictures without category folders is a catalogue of one category, named after the folder.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Item:
 
     Attributes:
         uri: its path relative to the catalogue, with ``/`` between the parts; the name the index keeps.
-        category: the first part of the uri.
+        category: the first part of the uri; the folder's name where there are no category folders.
         path: where it is.
     """
 
@@ -70,7 +73,8 @@ def walk(root: Path, patterns: Patterns = _EVERYTHING, survey: Survey | None = N
     Every file in a category's folder, at any depth, is an item whatever its name: one that is no picture shows up as a
     failure instead of being passed over in silence, and so does one that cannot even be looked at. Passed over, and
     counted, are hidden files, the litter of machines, what patterns name, and what lies beside the category folders.
-    Links are followed, to folders too, but never in circles.
+    Links are followed, to folders too, but never in circles. Where there is no category folder, but pictures, the
+    folder itself is the one category.
 
     Args:
         root: the catalogue's folder.
@@ -90,6 +94,9 @@ def walk(root: Path, patterns: Patterns = _EVERYTHING, survey: Survey | None = N
     except OSError as error:
         raise ConfigError(f"{error.filename or root}: cannot be read: {_reason(error)}") from error
     walked = _Walk(Rules(root, patterns), survey, here)
+    if walked.is_single(root, names):
+        yield from walked.single(root)
+        return
     for category in names:
         before = len(survey.shut)
         full = False
@@ -135,6 +142,21 @@ class _Walk:
         if self.entered:
             yield from self._below(path, name, name, (self._root,))
 
+    def is_single(self, root: Path, names: list[str]) -> bool:
+        """Whether there is no category folder, not even behind a broken link, but something named like a picture."""
+        pictures = False
+        for name in names:
+            path = os.path.join(root, name)
+            lost = os.path.islink(path) and not os.path.exists(path) and not is_named_like_a_picture(name)
+            if (lost or os.path.isdir(path)) and self._rules.folder(name, name) is None:
+                return False
+            pictures = pictures or (is_named_like_a_picture(name) and self._rules.file(name, name) is None)
+        return pictures
+
+    def single(self, root: Path) -> Iterator[Entry]:
+        """The items of a folder that is a category itself."""
+        yield from self._below(str(root), root.absolute().name or "pictures", "", ())
+
     def _below(self, folder: str, category: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[Entry]:
         try:
             names = _names(folder)
@@ -144,7 +166,7 @@ class _Walk:
             return
         refused: dict[str, str] = {}
         for name in names:
-            path, uri = os.path.join(folder, name), f"{prefix}/{name}"
+            path, uri = os.path.join(folder, name), f"{prefix}/{name}" if prefix else name
             try:
                 status = os.stat(path)
             except OSError as error:

@@ -27,7 +27,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.config import Settings, load
-from ddsim.errors import CapabilityError
+from ddsim.errors import CapabilityError, install_hint
 from ddsim.search import Collection, was_indexed
 
 EPILOG = """
@@ -188,7 +188,7 @@ def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbos
         from ddsim.web.fronts import LOOPBACK_PROXIES, Front, checked_host
         from ddsim.web.security import LOOPBACK
     except ModuleNotFoundError as error:
-        raise CapabilityError(f"the page needs {error.name}: install it with `pip install 'ddsim[web]'`") from error
+        raise CapabilityError(f"the page needs {error.name}, which is not installed: {install_hint('web')}") from error
     allowed = {checked_host(name) for name in outside.hosts}
     app = create_app(
         settings,

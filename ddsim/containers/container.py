@@ -2,7 +2,7 @@
 
 ``docker-compose.yml`` and this module make the same container of the same image (name, volume, labels, start), so that
 ``ddsim down`` also ends what Compose started, and both find the same indexes. It needs an engine on this machine, and
-the Docker SDK (``pip install 'ddsim[docker]'``).
+the Docker SDK (extra ``docker``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Docker engine: the few things that are asked of it, and its refusals in plain words.
 
-The one place that imports the Docker SDK (``pip install 'ddsim[docker]'``), and only when an engine is asked for.
+The one place that imports the Docker SDK (extra ``docker``), and only when an engine is asked for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ddsim.containers.place import EngineError, Place, find_place, other_sockets
+from ddsim.errors import install_hint
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ def _sdk() -> Any:
     try:
         import docker
     except ImportError as error:
-        raise EngineError("the Docker SDK for Python is not installed: pip install 'ddsim[docker]'") from error
+        raise EngineError(f"the Docker SDK for Python is not installed: {install_hint('docker')}") from error
     return docker
 
 

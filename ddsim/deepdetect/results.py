@@ -56,9 +56,14 @@ class Neighbour:
 
     @property
     def category(self) -> str:
-        """The first part of the uri (``lamp`` of ``lamp/lamp-007.jpg``), empty where it has one part only."""
+        """The first part of the uri (``lamp`` of ``lamp/lamp-007.jpg``).
+
+        A catalogue without category folders is one category, called as its folder; empty where that is not known.
+        """
         head, slash, _ = self.uri.partition("/")
-        return head if slash else ""
+        if slash:
+            return head
+        return self.path.absolute().parent.name if self.path is not None else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value

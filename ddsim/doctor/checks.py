@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from ddsim.config import Settings
 from ddsim.deepdetect import Capabilities, Client, Info
-from ddsim.errors import DDSimError, TransportError
+from ddsim.errors import DDSimError, TransportError, install_hint
 from ddsim.vectors import can_search
 
 Status = Literal["ok", "warning", "failed", "skipped"]
@@ -96,7 +96,7 @@ def _index(settings: Settings, capabilities: Capabilities) -> Check:
     if backend == "server" or (backend == "auto" and on_server):
         return Check(name, "ok", f"on the server, {capabilities.similarity_engine}")
     if find_spec("faiss") is None:
-        return Check(name, "failed", "ddsim keeps the index, and lacks FAISS for it", "pip install 'ddsim[local]'")
+        return Check(name, "failed", "ddsim keeps the index, and lacks FAISS for it", install_hint("local"))
     chosen = " (auto: this server has none that grows)" if backend == "auto" else ""
     return Check(name, "ok", f"kept by ddsim{chosen}")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ddsim.errors import CapabilityError
+from ddsim.errors import CapabilityError, install_hint
 
 if TYPE_CHECKING:
     from ddsim.embedded.engine import Engine
@@ -50,5 +50,5 @@ def __getattr__(name: str) -> Any:
         if missing not in _EXTRAS:
             raise
         raise CapabilityError(
-            f"the embedded server needs {_EXTRAS[missing]}, which is not installed: pip install 'ddsim[embedded]'"
+            f"the embedded server needs {_EXTRAS[missing]}, which is not installed: {install_hint('embedded')}"
         ) from problem

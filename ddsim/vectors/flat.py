@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
-from ddsim.errors import CapabilityError
+from ddsim.errors import CapabilityError, install_hint
 
 Metric = Literal["l2", "cosine"]
 Vids = NDArray[np.int64]
@@ -122,6 +122,6 @@ def load_faiss() -> ModuleType:
         import faiss
     except ModuleNotFoundError as error:
         raise CapabilityError(
-            "index.backend local needs FAISS, which is not installed: pip install 'ddsim[local]'"
+            f"index.backend local needs FAISS, which is not installed: {install_hint('local')}"
         ) from error
     return faiss

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-pytest.importorskip("onnxruntime", reason="the demo network runs in ONNX Runtime: pip install 'ddsim[embedded]'")
+pytest.importorskip("onnxruntime", reason="the demo network runs in ONNX Runtime: pip install '.[embedded]'")
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "ddsim" / "embedded" / "models" / "demo"

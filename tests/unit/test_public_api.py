@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,26 @@ def test_docstrings_cite_nothing_that_users_lack(name: str) -> None:
     members = [member for _, member in inspect.getmembers(value, callable)] if inspect.isclass(value) else []
     texts = [inspect.getdoc(one) or "" for one in (value, *members)]
     assert [text for text in texts if "recording" in text] == []
+
+
+def test_nobody_is_sent_to_somebody_elses_package() -> None:
+    """Package indexes know another project by the name ddsim: no hint, page or script tells anybody to install that."""
+    wrong = re.compile(r"pip install[^\n]*['\" ]ddsim(?:\[|['\" `]|$)|ddsim\[[a-z]", re.MULTILINE)
+    assert wrong.search("pip install 'ddsim[web]'")
+    assert wrong.search("pip install ddsim")
+    folders = ["ddsim", "scripts", "configs", "tests", ".ci"]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files += [*ROOT.glob("*.md"), *ROOT.glob("*.yml"), *ROOT.glob("*.toml")]
+    texts = {path: path.read_bytes().decode("utf-8", "replace") for path in files if path != Path(__file__)}
+    assert [str(path) for path, text in texts.items() if path.suffix != ".pyc" and wrong.search(text)] == []
+
+
+def test_the_version_is_the_distributions() -> None:
+    """`ddsim.__version__` is what was installed."""
+    assert ddsim.__version__ == version("deepdetect-visual-search")
+    assert (
+        version("deepdetect-visual-search")
+        in subprocess.run(
+            [sys.executable, "-m", "ddsim", "--version"], capture_output=True, text=True, check=True
+        ).stdout
+    )

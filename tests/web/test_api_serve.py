@@ -97,7 +97,7 @@ def test_what_the_page_needs_is_not_installed(shop: Shop, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, library, None)
     result = run("--config", str(shop.config))
     assert result.exit_code == 3
-    assert "pip install 'ddsim[web]'" in result.stderr
+    assert "pip install '.[web]'" in result.stderr
     assert library in result.stderr
 
 

@@ -438,7 +438,7 @@ def test_rows_stay_with_their_numbers(steps: list[tuple[bool, set[int]]]) -> Non
 def test_without_faiss(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(CapabilityError, match=r"pip install 'ddsim\[local\]'"), closing(home.backend()) as backend:
+    with pytest.raises(CapabilityError, match=r"pip install '\.\[local\]'"), closing(home.backend()) as backend:
         backend.open(writing=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,41 @@ def test_a_folder_that_may_not_be_read(
     with caplog.at_level("WARNING"):
         assert uris(tmp_path) == ["bed/a.jpg"]
     assert "lamp: left out: this folder cannot be read: permission denied" in caplog.text
+
+
+def test_a_folder_of_pictures_is_one_category(tmp_path: Path) -> None:
+    """Named after itself; what is hidden or litter stays out of it, and so do folders that are."""
+    folder = tmp_path / "holiday"
+    touch(folder, "b.jpg", "a.JPG", ".hidden.jpg", "Thumbs.db", ".cache/c.jpg", "products.csv", "notes.txt")
+    survey = Survey()
+    found = sorted((entry.uri, entry.category) for entry in walk(folder, survey=survey))
+    assert found == [("a.JPG", "holiday"), ("b.jpg", "holiday"), ("notes.txt", "holiday")]
+    assert survey.met[Kind.ODD].examples == ["notes.txt"]
+    assert Kind.LOOSE not in survey.met
+    assert [item.category for item in scan(Path(os.path.relpath(folder)))] == ["holiday"] * 3
+
+
+@pytest.mark.parametrize("content", [("lamp/a.jpg", "b.jpg"), ("lamp/Thumbs.db", "b.jpg")])
+def test_beside_category_folders_pictures_are_loose(tmp_path: Path, content: tuple[str, ...]) -> None:
+    """They are counted, even where the folder beside them is empty: what it held may be on a disk that is not there."""
+    touch(tmp_path, *content)
+    survey = Survey()
+    with suppress(ConfigError):
+        assert [entry.uri for entry in walk(tmp_path, survey=survey)] == ["lamp/a.jpg"]
+    assert survey.met[Kind.LOOSE].examples == ["b.jpg"]
+
+
+def test_a_folder_without_pictures_is_none(tmp_path: Path) -> None:
+    """Some folder that was named by mistake is not taken for a catalogue of failures."""
+    touch(tmp_path, "letter.txt", "table.ods")
+    with pytest.raises(ConfigError, match="no pictures"):
+        scan(tmp_path)
+
+
+def test_a_broken_link_may_be_a_category(tmp_path: Path) -> None:
+    """Then the catalogue is not one category, but one of which a part is missing."""
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "lamp").symlink_to(tmp_path / "gone")
+    survey = Survey()
+    assert list(walk(tmp_path, survey=survey)) == []
+    assert list(survey.shut) == ["lamp"]

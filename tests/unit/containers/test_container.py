@@ -318,7 +318,7 @@ def test_an_image_that_cannot_be_pulled(fake: FakeDocker, make: Make, error: Exc
 def test_no_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What to install is said."""
     monkeypatch.setitem(sys.modules, "docker", None)
-    with pytest.raises(EngineError, match=r"pip install 'ddsim\[docker\]'"):
+    with pytest.raises(EngineError, match=r"pip install '\.\[docker\]'"):
         Engine()
 
 

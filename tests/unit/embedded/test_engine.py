@@ -344,7 +344,7 @@ def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, module: str, sa
     for name in [name for name in sys.modules if name == module or name.startswith("ddsim.embedded.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(CapabilityError, match=rf"{said}.*pip install 'ddsim\[embedded\]'"):
+    with pytest.raises(CapabilityError, match=rf"{said}.*pip install '\.\[embedded\]'"):
         importlib.import_module("ddsim.embedded").__getattr__("Engine")
 
 
