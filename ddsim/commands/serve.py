@@ -217,7 +217,9 @@ def _log_json() -> None:
     try:
         from pythonjsonlogger.json import JsonFormatter
     except ModuleNotFoundError as error:
-        raise CapabilityError("--json-logs needs python-json-logger: `pip install 'ddsim[web]'`") from error
+        raise CapabilityError(
+            f"--json-logs needs python-json-logger, which is not installed: {install_hint('web')}"
+        ) from error
     handler = logging.StreamHandler()
     named = {"asctime": "time", "levelname": "level", "name": "logger"}
     handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=named))
