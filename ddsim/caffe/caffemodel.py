@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddsim.caffe.protobuf import ProtobufError, fields, integers, written, written_integers
+from ddsim.caffe.recognise import what_else
 
 # Field numbers of Caffe's schema. Files written before 2015 hold their layers in another field with other numbers.
 _LAYER, _OLD_LAYER = 100, 2
@@ -20,6 +21,10 @@ _NAME_OF = {_LAYER: 1, _OLD_LAYER: 4}
 _BLOBS_OF = {_LAYER: 7, _OLD_LAYER: 6}
 _LEGACY_SHAPE = (1, 2, 3, 4)
 _DATA, _SHAPE, _DOUBLE_DATA = 5, 7, 8
+# NVIDIA's Caffe writes numbers of other kinds as bytes.
+_RAW_KIND, _RAW_DATA = 10, 12
+_RAW_KINDS = {0: "<f8", 1: "<f4", 2: "<f2"}
+_HALF = "<f2"
 _DIM = 1
 
 Shape = tuple[int, ...]
@@ -110,7 +115,18 @@ class _Blob:
         return np.frombuffer(whole, self.kind).astype(np.float32, copy=False).reshape(self.shape)
 
 
+def half_precision(data: bytes) -> bool:
+    """Whether some of a ``.caffemodel``'s numbers have 16 bits (FP16), which no server reads.
+
+    Raises:
+        BlobError: as :func:`read_shapes`.
+    """
+    return any(blob.kind == _HALF for blobs in _read_layers(data).values() for blob in blobs)
+
+
 def _read_layers(data: bytes) -> dict[str, list[_Blob]]:
+    if (other := what_else(data[:512])) is not None:
+        raise BlobError(f"it is {other}")
     found: dict[str, list[_Blob]] = {}
     for name, blobs in _layers(data):
         if blobs:
@@ -137,21 +153,34 @@ def _read(blob: memoryview) -> _Blob:
     """A blob whose shape and count of numbers agree."""
     legacy: dict[int, int] = {}
     shape: Shape | None = None
-    numbers: dict[int, list[memoryview]] = {_DATA: [], _DOUBLE_DATA: []}
+    numbers: dict[int, list[memoryview]] = {_DATA: [], _DOUBLE_DATA: [], _RAW_DATA: []}
+    raw_kind = 1
     for number, value in fields(blob):
         if number in _LEGACY_SHAPE and isinstance(value, int):
             legacy[number] = value
         elif number == _SHAPE and isinstance(value, memoryview):
             shape = tuple(integers(value, _DIM))
+        elif number == _RAW_KIND and isinstance(value, int):
+            raw_kind = value
         elif number in numbers and isinstance(value, memoryview):
             numbers[number].append(value)
     if legacy:
         # Caffe prefers the old four numbers where both are there.
         shape = tuple(legacy.get(number, 0) for number in _LEGACY_SHAPE)
     kind, parts = ("<f4", numbers[_DATA]) if numbers[_DATA] else ("<f8", numbers[_DOUBLE_DATA])
-    count = sum(len(part) for part in parts) / np.dtype(kind).itemsize
+    if numbers[_RAW_DATA] and not parts:
+        if raw_kind not in _RAW_KINDS:
+            raise BlobError(f"a blob of shape {list(shape or ())} holds numbers of a kind that is not read here")
+        kind, parts = _RAW_KINDS[raw_kind], numbers[_RAW_DATA]
+    size = sum(len(part) for part in parts)
+    count = size / np.dtype(kind).itemsize
     if math.prod(shape or ()) != count:
-        raise BlobError(f"a blob of shape {list(shape or ())} holds {count:g} numbers")
+        hint = (
+            "; so many would be of 16 bits (FP16), which Caffe does not read"
+            if size == 2 * math.prod(shape or ())
+            else ""
+        )
+        raise BlobError(f"a blob of shape {list(shape or ())} holds {count:g} numbers{hint}")
     return _Blob(shape or (), parts, kind)
 
 

@@ -65,7 +65,7 @@ def read_definition(text: str) -> Definition:
         PrototxtError: it cannot be read, or describes no network that takes one picture.
     """
     net = upgraded(parse(text))
-    layers = [layer for layer in net.messages("layer") if _in_test_phase(layer) and layer.text("type") != "Silence"]
+    layers = [layer for layer in net.messages("layer") if in_test_phase(layer) and layer.text("type") != "Silence"]
     _check_names(layers)
     for layer in layers:
         _check_numbers(layer)
@@ -85,7 +85,10 @@ def read_definition(text: str) -> Definition:
         )
     if kind == MEMORY_DATA:
         return _memory_data(head, name, tops, rest)
-    raise PrototxtError(f"its first layer is of type {kind!r}; a MemoryData layer was expected")
+    raise PrototxtError(
+        f"its first layer is of type {kind!r}; a MemoryData layer was expected. "
+        "`ddsim network export FILE FOLDER` makes a server's definition of one for training"
+    )
 
 
 def _memory_data(head: Message, name: str, tops: list[str], rest: list[Message]) -> Definition:
@@ -120,7 +123,7 @@ def _without_labels(layers: list[Message], labels: set[str]) -> list[Message]:
     return kept
 
 
-def _in_test_phase(layer: Message) -> bool:
+def in_test_phase(layer: Message) -> bool:
     """Caffe's rule: where there are ``include`` one has to match, else no ``exclude`` may."""
     included = layer.messages("include")
     if included:

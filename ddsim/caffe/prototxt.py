@@ -78,7 +78,7 @@ def parse(text: str) -> Message:
     Raises:
         PrototxtError: naming the line that cannot be read.
     """
-    reader = _Reader(text)
+    reader = _Reader(text.removeprefix("\ufeff"))
     opened = [(Message(), "")]
     while reader.kind != "end":
         message, closer = opened[-1]

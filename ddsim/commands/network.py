@@ -11,7 +11,16 @@ import typer
 from ddsim.caffe import LayerShape, PrototxtError, layer_shapes, read_definition
 from ddsim.commands.common import JsonOption, out, prepare_output, print_json, printable, reported
 from ddsim.errors import ConfigError, InvalidRequest, install_hint
-from ddsim.networks import EXTRA, FEATURES, KnownNetwork, export, export_derived, known_networks, network_files
+from ddsim.networks import (
+    EXTRA,
+    FEATURES,
+    KnownNetwork,
+    export,
+    export_derived,
+    export_file,
+    known_networks,
+    network_files,
+)
 
 _EPILOG = """
 Examples:
@@ -23,6 +32,8 @@ Examples:
   ddsim network layers model/deploy.prototxt
 
   ddsim network export efficientnet-lite2 models/efficientnet-lite2
+
+  ddsim network export downloads/train_val.prototxt models/own
 
   ddsim network export model/deploy.prototxt model --layer pool5 --power 2
 
@@ -52,30 +63,44 @@ def list_networks(json: JsonOption = False) -> None:
 
 @app.command("export", epilog=_EPILOG)
 def export_network(
-    network: Annotated[str, typer.Argument(help="A known name, or a definition's file (deploy.prototxt).")],
+    network: Annotated[
+        str,
+        typer.Argument(help="A known name, or a file: a definition (.prototxt), weights (.caffemodel), labels (.txt)."),
+    ],
     folder: Annotated[Path, typer.Argument(help="Where to; made if need be.")],
     layer: Annotated[
-        str, typer.Option(help="Of a file: the layer that pools the last map, for which pooling: centre is wanted.")
-    ] = FEATURES,
+        str | None,
+        typer.Option(help="Of a definition: the layer that pools the last map, for which pooling: centre is wanted."),
+    ] = None,
     power: Annotated[float, typer.Option(min=1, max=10, help="Of a file: the power that goes with it.")] = 1.0,
     json: JsonOption = False,
 ) -> None:
-    """Write what a real server needs: a known network's files, or the centre-weighted definition of a file.
+    """Write what a real server needs: a known network's files, or a file of one's own in the form that a server takes.
+
+    Definitions with an Input layer or input: fields, of Caffe's old form, or for training become those of a server;
+    weights of 16 bits become such of 32; files of labels are numbered. With --layer the centre-weighted definition is
+    written instead.
 
     Where a known network's folder is /opt/models/NAME on the server, a configuration of that server says network: NAME.
     A derived definition goes beside the one that it was made of: there `pooling: centre` looks for it.
     """
     prepare_output()
+    changes: tuple[str, ...] = ()
     with reported():
         if _is_known(network) or not Path(network).is_file():
             files = export(network, folder)
-        else:
+        elif layer is not None:
             files = [export_derived(Path(network), folder, layer, power)]
+        else:
+            path, changes = export_file(Path(network), folder)
+            files = [path]
     if json:
-        print_json({"network": network, "files": [str(path) for path in files]})
+        print_json({"network": network, "files": [str(path) for path in files], "changes": list(changes)})
         return
     for path in files:
         out.print(f"wrote {printable(str(path))}", markup=False)
+    for change in changes:
+        out.print(f"  {printable(change)}", markup=False)
 
 
 @app.command(epilog=_EPILOG)

@@ -36,7 +36,7 @@ from ddsim.config.web import Web
 from ddsim.config.yamlfile import Key
 from ddsim.deepdetect import Credentials, ServiceSpec, shown_address, split_address
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
-from ddsim.networks import centre_file, centre_name
+from ddsim.networks import centre_file, centre_name, put_right
 from ddsim.pictures import Upload
 
 
@@ -337,16 +337,36 @@ class Settings(Part):
         return changed
 
     def classification_spec(self) -> ServiceSpec | None:
-        """The classification service, None where the settings have none."""
-        return self.classification.spec("supervised") if self.classification else None
+        """The classification service, None where the settings have none.
+
+        Raises:
+            ConfigError: a file of one's own is not what it should be; see :func:`ddsim.networks.put_right`.
+        """
+        return self._put_right(self.classification.spec("supervised")) if self.classification else None
+
+    def _put_right(self, spec: ServiceSpec) -> ServiceSpec:
+        """With files that the embedded server reads as they are meant."""
+        if not self.server.embedded or spec.mllib != "caffe":
+            return spec
+        files: dict[str, str] = {}
+        if spec.definition:
+            files["definition"] = str(put_right(Path(spec.definition), "definition"))
+        if spec.weights:
+            files["weights"] = str(put_right(Path(spec.weights), "weights"))
+        if spec.corresp:
+            files["corresp"] = str(put_right(Path(spec.corresp), "labels", spec.nclasses))
+        return spec.model_copy(update=files)
 
     def similarity_spec(self) -> ServiceSpec:
         """The similarity service. Torch has no unsupervised type and extracts on a supervised service.
 
         Raises:
-            ConfigError: a centre-weighted definition cannot be derived here; see :func:`ddsim.networks.centre_file`.
+            ConfigError: a centre-weighted definition cannot be derived here; see :func:`ddsim.networks.centre_file`. Or
+                a file of one's own is not what it should be; see :func:`ddsim.networks.put_right`.
         """
-        spec = self.similarity.spec("unsupervised" if self.similarity.mllib == "caffe" else "supervised")
+        spec = self._put_right(
+            self.similarity.spec("unsupervised" if self.similarity.mllib == "caffe" else "supervised")
+        )
         if self.similarity.pooling == "plain" or spec.definition is None:
             return spec
         layer, power = self.similarity.extract_layer, self.similarity.power
@@ -368,8 +388,8 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
     similarity, classification = settings.similarity, settings.classification
     yield from _service_rules("similarity", similarity, similarity.spec("unsupervised"))
     yield from _pooling_rules(settings)
-    if classification and (spec := settings.classification_spec()):
-        yield from _service_rules("classification", classification, spec)
+    if classification:
+        yield from _service_rules("classification", classification, classification.spec("supervised"))
         if classification.service == similarity.service:
             yield ("similarity", "service"), f"{similarity.service!r} is the classification service's name too"
     if settings.routing.by == "service" and not (settings.trained or (classification and settings.categories)):

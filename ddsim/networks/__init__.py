@@ -14,7 +14,9 @@ from ddsim.networks.files import (
     centre_name,
     export,
     export_derived,
+    export_file,
     network_files,
+    put_right,
     served_files,
 )
 from ddsim.networks.heads import PROBABILITIES, SCORES, with_head
@@ -36,9 +38,11 @@ __all__ = [
     "centre_weighted",
     "export",
     "export_derived",
+    "export_file",
     "known",
     "known_networks",
     "network_files",
+    "put_right",
     "served_files",
     "with_head",
 ]

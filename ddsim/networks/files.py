@@ -7,21 +7,35 @@ each leave a whole file, and nobody reads half of one.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
-from ddsim.caffe import PrototxtError
+from ddsim.caffe import (
+    BlobError,
+    LabelsError,
+    PrototxtError,
+    for_server,
+    half_precision,
+    read_labels,
+    read_weights,
+    what_else,
+    write_weights,
+)
 from ddsim.errors import ConfigError
 from ddsim.networks.efficientnet import FEATURES
 from ddsim.networks.layers import prototxt, weights_of
 from ddsim.networks.pooling import centre_weighted
 from ddsim.networks.registry import KnownNetwork, known
+
+_log = logging.getLogger(__name__)
 
 #: Names the folder of the cache in place of the system's usual one.
 CACHE_VARIABLE = "DDSIM_CACHE"
@@ -109,6 +123,88 @@ def export_derived(definition: Path, folder: Path, layer: str, power: float) -> 
     """
     derived = _derived(definition, _content(definition), layer, power)
     return _write(folder, {centre_name(definition.name, power): derived}, "Name another folder")[0]
+
+
+def export_file(file: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Write one file of a network as a real server takes it.
+
+    Args:
+        file: a definition, or weights (``.caffemodel``), or labels (``.txt``).
+        folder: where to, as ``deploy.prototxt``, ``corresp.txt`` or weights of the same name.
+
+    Returns:
+        the file, and what is other in it, in words.
+
+    Raises:
+        ConfigError: it cannot be read, is something else than its name says, has what no server runs, or would be
+            written over itself.
+    """
+    content = _content(file)
+    try:
+        if file.suffix == ".caffemodel":
+            name, made, changes = file.name, *_served_weights(content)
+        elif file.suffix == ".txt":
+            if (other := what_else(content)) is not None:
+                raise LabelsError(f"it is {other}")
+            labels = read_labels(content)
+            name, made, changes = LABELS, labels.text().encode("utf-8", "surrogateescape"), labels.oddities
+        else:
+            served = for_server(content)
+            name, made, changes = DEFINITION, served.text.encode("utf-8", "surrogateescape"), served.changes
+    except (PrototxtError, BlobError, LabelsError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    if (folder / name).exists() and (folder / name).samefile(file):
+        raise ConfigError(f"{file}: would be written over itself: name another folder")
+    return _write(folder, {name: made}, "Name another folder")[0], changes
+
+
+def _served_weights(content: bytes) -> tuple[bytes, tuple[str, ...]]:
+    if half_precision(content):
+        return write_weights(read_weights(content)), ("numbers of 16 bits (FP16) are written with 32",)
+    return content, ()
+
+
+def put_right(path: Path, kind: Literal["definition", "weights", "labels"], classes: int | None = None) -> Path:
+    """A file of one's own as the embedded server reads it: itself, or a copy in the cache that is put right.
+
+    Args:
+        path: where it is; one that is not there is left to the server.
+        kind: what it should be.
+        classes: how many labels the network knows.
+
+    Raises:
+        ConfigError: it is something else, or has what no server runs; the message says what.
+    """
+    try:
+        if not path.is_file():
+            return path
+        content = path.read_bytes() if kind != "weights" else _start(path)
+        if (other := what_else(content)) is not None:
+            raise PrototxtError(f"it is {other}")
+        if kind == "weights":
+            return path
+        if kind == "labels":
+            labels = read_labels(content, classes)
+            made, changes = labels.text(), labels.oddities
+        else:
+            served = for_server(content)
+            made, changes = served.text, served.changes
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (PrototxtError, LabelsError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not changes:
+        return path
+    _log.info("%s: read as it is meant (%s)", path, "; ".join(changes))
+    written = made.encode("utf-8", "surrogateescape")
+    folder = cache_folder() / "put-right" / hashlib.sha256(written).hexdigest()[:32]
+    copy = folder / (LABELS if kind == "labels" else DEFINITION)
+    return copy if copy.is_file() else _write(folder, {copy.name: written}, _ELSEWHERE)[0]
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(512)
 
 
 def centre_name(definition: str, power: float) -> str:

@@ -129,3 +129,26 @@ def test_export_of_a_known_network(tmp_path: Path) -> None:
     ]
     assert len(result.stdout.splitlines()) == 5
     assert "1280 x 7 x 7" in run("network", "layers", "efficientnet-lite0", "--find", "conv_head").stdout
+
+
+def test_export_of_a_file_writes_what_a_server_takes(tmp_path: Path) -> None:
+    """A definition with an Input layer, weights of 16 bits and a file of labels; what is other is said."""
+    own = tmp_path / "own.prototxt"
+    own.write_text(
+        'input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 6\n' + DEFINITION.partition("}\n")[2], "utf-8"
+    )
+    assert "layer 'mine' is of type Python" in error_line(run("network", "export", own, tmp_path / "out"), 2)
+    own.write_text(own.read_text("utf-8").replace('layer { name: "mine"', '# layer { name: "mine"'), "utf-8")
+    result = run("network", "export", own, tmp_path / "out")
+    assert result.exit_code == 0
+    assert "a MemoryData layer of 3 x 8 x 6 is at its head, in place of input: fields" in result.stdout
+    assert 'type: "MemoryData"' in (tmp_path / "out" / "deploy.prototxt").read_text("utf-8")
+    labels = tmp_path / "synset_words.txt"
+    labels.write_bytes(b"n01 chair\r\nn02 lamp\r\n")
+    assert "ends" in run("network", "export", labels, tmp_path / "out").stdout.replace("end as", "ends as")
+    assert (tmp_path / "out" / "corresp.txt").read_text("utf-8") == "0 n01 chair\n1 n02 lamp\n"
+    page = tmp_path / "net.caffemodel"
+    page.write_text("<!doctype html><title>Sign in</title>", "utf-8")
+    assert "it is a page of HTML" in error_line(run("network", "export", page, tmp_path / "out"), 2)
+    again = run("network", "export", tmp_path / "out" / "deploy.prototxt", tmp_path / "out")
+    assert "would be written over itself" in error_line(again, 2)

@@ -10,7 +10,7 @@ from caffe_writer import blob, caffemodel, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddsim.caffe import BlobError, read_blob, read_shapes, read_weights, write_weights
+from ddsim.caffe import BlobError, half_precision, read_blob, read_shapes, read_weights, write_weights
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -40,8 +40,11 @@ def test_every_truncation_of_weights_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "no layer with weights"),
-        (b"<html>not found</html>", "not a protobuf file"),
+        (b"", "it is empty"),
+        (b"<html>not found</html>", "it is a page of HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(20), "a zip archive"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 file"),
         (b"\xff" * 20, "not a protobuf file"),
         (field(100, field(1, b"a") + field(7, field(7, field(1, b"\x04")) + field(5, b"\0" * 8))), "holds 2 numbers"),
     ],
@@ -89,3 +92,15 @@ def test_double_precision_is_read() -> None:
     """Some files hold their numbers with 64 bits."""
     doubles = field(7, field(1, b"\x03")) + field(8, np.array([1.0, 2.0, 3.0]).tobytes())
     assert read_weights(field(100, field(1, b"a") + field(7, doubles)))["a"][0].tolist() == [1, 2, 3]
+
+
+def test_numbers_of_16_bits_are_read_and_known() -> None:
+    """NVIDIA's Caffe writes them; a server does not read them, so they are told apart."""
+    values = np.array([0.5, -2.0, 3.25, 0.0], "<f2")
+    shape = field(7, field(1, b"\x02") + field(1, b"\x02"))
+    half = field(100, field(1, b"a") + field(7, shape + b"\x50\x02" + field(12, values.tobytes())))
+    assert half_precision(half)
+    assert read_weights(half)["a"][0].tolist() == [[0.5, -2.0], [3.25, 0.0]]
+    assert not half_precision(write_weights(read_weights(half)))
+    with pytest.raises(BlobError, match=r"16 bits \(FP16\)"):
+        read_weights(field(100, field(1, b"a") + field(7, shape + field(5, values.tobytes()))))
