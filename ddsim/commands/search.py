@@ -61,6 +61,9 @@ def search(
         Path | None, typer.Option(help="Folder of the reference pictures, if not the one that is searched by default.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    twins: Annotated[
+        bool, typer.Option("--twins", help="List pictures with the same content one by one, not as one.")
+    ] = False,
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -68,7 +71,7 @@ def search(
     log_to_terminal(verbose)
     with reported(), ImageSearch(load(config), given(catalogue)) as searcher:
         photo = given(photo)
-        result = searcher.query(photo, k, category=category or None, route=not everything)
+        result = searcher.query(photo, k, category=category or None, route=not everything, twins=twins)
         if json:
             print_json(_as_json(result, sheet))
         else:
@@ -101,15 +104,24 @@ def _print(result: SearchResult) -> None:
 
 def _aligned(neighbours: Iterable[Neighbour]) -> list[str]:
     """A line of headings and one for each neighbour. Rich's own tables would fold long names in a pipe."""
-    rows = [("", "picture", "category", "distance", "score")]
+    rows: list[tuple[str, ...]] = [("", "picture", "category", "distance", "score", "the same picture")]
     for one in neighbours:
         name, category = printable(one.uri), printable(one.category)
-        rows.append((str(one.rank), name, category, f"{one.distance:.4g}", f"{one.score:.1%}"))
+        rows.append((str(one.rank), name, category, f"{one.distance:.4g}", f"{one.score:.1%}", _twins(one)))
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _twins(one: Neighbour) -> str:
+    if not one.also:
+        return ""
+    more = len(one.also) - 1
+    return f"also {printable(one.also[0])}" + (f" and {more} more" if more else "")
 
 
 def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
@@ -128,6 +140,7 @@ def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
                 "path": str(neighbour.path),
                 "distance": neighbour.distance,
                 "score": neighbour.score,
+                "also": neighbour.also,
             }
             for neighbour in result.neighbours
         ],

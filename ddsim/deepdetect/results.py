@@ -46,6 +46,7 @@ class Neighbour:
             :func:`similarity_score`.
         rank: its place, from 1.
         path: its picture in the catalogue; None from a client, which knows no catalogue.
+        also: names of further items with the very same picture, which a search folds into this one.
     """
 
     uri: str
@@ -53,6 +54,7 @@ class Neighbour:
     score: float
     rank: int = 1
     path: Path | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def category(self) -> str:

@@ -170,6 +170,7 @@ class ImageSearch:
         category: str | Iterable[str] | None = None,
         route: bool = True,
         labels: bool = False,
+        twins: bool = False,
     ) -> SearchResult:
         """Find the most similar items.
 
@@ -180,6 +181,8 @@ class ImageSearch:
             route: False searches all categories where none is given.
             labels: ask the classification service for its labels even where they decide nothing: where the catalogue
                 has taught that its own pictures know better, or where the settings go by neighbours alone.
+            twins: list items with the very same picture one by one; otherwise the nearest of them is listed, and the
+                others are in its ``also``.
 
         Raises:
             ImageError: the picture cannot be read.
@@ -188,7 +191,7 @@ class ImageSearch:
             IndexBusy: an indexing run is adding pictures at this moment.
             ApiError, TransportError: the server does not answer as it should.
         """
-        return self.query_many([picture], k, category=category, route=route, labels=labels)[0]
+        return self.query_many([picture], k, category=category, route=route, labels=labels, twins=twins)[0]
 
     def query_many(
         self,
@@ -198,6 +201,7 @@ class ImageSearch:
         category: str | Iterable[str] | None = None,
         route: bool = True,
         labels: bool = False,
+        twins: bool = False,
     ) -> list[SearchResult]:
         """Find the most similar items for each of some pictures, in batches; see :meth:`query`.
 
@@ -222,7 +226,7 @@ class ImageSearch:
         told = self._classifier.labels(prepared) if labels or self._labels_count() else [()] * len(prepared)
         classified = time.perf_counter()
         router = _Router(self.settings, self.collection, told, route)
-        found = self._found(prepared, k, forced, router)
+        found = self._found(prepared, k, forced, router, twins)
         done = time.perf_counter()
         timings = Timings(ready - begun, classified - ready, done - classified, done - begun)
         return [
@@ -238,7 +242,7 @@ class ImageSearch:
         return by == "service" or (by == "combined" and not (learned is not None and learned.weight == 0.0))
 
     def _found(
-        self, prepared: Sequence[Encoded], k: int, forced: tuple[str, ...] | None, router: _Router
+        self, prepared: Sequence[Encoded], k: int, forced: tuple[str, ...] | None, router: _Router, twins: bool
     ) -> list[tuple[Hits, Decision]]:
         decisions: dict[int, Decision] = {}
 
@@ -246,7 +250,8 @@ class ImageSearch:
             decisions[position] = router.decide(position, near, vector, forced)
             return decisions[position].searched or None  # None searches all categories
 
-        hits = self.collection.search(prepared, k, among=Select(choose, forced, self.settings.routing.voters))
+        select = Select(choose, forced, self.settings.routing.voters, fold=not twins)
+        hits = self.collection.search(prepared, k, among=select)
         return [(one, decisions[position]) for position, one in enumerate(hits)]
 
     def _result(
@@ -260,7 +265,7 @@ class ImageSearch:
         timings: Timings,
     ) -> SearchResult:
         neighbours = tuple(
-            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri)
+            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri, one.also)
             for rank, (one, score) in enumerate(zip(hits.found, router.probabilities(hits.found), strict=True), 1)
         )
         return SearchResult(

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias, TypeVar
 
 from ddsim.catalogue import Manifest, Records, Row
@@ -63,6 +63,7 @@ class Found:
         distance: L2: squared, divided by the vector's length (the server's own index);
             cosine: 1 minus the cosine of the angle.
         score: in [0, 1], larger is more similar, 1 for the same picture.
+        also: uris of further items with the same content, where these were folded into this one.
     """
 
     vid: int
@@ -70,6 +71,7 @@ class Found:
     category: str
     distance: float
     score: float
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,14 @@ class Select:
             gave it; None chooses all.
         likely: what it will choose, where that is known before: the first answer then is wide enough for it.
         sees: so many items it is given at least, where there are as many, however many rows are not valid any more.
+        fold: whether items of the same content are found as one, see :attr:`Found.also`, and give one voice to a
+            category in ``choose``.
     """
 
     choose: Callable[[int, Sequence[Found], Vectors], Collection[str] | None]
     likely: Collection[str] | None = None
     sees: int = 1
+    fold: bool = False
 
 
 Among: TypeAlias = str | Collection[str] | Select | None
@@ -296,11 +301,13 @@ def search_valid(
             compared = ranking.vector if ranking.compared is None else ranking.compared
             found, exhausted = _valid(ranking, rows, scorer(compared)), len(ranking.rows) < wide
             if position not in chosen:
-                if len(found) < select.sees and not exhausted:
+                near = _one_each(found, rows) if select.fold else found
+                if len(near) < select.sees and not exhausted:
                     continue
-                chosen[position] = select.choose(position, found, ranking.vector)
+                chosen[position] = select.choose(position, near, ranking.vector)
             only = chosen[position]
-            kept = tuple(one for one in found if only is None or one.category in only)[:k]
+            kept = tuple(one for one in found if only is None or one.category in only)
+            kept = (_folded(kept, rows) if select.fold else kept)[:k]
             if len(kept) == k or exhausted:
                 hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
         waiting = [position for position in waiting if position not in hits]
@@ -325,6 +332,22 @@ def _valid(ranking: Ranking, rows: Mapping[int, Row], score: Callable[[float], f
         if row is not None and vid not in found and math.isfinite(distance):
             found[vid] = Found(vid, row.uri, row.category, distance, score(distance))
     return tuple(found.values())
+
+
+def _one_each(found: Sequence[Found], rows: Mapping[int, Row]) -> tuple[Found, ...]:
+    """The nearest item of each content in each category: the same picture once more says nothing new."""
+    first: dict[tuple[object, str], Found] = {}
+    for one in found:
+        first.setdefault((rows[one.vid].sha256 or one.vid, one.category), one)
+    return tuple(first.values())
+
+
+def _folded(found: Sequence[Found], rows: Mapping[int, Row]) -> tuple[Found, ...]:
+    """Items of the same content as one, at the place of the nearest."""
+    groups: dict[object, list[Found]] = {}
+    for one in found:
+        groups.setdefault(rows[one.vid].sha256 or one.vid, []).append(one)
+    return tuple(replace(first, also=tuple(one.uri for one in others)) for first, *others in groups.values())
 
 
 def owner_of(settings: Settings, manifest: Manifest) -> str:

@@ -397,7 +397,7 @@ class ServerBackend:
         Raises:
             IndexBusy: the service is another one by now.
         """
-        found, sizes = len(hits.found), self._manifest.categories()
+        found, sizes = sum(1 + len(one.also) for one in hits.found), self._manifest.categories()
         there = sum(size for category, size in sizes.items() if hits.categories is None or category in hits.categories)
         if found >= min(k, there):
             return

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from PIL import Image
 
 from ddsim.catalogue import Row
+from ddsim.deepdetect import Neighbour
 from ddsim.errors import DDSimError, ImageError
 from ddsim.pictures import Picture, read_file
 from ddsim.search import SearchResult
@@ -162,12 +164,13 @@ class Answering:
         return query | {"width": image.width, "height": image.height}, picture
 
     def _answer(self, query: dict[str, Any], wanted: Wanted, result: SearchResult) -> dict[str, Any]:
-        others = [one for one in result.neighbours if one.uri != query["like"]]
+        others = [one for one in map(partial(_without, query["like"]), result.neighbours) if one is not None]
         cards: list[dict[str, Any]] = []
         for rank, one in enumerate(others[wanted.start : wanted.start + wanted.k], wanted.start + 1):
             row = self.searching.collection.manifest.get(one.uri)
             if row is not None:
-                cards.append({"rank": rank, "distance": one.distance, "score": one.score} | self.card(row))
+                found = {"rank": rank, "distance": one.distance, "score": one.score, "also": list(one.also)}
+                cards.append(found | self.card(row))
         return {
             "query": query | {"region": list(wanted.region) if wanted.region else None},
             "categories": [asdict(one) for one in result.categories],
@@ -193,6 +196,12 @@ class Answering:
                 rows = self.searching.collection.manifest.sample(EXAMPLES, seed=1)
                 self._examples = stamp, [self.card(row) for row in rows]
             return self._examples[1]
+
+
+def _without(uri: str | None, one: Neighbour) -> Neighbour | None:
+    """A neighbour without this one of its names; None where it has no other."""
+    names = [name for name in (one.uri, *one.also) if name != uri]
+    return replace(one, uri=names[0], also=tuple(names[1:])) if names else None
 
 
 def _part(image: Image.Image, region: Region) -> Image.Image:

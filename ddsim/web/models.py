@@ -54,6 +54,8 @@ class Card(_Answer):
 class Neighbour(Card):
     """An item that was found."""
 
+    also: list[str]
+    """Names of further items with the very same picture."""
     rank: int
     """Its place, from 1."""
     distance: float

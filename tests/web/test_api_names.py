@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shop import Shop
+from shop import Shop, picture
 from starlette.testclient import TestClient
 
 ODD = [
@@ -59,3 +59,19 @@ def test_an_unknown_category_among_many_is_refused_in_a_sentence(
     answer = opened(shop).post("/api/search", data={"like": "category-00/a.png", "category": "chiar"})
     assert answer.status_code == 422
     assert answer.json()["error"]["hint"] == "Choose one of the 12 that /api/catalogue lists, or all of them."
+
+
+def test_twins_of_a_product_are_one_result(tmp_path: Path, opened: Callable[..., TestClient]) -> None:
+    """For a photo all names come as one; for one of the products the others do."""
+    shop = Shop(tmp_path, {"classification": None, "index": {"backend": "local"}})
+    for uri in ("lamp/one.png", "lamp/two.png"):
+        shop.add_picture(uri, picture(70))
+    shop.add("lamp/a.png")
+    with shop.search() as search:
+        search.index()
+    page = opened(shop)
+    like = page.post("/api/search", data={"like": "lamp/two.png"}).json()["neighbours"]
+    assert [(one["uri"], one["also"]) for one in like] == [("lamp/one.png", []), ("lamp/a.png", [])]
+    photo = (shop.catalogue / "lamp/one.png").read_bytes()
+    found = page.post("/api/search", files={"picture": ("x.png", photo)}).json()["neighbours"]
+    assert [sorted([one["uri"], *one["also"]]) for one in found] == [["lamp/one.png", "lamp/two.png"], ["lamp/a.png"]]
