@@ -38,6 +38,8 @@ Examples:
 
   ddsim doctor --quick                       creates nothing on the server
 
+  ddsim doctor --verbose                     the traps of the server, too
+
   ddsim doctor --conformance                 what differs from v0.25.0
 
   ddsim doctor --json | jq '.checks[] | select(.status == "failed")'
@@ -80,7 +82,7 @@ def doctor(
     if json:
         print_json(_as_json(found, settings))
     else:
-        _print(found, settings)
+        _print(found, settings, verbose)
     if found.failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -102,13 +104,26 @@ def _working() -> Iterator[Any]:
 # Text
 
 
-def _print(found: Diagnosis, settings: Settings) -> None:
+def _print(found: Diagnosis, settings: Settings, verbose: bool) -> None:
     info, width = found.info, min(out.width, _WIDEST)
     commit = f" ({printable(info.commit[:12])})" if info.commit else ""
     where = settings.server.url or "embedded in ddsim"
     _line(f"DeepDetect {printable(info.version or 'of unknown version')}{commit}, {printable(where)}", "bold")
     for name, text in _facts(found):
         _wrapped(f"  {name:12}", text, width)
+    _line("\nChecks", "bold")
+    for check in found.checks:
+        _check(check, width)
+    if verbose:
+        _traps(found, width)
+    elif found.traps:
+        _line("\nThe traps of this server: ddsim doctor --verbose", "dim")
+    if found.conformance is not None:
+        _conformance(found.conformance, width)
+    _line(f"\n{_summary(found)}", "bold")
+
+
+def _traps(found: Diagnosis, width: int) -> None:
     _line("\nTraps of this server, each with what ddsim does about it", "bold")
     harm = None
     for trap in found.traps:
@@ -116,12 +131,6 @@ def _print(found: Diagnosis, settings: Settings) -> None:
             harm = trap.harm
             _line(f"  {harm}", "underline")
         _trap(trap, trap.on(found.facts), width)
-    _line("\nChecks", "bold")
-    for check in found.checks:
-        _check(check, width)
-    if found.conformance is not None:
-        _conformance(found.conformance, width)
-    _line(f"\n{_summary(found)}", "bold")
 
 
 def _facts(found: Diagnosis) -> Iterator[tuple[str, str]]:

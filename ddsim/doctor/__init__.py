@@ -14,7 +14,7 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Info, Transport
 from ddsim.doctor import conformance
 from ddsim.doctor.bench import PREFIX, Bench
-from ddsim.doctor.catalogue import check_catalogue, check_index
+from ddsim.doctor.catalogue import check_catalogue, check_index, check_index_type
 from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
 from ddsim.doctor.networks import Networks
@@ -118,6 +118,7 @@ def diagnose(
     if options.local:
         progress("catalogue")
         checks += attempt("catalogue", lambda note: check_catalogue(settings, networks.labels, note))
+        checks += attempt("index type", lambda note: check_index_type(settings, note))
         checks += attempt("indexed", lambda note: check_index(settings, note))
     found, left = None, networks.left
     if options.reference is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection as Words
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ddsim.catalogue import ItemState, Names, walk
 from ddsim.config import Settings
@@ -12,7 +12,7 @@ from ddsim.deepdetect import Label
 from ddsim.doctor.checks import Check, Note
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
-from ddsim.vectors import HOME
+from ddsim.vectors import HOME, least_pictures, why_not_trainable
 
 _NAMED = 8
 
@@ -53,24 +53,47 @@ def _check_categories(mapped: set[str], folders: Words[str], note: Note) -> None
         note(Check("categories", "ok", f"labels stand for all {len(mapped)} of them"))
 
 
-def _check_labels(categories: Words[str], labels: Sequence[Label] | None, note: Note) -> None:
+def _check_labels(categories: Mapping[str, str], labels: Sequence[Label] | None, note: Note) -> None:
     if not categories:
         message = "no label is mapped to a category, so labels decide nothing"
         note(Check("labels", "warning", message, "name a file under `categories:`, such as categories/furniture.yaml"))
-    elif labels is None:
+        return
+    if labels is None:
         note(Check("labels", "skipped", f"mapped: {len(categories)}; which labels the server has is not known"))
+        return
+    names = [label.name.strip() for label in labels]
+    if any(label.name != name for label, name in zip(labels, names, strict=True)):
+        message = "the network's labels end in blanks or in a Windows line's end; they are compared without"
+        hint = "`ddsim network export LABELS.txt FOLDER` writes the file as a server reads it"
+        note(Check("labels", "warning", message, hint))
+    # As in a search: a label, or its first word.
+    known = set(names) | {name.partition(" ")[0] for name in names}
+    unknown = [name for name in categories if name.strip() not in known]
+    if unknown:
+        message = f"the network does not have {len(unknown)} of the {len(categories)} mapped labels: {_listed(unknown)}"
+        hint = (
+            f"it has {_listed(sorted(names))}: correct `categories:`, or look whether corresp is this network's "
+            "file of labels"
+        )
+        note(Check("labels", "warning", message, hint))
     else:
-        # As in a search: a label, or its first word.
-        known = {label.name for label in labels} | {label.name.partition(" ")[0] for label in labels}
-        unknown = [name for name in categories if name not in known]
-        if unknown:
-            message = (
-                f"the network does not have {len(unknown)} of the {len(categories)} mapped labels: {_listed(unknown)}"
-            )
-            hint = "correct them under `categories:`, or look whether corresp is this network's file of labels"
-            note(Check("labels", "warning", message, hint))
-        else:
-            note(Check("labels", "ok", f"the network has all mapped labels ({len(categories)})"))
+        pairs = [f"{label.strip()} -> {category}" for label, category in categories.items()]
+        note(Check("labels", "ok", f"the network has all mapped labels ({len(categories)}): {_listed(pairs)}"))
+
+
+def check_index_type(settings: Settings, note: Note) -> None:
+    """Whether the catalogue has the pictures that the server's kind of index needs to be trained."""
+    if settings.index.backend == "local" or least_pictures(settings.similarity.index_type) == 0:
+        return
+    try:
+        pictures = sum(1 for _ in walk(settings.catalogue))
+    except ConfigError:
+        return  # said of the catalogue
+    reason = why_not_trainable(settings.similarity.index_type, pictures)
+    if reason:
+        note(Check("index type", "failed", reason, "write index_type: Flat under `similarity:`"))
+    else:
+        note(Check("index type", "ok", f"{settings.similarity.index_type} can be trained on {pictures} pictures"))
 
 
 def check_index(settings: Settings, note: Note) -> None:

@@ -169,6 +169,10 @@ def _unreadable(bench: Bench, part: Similarity | Classification, trial: ServiceS
         bench.create(alone)
     except ServerFault:
         message = f"the server cannot load def: {part.definition} ({error})"
+        place += (
+            ". Where it is there, its form may be another than a server's, as with an Input layer or one for training: "
+            "`ddsim network export FILE FOLDER` writes it anew"
+        )
     else:
         message = f"the server reads def, and cannot load weights: {part.weights}, or corresp ({error})"
     return Check(name, "failed", message, f"put the file there, or correct the path: {place}")

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ddsim.catalogue import Names
 from ddsim.deepdetect import Label
 from ddsim.errors import InvalidRequest
 
@@ -164,11 +165,11 @@ def unmatched(categories: Mapping[str, str], there: Collection[str]) -> list[str
         categories: label -> category.
         there: the categories of the catalogue.
     """
-    mapped = set(categories.values())
+    mapped, known = Names(categories.values()), Names(there)
     found = []
-    if missing := sorted(mapped - set(there)):
+    if missing := sorted({name for name in categories.values() if known.find(name) is None}):
         found.append(f"labels stand for categories without a picture: {_listed(missing)}; correct `categories:`")
-    if unnamed := sorted(set(there) - mapped):
+    if unnamed := sorted(name for name in there if mapped.find(name) is None):
         found.append(
             f"no label stands for these categories: {_listed(unnamed)}; photos of them are recognised by their "
             "neighbours alone"

@@ -58,7 +58,7 @@ def test_the_configuration_loads(tmp_path: Path) -> None:
 
 def test_errors_are_there() -> None:
     """Every error that the table of errors names is one."""
-    table = TEXT[TEXT.index("## Errors") :]
+    table = TEXT[TEXT.index("## Errors") : TEXT.index("## When something is odd")]
     names = set(re.findall(r"`([A-Z]\w+)`", table))
     assert names
     assert all(issubclass(getattr(ddsim, name), ddsim.DDSimError) for name in names)

@@ -47,7 +47,7 @@ def as_json(result: Result) -> Any:
 
 
 def test_all_well(shop: Shop) -> None:
-    """Server, traps and checks are printed within 80 columns; warnings are no failure."""
+    """Server and checks are printed within 80 columns; warnings are no failure."""
     result = configured(shop)
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -55,12 +55,20 @@ def test_all_well(shop: Shop) -> None:
     assert lines[0] == "DeepDetect v0.25.0 (9a3935bb3aa8), embedded in ddsim"
     assert max(map(len, lines)) <= 80
     assert "  similarity  faiss" in lines
-    assert "too-few-ids: every picture gets an id" in result.stdout
-    assert "(unproven)" in result.stdout
+    assert "too-few-ids" not in result.stdout
     assert "  ok      similarity network      layer pool1 gives 392 values" in lines
     assert "          -> run `ddsim index` with this configuration" in lines
     assert lines[-1] == "11 checks: 10 ok, 1 warning; 27 traps, a work-around for each"
     assert sorted(path.name for path in shop.root.iterdir()) == ["catalogue", "shop.yaml"]
+
+
+def test_the_traps_of_the_server_come_after_the_checks(shop: Shop) -> None:
+    """Who asks for them, by --verbose, reads first what is wrong here."""
+    lines = configured(shop, "--verbose").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines.index("Checks") < lines.index("Traps of this server, each with what ddsim does about it")
+    assert any("too-few-ids: every picture gets an id" in line for line in lines)
+    assert any("(unproven)" in line for line in lines)
 
 
 def test_something_failed(shop: Shop) -> None:
@@ -103,7 +111,7 @@ def test_conformance(shop: Shop) -> None:
 def test_over_http(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """--url names another server; differences come with what was recorded and where."""
     with EmbeddedServer(Engine(profile="no-simsearch")) as server:
-        result = configured(shop, "--url", server.url, "--conformance")
+        result = configured(shop, "--url", server.url, "--conformance", "--verbose")
     assert result.exit_code == 1
     assert result.stdout.startswith(f"DeepDetect v0.25.0 (9a3935bb3aa8), {server.url}\n")
     assert "  failed  index " in result.stdout
@@ -115,7 +123,7 @@ def test_over_http(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch) 
 def test_untried(shop: Shop, loopback: None) -> None:
     """What could not be tried is counted, with the reason."""
     with EmbeddedServer(Engine(profile="torch-v0.29")) as server:
-        result = configured(shop, "--url", server.url, "--conformance")
+        result = configured(shop, "--url", server.url, "--conformance", "--verbose")
     assert result.exit_code == 1
     assert "1 different, 46 not tried" in result.stdout
     assert "create without a network: 400/1006 instead of 201" in result.stdout

@@ -431,3 +431,26 @@ def test_what_is_not_recorded_is_unproven() -> None:
         "closed-index",
         "mixed-features",
     }
+
+
+def test_an_index_that_cannot_be_trained_is_found_beforehand(shop: Shop) -> None:
+    """FAISS needs as many pictures as lists or dimensions."""
+    for kind in ("IVF1024,Flat", "PCA999,Flat"):
+        shop.configure(similarity={"index_type": kind})
+        check = the(look(shop, quick=True), "index type")
+        assert check.status == "failed"
+        assert f"{kind} needs at least " in check.message
+    shop.configure(similarity={"index_type": "IVF1,Flat"})
+    assert the(look(shop, quick=True), "index type").status == "ok"
+    shop.configure()
+    assert of(look(shop, quick=True), "index type") == []
+
+
+def test_labels_are_shown_beside_the_mapping(shop: Shop) -> None:
+    """What each stands for; and what the network has, where one of them is not among it."""
+    assert "n00000001 -> chair, n00000002 -> lamp" in the(look(shop), "labels").message
+    shop.configure(categories={"n00000002 ": "lamp"})
+    assert the(look(shop), "labels").status == "ok"
+    shop.configure(categories={"chair": "lamp"})
+    check = the(look(shop), "labels")
+    assert (check.status, "it has " in check.hint, "n00000002" in check.hint) == ("warning", True, True)
