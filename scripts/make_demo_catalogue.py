@@ -13,14 +13,17 @@ import argparse
 import json
 import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from demo_drawing import CATEGORIES, SIZE, draw
 
 VERSION = 1
 VIEWS = (1, 2, 3)
+# What scripts/demo searches for: category, product, view.
+ONE_QUERY = ("lamp", 7, 2)
 STAMP = ".demo-catalogue.json"
 _QUALITY = 90
 
@@ -47,20 +50,30 @@ def write_picture(task: tuple[Path, str, int, int]) -> None:
     os.replace(part, path)
 
 
-def _tasks(out: Path, products: int) -> Iterator[tuple[Path, str, int, int]]:
+def _tasks(out: Path, products: int, queries: bool) -> Iterator[tuple[Path, str, int, int]]:
     for product in range(products):
         for category in CATEGORIES:
             for view in VIEWS:
-                yield out, category, product, view
+                if queries or view == 1 or (category, product, view) == ONE_QUERY:
+                    yield out, category, product, view
 
 
-def make(out: Path, products: int = 60, processes: int | None = None) -> int:
+def make(
+    out: Path,
+    products: int = 60,
+    processes: int | None = None,
+    *,
+    queries: bool = True,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> int:
     """Draw what OUT lacks of a catalogue.
 
     Args:
         out: The folder to fill; made where it is missing.
         products: How many products each category gets.
         processes: How many to draw with; by default one for each core.
+        queries: Whether all queries are wanted, or one alone; those that are there stay.
+        progress: Told after every picture how many are drawn, and of how many.
 
     Returns:
         How many pictures were drawn: 0 if OUT was complete already.
@@ -68,7 +81,7 @@ def make(out: Path, products: int = 60, processes: int | None = None) -> int:
     stamp = out / STAMP
     content = {"version": VERSION, "products": products, "views": len(VIEWS), "size": SIZE, "quality": _QUALITY}
     before = json.loads(stamp.read_text("utf-8")) if stamp.is_file() else {}
-    tasks = [task for task in _tasks(out, products) if before != content or not picture_path(*task).is_file()]
+    tasks = [task for task in _tasks(out, products, queries) if before != content or not picture_path(*task).is_file()]
     if not tasks:
         return 0
     for category in CATEGORIES:
@@ -77,14 +90,15 @@ def make(out: Path, products: int = 60, processes: int | None = None) -> int:
     stamp.unlink(missing_ok=True)
     _remove_others(out, products, before.get("products", 0))
     if processes == 1:
-        for task in tasks:
+        for done, task in enumerate(tasks, 1):
             write_picture(task)
+            progress(done, len(tasks))
     else:
         # Threads inside numpy would only get in each other's way; it reads the limit when a fresh process imports it.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for _ in pool.imap_unordered(write_picture, tasks, chunksize=8):
-                pass
+            for done, _ in enumerate(pool.imap_unordered(write_picture, tasks, chunksize=8), 1):
+                progress(done, len(tasks))
     stamp.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return len(tasks)
 
@@ -102,17 +116,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the demo catalogue of furniture.")
     parser.add_argument("out", type=Path, help="folder for catalogue/ and queries/")
     parser.add_argument("--products", type=int, default=60, help="products of each category (default: 60)")
+    parser.add_argument("--one-query", action="store_true", help="draw the one that scripts/demo searches for")
     options = parser.parse_args()
     if options.products < 1:
         parser.error(f"--products {options.products}: at least one is needed")
     total = options.products * len(CATEGORIES)
+    queries = 1 if options.one_query else 2 * total
     print(f"demo catalogue: {len(CATEGORIES)} categories x {options.products} products -> {options.out}")
     started = time.monotonic()
-    drawn = make(options.out, options.products)
-    if drawn:
-        print(f"drew {drawn} pictures in {time.monotonic() - started:.0f} s: {total} references, {2 * total} queries")
-    else:
-        print(f"complete already: {total} references, {2 * total} queries")
+    drawn = make(options.out, options.products, queries=not options.one_query, progress=_show)
+    what = f"{total} references, {queries} {'query' if queries == 1 else 'queries'}"
+    begun = f"drew {drawn} pictures in {time.monotonic() - started:.0f} s" if drawn else "complete already"
+    print(f"{begun}: {what}")
+
+
+def _show(done: int, count: int) -> None:
+    """Say on a terminal, in place, how far it is; elsewhere now and then on a line of its own."""
+    if sys.stderr.isatty():
+        print(f"\r  {done} of {count}", end="\n" if done == count else "", file=sys.stderr, flush=True)
+    elif done % 100 == 0:
+        print(f"  {done} of {count}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

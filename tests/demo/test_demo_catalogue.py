@@ -121,3 +121,13 @@ def test_catalogue_is_laid_out_once_repaired_and_cut_down(
     assert maker.make(tmp_path, products=1, processes=1) == 15
     assert not reference.exists()
     assert len(list(tmp_path.rglob("*.jpg"))) == 15
+
+
+def test_one_query_is_drawn_alone(maker: ModuleType, tmp_path: Path) -> None:
+    """The demonstration needs every reference and one query; what is lacking can be drawn later."""
+    told: list[tuple[int, int]] = []
+    drawn = maker.make(tmp_path, products=8, processes=2, queries=False, progress=lambda *one: told.append(one))
+    assert drawn == 41
+    assert told == [(done, 41) for done in range(1, 42)]
+    assert [path.name for path in (tmp_path / "queries").rglob("*.jpg")] == ["lamp-007-view2.jpg"]
+    assert maker.make(tmp_path, products=8, processes=2, queries=False) == 0
