@@ -28,7 +28,8 @@ from ddsim.deepdetect import Label, Vectors
 from ddsim.errors import ConfigError
 from ddsim.vectors.canary import Canary
 
-FOLDER, FILE = "cache", "extracted.sqlite"
+# No configuration can be called so, whose folders lie beside it.
+FOLDER, FILE = "_cache", "extracted.sqlite"
 _LOCK = "in-use.lock"
 _VERSION = 2
 _WAIT_S = 60.0

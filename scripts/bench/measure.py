@@ -78,7 +78,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
         {
             "name": "bench",
             "server": {"url": given.url},
-            "catalogue": given.folder,
+            "catalogue": {"folder": given.folder},
             "state": given.state,
             "similarity": {
                 "service": "bench",
@@ -119,6 +119,7 @@ def run(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "to send": changes[Change.NEW],
         "indexed": report.indexed,
+        "sent": report.sent,
         "audit": None if report.audit is None else list(report.audit.problems),
         "plan s": planned - begun,
         "run s": ended - planned,

@@ -137,7 +137,7 @@ def test_queries_of_their_own(shop: Shop) -> None:
 def test_the_cache(shop: Shop) -> None:
     """It lies beside the state unless it is named; --no-cache leaves none."""
     run(shop.config)
-    assert (shop.root / ".ddsim" / "cache").is_dir()
+    assert (shop.root / ".ddsim" / "_cache").is_dir()
     run(shop.config, "--cache", "kept")
     assert [path.name for path in (shop.root / "kept").glob("*.sqlite")] == ["extracted.sqlite"]
     shop.tap.sent.clear()
