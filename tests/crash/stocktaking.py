@@ -76,7 +76,8 @@ def configure(folder: Path, catalogue: Path, port: int, backend: str) -> Path:
     shutil.copytree(TINY, models, dirs_exist_ok=True)
     raw = {
         "server": {"url": f"http://127.0.0.1:{port}"},
-        "catalogue": str(catalogue),
+        # Pictures are taken away on purpose, more than a tenth of them.
+        "catalogue": {"folder": str(catalogue), "vanish_limit": 1.0},
         "state": str(folder / "state"),
         "network": {
             "def": str(models / "deploy.prototxt"),

@@ -46,9 +46,9 @@ def test_index_as_json(shop: Shop) -> None:
     result = command(shop, "index", "--json")
     assert result.exit_code == 1
     value = json.loads(result.stdout)
-    facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "changes", "met"]
-    facts += ["unreadable", "twins", "rows"]
-    assert list(value) == [*facts, "tombstones", "dimension", "seconds", "finished", "failed", "learned", "audit"]
+    facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "reused", "changes", "met"]
+    facts += ["unreadable", "twins", "rows", "tombstones", "dimension", "compared_anew", "seconds", "finished"]
+    assert list(value) == [*facts, "warnings", "failed", "learned", "audit"]
     assert value["configuration"] == "shop"
     assert value["catalogue"] == str(shop.catalogue)
     assert (value["service"], value["indexed"], value["dimension"]) == ("shop-similar", 4, 392)
