@@ -116,7 +116,7 @@ collect_wheels() {
     python -m pip wheel --no-deps --wheel-dir "$WHEELS" . &&
       wheel=$(echo "$WHEELS"/deepdetect_visual_search-*.whl) &&
       python -m pip download --dest "$WHEELS" --only-binary :all: --implementation cp \
-        --python-version "$PYTHON_OF_SUITE" "${platforms[@]}" "./$wheel[embedded]"
+        --python-version "$PYTHON_OF_SUITE" "${platforms[@]}" "./$wheel[embedded,local,web]"
   } >"$scratch/pip.log" 2>&1 || {
     tail -n 30 "$scratch/pip.log" >&2
     return 1
@@ -124,10 +124,11 @@ collect_wheels() {
 }
 
 build_image() {
-  say "building $IMAGE"
+  say "building $IMAGE and ddsim-web"
   local compose=(docker-compose)
   docker compose version >/dev/null 2>&1 && compose=(docker compose)
-  DDSIM_BASE_IMAGE=$BASE "${compose[@]}" --profile embedded build deepdetect-embedded >"$scratch/build.log" 2>&1 || {
+  DDSIM_BASE_IMAGE=$BASE "${compose[@]}" --profile embedded --profile page build deepdetect-embedded web \
+    >"$scratch/build.log" 2>&1 || {
     tail -n 40 "$scratch/build.log" >&2
     return 1
   }
