@@ -10,6 +10,7 @@ Needs Chromium, and of Python the extras embedded and web, and `playwright`.
 from __future__ import annotations
 
 import argparse
+import http.server
 import io
 import os
 import shutil
@@ -34,16 +35,46 @@ MOST_BYTES = 200_000
 README_WIDTH = 1100
 SIZES = {390: 844, 820: 1180, 1440: 900}
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+SHOP_PAGE = """<!doctype html><html lang="en"><head><title>A shop</title>
+<meta name="viewport" content="width=device-width"><style>:root {{ color-scheme: light dark }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif }}</style></head>
+<body><h1>A shop</h1><p>Have you seen something you like?</p><script src="{url}/embed.js"></script></body></html>"""
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 
 
+class Shop(http.server.ThreadingHTTPServer):
+    """Another site, whose one page has the widget in it."""
+
+    page = ""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), ShopHandler)
+        self.origin = f"http://127.0.0.1:{self.server_port}"
+
+
+class ShopHandler(http.server.BaseHTTPRequestHandler):
+    """Answers with the shop's page."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.server.page.encode())  # type: ignore[attr-defined]
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
-def served(settings: Settings) -> Iterator[str]:
+def served(settings: Settings, origin: str) -> Iterator[str]:
     """The page on a free port of this machine; yields its address."""
     door = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     door.bind(("127.0.0.1", 0))
     door.listen()
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings, origins=[origin]), log_level="error", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
     try:
@@ -76,8 +107,26 @@ def search(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def all_views(browser: Browser, url: str, bare: str, folder: Path) -> None:
-    """Photograph start page, results, a part of the photo, an error and an empty catalogue."""
+def nothing_similar(page: Page) -> None:
+    """Search a category for what it has nothing like."""
+    words = {"nothing_similar": "even the nearest is farther than other pictures of the catalogue are from each other"}
+    page.route("**/api/search", lambda route: route.fulfill(json=route.fetch().json() | words))
+    page.click("[data-category=sofa]")
+    page.wait_for_selector("#say .notice")
+    page.unroute("**/api/search")
+    page.wait_for_load_state("networkidle")
+
+
+def widget(page: Page, origin: str) -> None:
+    """Search in another site's page."""
+    page.goto(origin)
+    page.set_input_files("input[type=file]", QUERY)
+    page.wait_for_selector("li")
+    page.wait_for_load_state("networkidle")
+
+
+def all_views(browser: Browser, url: str, bare: str, origin: str, folder: Path) -> None:
+    """Photograph start page, results and what can be done with them, errors, an empty catalogue and the widget."""
     folder.mkdir(parents=True, exist_ok=True)
     for width in SIZES:
         for scheme in ("light", "dark"):
@@ -89,11 +138,21 @@ def all_views(browser: Browser, url: str, bare: str, folder: Path) -> None:
             shoot(page, "home")
             search(page)
             shoot(page, "results")
+            page.click(".card-picture >> nth=1")
+            page.wait_for_load_state("networkidle")
+            shoot(page, "enlarged")
+            page.keyboard.press("Escape")
             page.click("#region-start")
             shoot(page, "part")
+            nothing_similar(page)
+            shoot(page, "nothing")
             page.set_input_files("#picture", NOTES)  # type: ignore[arg-type]
             page.wait_for_selector('#results[data-state="error"]')
             shoot(page, "error")
+            page.context.close()
+            page = opened(browser, url, width, scheme)
+            widget(page, origin)
+            shoot(page, "widget")
             page.context.close()
             page = opened(browser, bare, width, scheme)
             shoot(page, "empty")
@@ -133,11 +192,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as nowhere, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
         bare = settings.model_copy(update={"state": Path(nowhere)})
-        with served(settings) as url, served(bare) as bare_url:
+        with Shop() as shop, served(settings, shop.origin) as url, served(bare, shop.origin) as bare_url:
+            shop.page = SHOP_PAGE.format(url=url)
+            threading.Thread(target=shop.serve_forever, daemon=True).start()
             if options.all:
-                all_views(browser, url, bare_url, options.all)
+                all_views(browser, url, bare_url, shop.origin, options.all)
             else:
                 readme_picture(browser, url)
+            shop.shutdown()
         browser.close()
 
 
