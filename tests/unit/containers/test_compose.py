@@ -52,6 +52,7 @@ def default(text: str) -> str:
 
 
 SERVICES = compose()["services"]
+SERVERS = [name for name in SERVICES if name != "web"]
 
 
 def test_both_versions_of_compose_can_read_it() -> None:
@@ -59,7 +60,7 @@ def test_both_versions_of_compose_can_read_it() -> None:
     assert set(compose()) == {"x-server", "services", "volumes"}
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", SERVERS)
 def test_every_server_is_private_and_comes_back(name: str) -> None:
     """Loopback, limited memory, a restart policy, a health check and a volume: whichever server it is."""
     service = SERVICES[name]
@@ -95,6 +96,24 @@ def test_only_the_cpu_server_starts_by_itself() -> None:
     assert SERVICES["deepdetect-embedded"]["profiles"] == ["embedded"]
 
 
+def test_the_page_has_no_rights() -> None:
+    """Loopback, a user of its own, nothing to write but its state, and the catalogue only to be read."""
+    page = SERVICES["web"]
+    assert page["profiles"] == ["page"]
+    assert [default(port) for port in page["ports"]] == ["127.0.0.1:8000:8000"]
+    assert page["read_only"] is True
+    assert page["cap_drop"] == ["ALL"]
+    assert page["security_opt"] == ["no-new-privileges:true"]
+    catalogue, state = page["volumes"]
+    assert catalogue.endswith(":/app/catalogue:ro")
+    assert state.partition(":")[0] in compose()["volumes"]
+    assert default(page["mem_limit"]) == "2g"
+    assert page["restart"] == "unless-stopped"
+    assert "127.0.0.1:8000" in page["healthcheck"]["test"][-1]
+    text = (ROOT / page["build"]["dockerfile"]).read_text("utf-8")
+    assert text.rindex("\nUSER 10001") > text.rindex("\nRUN ")
+
+
 def test_no_two_containers_have_one_name() -> None:
     """Compose v2 refuses that."""
     names = [default(service["container_name"]) for service in SERVICES.values()]
@@ -103,13 +122,14 @@ def test_no_two_containers_have_one_name() -> None:
 
 def test_the_embedded_server_has_a_volume_of_its_own() -> None:
     """Its small network stands under ResNet-50's name; the GPU's server shares indexes with the CPU's."""
-    volumes = {name: service["volumes"][0].partition(":")[0] for name, service in SERVICES.items()}
+    volumes = {name: SERVICES[name]["volumes"][0].partition(":")[0] for name in SERVERS}
     assert volumes["deepdetect-gpu"] == volumes["deepdetect"] != volumes["deepdetect-embedded"]
 
 
-def test_the_embedded_server_is_built_from_here() -> None:
+@pytest.mark.parametrize("name", ["deepdetect-embedded", "web"])
+def test_what_is_built_from_here(name: str) -> None:
     """The Dockerfile is there, and what it copies is not kept from the engine."""
-    build = SERVICES["deepdetect-embedded"]["build"]
+    build = SERVICES[name]["build"]
     text = (ROOT / build["context"] / build["dockerfile"]).read_text("utf-8")
     assert f"ARG BASE={default(build['args']['BASE'])}\n" in text
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")]
