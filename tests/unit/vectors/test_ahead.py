@@ -48,8 +48,8 @@ def test_two_requests_are_under_way(making: Callable[..., Ahead]) -> None:
     def extract(pictures: Sequence[Encoded]) -> Vectors:
         begun.append(pictures[0].data[0])
         if len(begun) <= 2:
-            both.wait(SECONDS)
             assert not third.is_set()
+            both.wait(SECONDS)
         else:
             third.set()
         return features(pictures)
