@@ -16,8 +16,8 @@ find_python() {
 
 make_venv() {
   local group=${1:-} extras=${2:-} python stamp
-  # Nothing that needs a network for photos may be skipped where tests run.
-  [ "$group" != dev ] || extras=photos
+  # Nothing that needs an extra may be skipped where tests run.
+  [ "$group" != dev ] || extras=photos,heic
   stamp=.venv/.installed-${group:-base}${extras:+-$extras}-$(cksum <pyproject.toml | tr -d ' ')
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python) || return 1

@@ -27,7 +27,7 @@ from ddsim.pictures import jpegs, pixels
 
 _ACCEPTED = "give a path, the bytes of a picture file, an open binary file, a PIL image or a numpy array"
 _DARK = "16-bit colours of which only the lower 12 bits or fewer are used, a black picture; save it with 8 bits"
-_LOSSY = ("JPEG", "WEBP", "AVIF")
+_LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")
 _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 
 

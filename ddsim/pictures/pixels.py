@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from ddsim.errors import ImageError
+from ddsim.errors import ImageError, install_hint
 
 try:  # Pillow reads AVIF since 11.3, and only where it was built with it.
     from PIL.AvifImagePlugin import SUPPORTED as AVIF
@@ -30,7 +30,14 @@ try:  # Pillow reads AVIF since 11.3, and only where it was built with it.
 except ImportError:
     AVIF = False
 
-FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF" + (", AVIF" if AVIF else "")
+try:  # The extra heic.
+    from pillow_heif.as_plugin import HeifImageFile
+
+    HEIC = True
+except ImportError:
+    HEIC = False
+
+FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF" + (", AVIF" if AVIF else "") + (", HEIC" if HEIC else "")
 
 UPRIGHT = 1
 TURNS = {
@@ -53,6 +60,8 @@ STRETCHED = (
     "16 bits a pixel of which only the lower 12 or fewer are used: stretched, so that the largest value is white"
 )
 _BLANKS = 64
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+_BRANDS_END = 128
 _METADATA = threading.Lock()
 
 
@@ -129,14 +138,32 @@ def _decoder(data: bytes) -> type[ImageFile.ImageFile] | None:
         return BmpImageFile
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return TiffImageFile
-    if AVIF and data[4:12] in (b"ftypavif", b"ftypavis"):
+    if AVIF and _is_avif(data):
         return AvifImageFile
+    if HEIC and _is_heic(data):
+        return HeifImageFile
     return None
 
 
+def _is_avif(data: bytes) -> bool:
+    return data[4:12] in (b"ftypavif", b"ftypavis")
+
+
+def _is_heic(data: bytes) -> bool:
+    # What phones write: the kind stands first, or behind a more general one.
+    if data[4:8] != b"ftyp" or _is_avif(data):
+        return False
+    end = min(int.from_bytes(data[:4], "big"), _BRANDS_END)
+    return any(data[start : start + 4] in _HEIC for start in range(8, end, 4))
+
+
 def _not_a_picture(data: bytes) -> str:
+    if _is_heic(data):
+        return f"HEIC, which is read with the extra heic: {install_hint('heic')}; or save it as one of {FORMATS}"
+    if _is_avif(data):
+        return f"AVIF, which the Pillow that is installed does not read; save it as one of {FORMATS}"
     if data[4:8] == b"ftyp":
-        return f"HEIC, AVIF or a film, which is not read here; save it as one of {FORMATS}"
+        return f"a film, or a picture of a kind that is not read here; save it as one of {FORMATS}"
     start = data[:64].lstrip(b"\xef\xbb\xbf\r\n\t ")
     guess = "text such as HTML or SVG" if start.startswith(b"<") else "a PDF" if start.startswith(b"%PDF") else ""
     return f"not a picture of a kind that is read here ({FORMATS})" + (f"; it looks like {guess}" if guess else "")

@@ -42,6 +42,8 @@ OPEN_FILES = {
 }
 # Where libraries that most users need not have, or must not see anything of, may be imported.
 AT_HOME = {
+    "pillow_heif": ("pictures",),
+    "platformdirs": ("networks",),
     "cv2": ("embedded",),
     "docker": ("containers.engine",),
     "faiss": ("embedded", "vectors.flat"),

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from ddsim.errors import ImageError, InvalidRequest
+from ddsim.pictures import pixels
 from ddsim.pictures.encoding import Encoded, ServerPath, Upload, Url, describe, encode
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 210), (255, 255, 255)
@@ -336,6 +337,29 @@ def test_what_the_server_may_not_read_is_written_anew(kind: str, media: str) -> 
 def test_avif_is_read_where_pillow_reads_it() -> None:
     """Shops have begun to use it."""
     assert_corners(sent(encode(saved(corners(), "AVIF"))), RED, GREEN, BLUE, WHITE)
+
+
+def test_heic_is_read_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phones save it; without the extra the message says how to get it, and calls nothing readable that is not."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC is not read here: pip install '.[heic]'")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(corners()).save(file, quality=95)
+    encoded = encode(file.getvalue())
+    assert encoded.media == "image/jpeg"
+    assert_corners(sent(encoded), RED, GREEN, BLUE, WHITE)
+    with pytest.raises(ImageError, match="damaged or cut short HEIF"):
+        encode(file.getvalue()[:200])
+    monkeypatch.setattr(pixels, "HEIC", False)
+    with pytest.raises(ImageError, match=r"HEIC, which is read with the extra heic: .*pip install '\.\[heic\]'"):
+        encode(file.getvalue())
+
+
+def test_avif_is_not_called_both_readable_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where this Pillow lacks it, it is not among what to save pictures as."""
+    monkeypatch.setattr(pixels, "AVIF", False)
+    monkeypatch.setattr(pixels, "FORMATS", "JPEG, PNG")
+    with pytest.raises(ImageError, match=r"AVIF, which .* does not read; save it as one of JPEG, PNG$"):
+        encode(b"\0\0\0\x18ftypavif\0\0\0\0mif1avif")
 
 
 def test_what_is_sent_looks_the_same_to_the_reader_of_the_server() -> None:
