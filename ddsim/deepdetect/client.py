@@ -472,18 +472,23 @@ class Client:
             yield batch
 
     def _in_parts(self, batch: Sequence[tuple[str, _Data]], send: _Send[_Answer]) -> list[_Answer]:
-        """Send a batch; in halves where it is too large for what is on the way, and no larger ones from then on."""
-        names, data = map(list, zip(*batch, strict=True))
-        try:
-            return send(names, data)
-        except TooLarge as error:
-            if len(batch) == 1:
-                raise
-            size = sum(map(_length, data))
-            self._fitting_bytes = min(self._fitting_bytes, max(size // 2, 1))
-            _log.warning("smaller requests are sent from now on, as one of %d bytes was too large: %s", size, error)
-        middle = len(batch) // 2
-        return [*self._in_parts(batch[:middle], send), *self._in_parts(batch[middle:], send)]
+        """Send a batch; in smaller parts where it is too large for what is on the way, and only such from then on."""
+        answers: list[_Answer] = []
+        rest = list(batch)
+        while rest:
+            part = next(self._cut(rest))
+            names, data = map(list, zip(*part, strict=True))
+            try:
+                answers += send(names, data)
+            except TooLarge as error:
+                if len(part) == 1:
+                    raise
+                size = sum(map(_length, data))
+                self._fitting_bytes = min(self._fitting_bytes, max(size // 2, 1))
+                _log.warning("smaller requests are sent from now on, as one of %d bytes was too large: %s", size, error)
+            else:
+                del rest[: len(part)]
+        return answers
 
     def _data(self, picture: Picture, upload: Upload | None) -> _Data:
         if isinstance(picture, (ServerPath, Url)):
