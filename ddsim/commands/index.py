@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -31,7 +32,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.commands.progress import Lines
-from ddsim.config import Settings, load
+from ddsim.config import Settings, advice, load
 from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable, Unconnectable
 from ddsim.indexing import Audit, IndexReport, Progress
@@ -126,6 +127,8 @@ def index(
             print_json(_as_json(settings, catalogue, report))
         else:
             _print(settings, report)
+        for sentence in advice(settings):
+            err.print(f"[yellow]warning:[/] {escape(sentence)}")
         _exit(report)
 
 

@@ -4,6 +4,7 @@ Uses the errors, what DeepDetect and pictures allow as values, and what networks
 takes its settings from here. It reads files and environment variables, and talks to no server.
 """
 
+from ddsim.config.advice import advice
 from ddsim.config.filling import NAMED
 from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
@@ -42,6 +43,7 @@ __all__ = [
     "Similarity",
     "UploadSettings",
     "Word",
+    "advice",
     "config_error",
     "dump",
     "fields",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ddsim.config import Settings, dump, load
+from ddsim.config import Settings, advice, dump, load
 from ddsim.errors import ConfigError
 from ddsim.networks import KnownNetwork, centre_file, network_files
-from ddsim.search.collection import _identity
+from ddsim.vectors.fingerprints import vector_facts
 
 DEFINITION = """
 layer { name: "data" type: "MemoryData" top: "data" top: "label"
@@ -177,6 +177,17 @@ def test_a_definition_that_tells_nothing_changes_nothing(
     assert "nclasses: missing" in refusal(write(tmp_path, network=own))
 
 
+def test_a_missing_mean_is_told(tmp_path: Path, own: dict[str, Any]) -> None:
+    """Once for both services; zeros, a mean in the definition's head and a server's own folder are means, too."""
+    (said,) = advice(load(write(tmp_path, network=own)))
+    assert "no mean is subtracted" in said
+    assert str(tmp_path / "net.prototxt") in said
+    assert advice(load(write(tmp_path, network=own | {"mean": [0]}))) == []
+    head = 'top: "label" transform_param { mean_value: 104 }'
+    (tmp_path / "net.prototxt").write_text(DEFINITION.replace('top: "label"', head), "utf-8")
+    assert advice(load(write(tmp_path, network=own))) == []
+
+
 # Pooling
 
 
@@ -213,16 +224,15 @@ def test_pooling_that_makes_no_sense(tiny: KnownNetwork, tmp_path: Path, similar
 
 def test_older_indexes_are_still_known(tmp_path: Path, own: dict[str, Any]) -> None:
     """What is new in settings, and at its default, does not make an index another one."""
-    similarity = _identity(load(write(tmp_path, network=own)), tmp_path)["similarity"]
-    assert isinstance(similarity, dict)
-    assert similarity.keys() & {"name", "pooling", "power"} == set()
+    facts = vector_facts(load(write(tmp_path, network=own)))["vectors"]["network"]
+    assert facts.keys() & {"name", "pooling", "power"} == set()
 
 
 def test_another_way_of_pooling_is_another_index(tiny: KnownNetwork, tmp_path: Path) -> None:
     """Its vectors are others."""
     layer = "pool5/7x7_s1"
     found = [
-        _identity(load(named(tmp_path, similarity={"extract_layer": layer} | more)), tmp_path)
+        vector_facts(load(named(tmp_path, similarity={"extract_layer": layer} | more)))
         for more in ({}, {"pooling": "centre"}, {"pooling": "centre", "power": 2})
     ]
     assert found[0] != found[1] != found[2] != found[0]
@@ -232,6 +242,6 @@ def test_the_place_of_the_cache_does_not_matter(
     tiny: KnownNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network with a name is known by what is in its files."""
-    before = _identity(load(named(tmp_path)), tmp_path)
+    before = vector_facts(load(named(tmp_path)))
     monkeypatch.setenv("DDSIM_CACHE", os.fspath(tmp_path / "elsewhere"))
-    assert _identity(load(named(tmp_path)), tmp_path) == before
+    assert vector_facts(load(named(tmp_path))) == before
