@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from shop import Shop, picture
 
-from ddsim import InvalidRequest, ServerUnreachable, connect
+from ddsim import ImageSearch, InvalidRequest, ServerUnreachable, connect
 
 REMOTE = """\
 server: http://127.0.0.1:{port}
@@ -82,3 +85,24 @@ def test_a_real_server_needs_neither_opencv_nor_faiss(tmp_path: Path) -> None:
         [sys.executable, "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "[]", "")
+
+
+def test_a_photo_goes_through_a_network_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two services on the embedded server with the same network share the pass of a search, with other photos, too."""
+    from ddsim.embedded.runtime import Session
+
+    passes: list[int] = []
+    run = Session.run
+
+    def counted(session: Session, outputs: Sequence[str], pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        passes.append(len(pictures))
+        return run(session, outputs, pictures)
+
+    shop.add(*(f"lamp/{number:02d}.png" for number in range(6)))
+    with ImageSearch(shop.settings) as search:
+        search.index()
+        search.query(picture(1), labels=True)
+        monkeypatch.setattr(Session, "run", counted)
+        for seed in (2, 3):
+            assert search.query(picture(seed), labels=True).labels
+    assert passes == [1, 1]
