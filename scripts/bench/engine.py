@@ -43,7 +43,7 @@ network: efficientnet-lite0
 similarity: {{extract_layer: pool5/7x7_s1}}
 routing: {{by: neighbours}}
 upload: {{shrink: {shrink}}}
-index: {{backend: local, metric: cosine}}
+index: {{backend: local, metric: cosine, batch_size: {batch}}}
 """
 
 
@@ -139,10 +139,12 @@ def make_catalogue(folder: Path, count: int, sides: tuple[int, int]) -> Path:
     return folder
 
 
-def settings_for(root: Path, catalogue: Path, shrink: bool) -> Settings:
+def settings_for(root: Path, catalogue: Path, shrink: bool, batch: int = 32) -> Settings:
     """The embedded server, EfficientNet-Lite0, vectors kept by ddsim."""
     path = root / f"shrink-{shrink}.yaml"
-    path.write_text(CONFIG.format(catalogue=catalogue, state=root / f"state-{shrink}", shrink=str(shrink).lower()))
+    path.write_text(
+        CONFIG.format(catalogue=catalogue, state=root / f"state-{shrink}", shrink=str(shrink).lower(), batch=batch)
+    )
     return load(path)
 
 
@@ -205,7 +207,7 @@ def large(rounds: int, count: int) -> None:
         catalogue = make_catalogue(Path(root, "catalogue"), count, (3464, 3464))
         paths = sorted(catalogue.rglob("*.jpg"))
         for shrink in (True, False):
-            with ImageSearch(settings_for(Path(root), catalogue, shrink)) as search:
+            with ImageSearch(settings_for(Path(root), catalogue, shrink, batch=4)) as search:
                 turns = [(decoded(paths, 448 if shrink else 0), sending(search)) for _ in range(rounds)]
             alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
             ratio = statistics.median(one / other for other, one in turns)
