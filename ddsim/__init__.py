@@ -19,6 +19,7 @@ from ddsim.deepdetect import (
     ServiceSpec,
     TimeLimits,
     Timeout,
+    TrainingStatus,
     Transport,
 )
 from ddsim.errors import DISTRIBUTION as _DISTRIBUTION
@@ -60,6 +61,7 @@ from ddsim.indexing import Audit, Failure, IndexReport, Progress
 from ddsim.pictures import Picture, ServerPath, Upload, Url
 from ddsim.routing import Learned, RoutedCategory
 from ddsim.search import Collection, ImageSearch, IndexOptions, SearchResult, Timings, connect
+from ddsim.training import TrainReport
 
 __all__ = [
     "ApiError",
@@ -118,6 +120,8 @@ __all__ = [
     "Timings",
     "TooLarge",
     "TrainPredictConflict",
+    "TrainReport",
+    "TrainingStatus",
     "Transport",
     "TransportError",
     "Unconnectable",

@@ -73,9 +73,9 @@ when it is started again.
 Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed because of their servers.
 """
 _SIDE = 160
-_COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "routing_gain")
-_HEADS = {"product@1": "prod@1", "accuracy": "cat.", "routing_gain": "gain"}
-_LEGEND = "cat.: category told right; gain: of P@10, searching that one only; ms: median"
+_COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "accuracy.trained", "routing_gain")
+_HEADS = {"product@1": "prod@1", "accuracy": "cat.", "accuracy.trained": "trained", "routing_gain": "gain"}
+_LEGEND = "cat.: category told right; trained: by `ddsim train`; gain: of P@10, searching that one only; ms: median"
 # More rows and comparisons than that are for the report.
 _ROWS, _VERDICTS = 20, 10
 

@@ -11,6 +11,7 @@ from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
 from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of
+from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
 
@@ -33,6 +34,7 @@ __all__ = [
     "ServiceSpec",
     "TimeLimits",
     "Timeout",
+    "TrainingStatus",
     "Transport",
     "ValueTransport",
     "Vectors",

@@ -17,11 +17,12 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import numpy as np
 from PIL import Image
 
-from ddsim.deepdetect import wire
+from ddsim.deepdetect import training, wire
 from ddsim.deepdetect.calls import Calls, TimeLimits, limits_of, retries_of
 from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
+from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Retries, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
@@ -222,6 +223,58 @@ class Client:
                 "layer= which layer it is made of, as the server removes the files of a loaded index only"
             )
         self.search_index(guard.name, [_DUMMY], layer=layer, k=1)
+
+    # Training on the server
+
+    def train(self, service: str, data: Sequence[str], *, parameters: Mapping[str, Any]) -> TrainingStatus:
+        """Start a training of the server's own, which goes on in the background.
+
+        Unproven: see :mod:`ddsim.deepdetect.training`. While it runs the service answers no prediction.
+
+        Args:
+            service: created for training, with a template, ``finetuning`` and weights in its parameters.
+            data: what it learns from, as the server sees it: folders with one folder a category.
+            parameters: of ``input``, ``mllib`` and ``output``, in DeepDetect's own words.
+
+        Raises:
+            ServiceNotFound: there is no such service.
+            ApiError: the server refuses, or could not begin; it keeps the server's words.
+            InvalidResponse: the answer names no job.
+        """
+        return training.start(self._calls, service, data, parameters)
+
+    def training_status(self, service: str, job: int) -> TrainingStatus:
+        """Ask how a training is doing. The server tells the end of one once, so it is not asked again after a loss.
+
+        Raises:
+            ApiError: the training failed, with the server's words, or there is no such job.
+            InvalidResponse: the answer is of something else.
+        """
+        return training.status(self._calls, service, job)
+
+    def wait(
+        self,
+        service: str,
+        job: int,
+        *,
+        seconds: float = 86_400.0,
+        pause: float = 10.0,
+        progress: Callable[[TrainingStatus], None] | None = None,
+    ) -> TrainingStatus:
+        """Ask again and again until a training has ended.
+
+        Args:
+            service: that is trained.
+            job: its number.
+            seconds: how long to wait at most.
+            pause: seconds between two questions.
+            progress: told every answer.
+
+        Raises:
+            ServerTimeout: it still runs by then; it goes on.
+            ApiError, TransportError: as :meth:`training_status`.
+        """
+        return training.wait(lambda: self.training_status(service, job), seconds=seconds, pause=pause, told=progress)
 
     # Predictions
 

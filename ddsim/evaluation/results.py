@@ -19,6 +19,7 @@ MEASURES = {
     "accuracy": "the category by classification service and neighbours' vote together is right",
     "accuracy.service": "the category by the classification service alone is right",
     "accuracy.neighbours": "the category by the vote of the neighbours alone is right",
+    "accuracy.trained": "the category by a classifier trained on the items (`ddsim train`) is right",
     "routing_gain": "what P@10 gains where only the most probable category is searched; below zero, what it loses",
 }
 

@@ -13,6 +13,7 @@ from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidResponse
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.floors import CHANCE, KEY, THUMBNAIL
+from ddsim.evaluation.heads import trained_accuracy
 from ddsim.evaluation.pictures import Photo, some
 from ddsim.evaluation.results import Row
 from ddsim.evaluation.scoring import SHOWN, Router, Scores, chance, score
@@ -69,6 +70,9 @@ class Rows:
         shares = self._shares(settings)
         router = self._router(index, settings.routing.voters, shares)
         found = score(self._task, queries, index, router, self._told)
+        trained = trained_accuracy(self._task, items, queries)
+        if trained is not None:
+            found.values["accuracy.trained"] = trained
         p50, p95 = _percentiles(self._latencies(index, queries, outcome))
         first = outcome.key not in self._seen
         self._seen.add(outcome.key)

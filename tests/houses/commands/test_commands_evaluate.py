@@ -61,7 +61,7 @@ def test_evaluate(shop: Shop) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "8 queries (leave-one-out) on 8 items; in %"
-    assert lines[1].split() == ["P@10", "P@1", "MAP@R", "cat.", "gain", "dim", "index", "ms"]
+    assert lines[1].split() == ["P@10", "P@1", "MAP@R", "cat.", "trained", "gain", "dim", "index", "ms"]
     assert {line.split()[0] for line in lines[2:5]} == {"pool1", "fc1", "data"}
     assert [line[:14] for line in lines[5:7]] in (
         ["grey thumbnail", "pure chance   "],

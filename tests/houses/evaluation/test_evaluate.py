@@ -118,7 +118,7 @@ def test_an_evaluation(shop: Shop) -> None:
         assert row.failed is None
         assert set(row.measures) == {
             *("P@1", "P@5", "P@10", "MAP@R", "product@1", "product@10", "routing_gain"),
-            *("accuracy", "accuracy.service", "accuracy.neighbours"),
+            *("accuracy", "accuracy.service", "accuracy.neighbours", "accuracy.trained"),
         }
         assert row.measures["P@1"].by_category.keys() == {"bed", "lamp"}
         assert row.measures["P@1"].overall.n == 32
