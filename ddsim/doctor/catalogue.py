@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection as Words
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from ddsim.catalogue import ItemState, Names, walk
 from ddsim.config import Settings
 from ddsim.deepdetect import Label
 from ddsim.doctor.checks import Check, Note
+from ddsim.doctor.folders import check_folder, check_losses, survey_of
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
 from ddsim.vectors import HOME, least_pictures, why_not_trainable
@@ -26,13 +27,14 @@ def check_catalogue(settings: Settings, labels: Sequence[Label] | None, note: No
         note: takes the results.
     """
     try:
-        folders = Counter(entry.category for entry in walk(settings.catalogue))
+        folders, survey = survey_of(settings)
     except ConfigError as error:
         hint = "put pictures into <category>/<picture> there, or name another folder under `catalogue:`"
         note(Check("catalogue", "warning", str(error), hint))
     else:
         pictures = f"{folders.total()} pictures" if folders.total() != 1 else "1 picture"
         note(Check("catalogue", "ok", f"{pictures} in {_listed(sorted(folders))}"))
+        check_folder(folders, survey, note)
         if settings.classification and settings.categories:
             _check_categories(set(settings.categories.values()), folders, note)
     if settings.classification:
@@ -105,6 +107,9 @@ def check_index(settings: Settings, note: Note) -> None:
     with Collection(settings, None) as collection:
         counts, home = collection.manifest.counts(), collection.manifest.get_meta(HOME)
         folder = collection.catalogue
+        if folder == settings.catalogue and folder.is_dir():
+            with suppress(ConfigError):  # told above, with the catalogue
+                check_losses(settings, collection, note)
     indexed, aside = counts[ItemState.INDEXED], counts[ItemState.QUARANTINED]
     waiting = sum(counts.values()) - indexed - aside
     if not indexed:

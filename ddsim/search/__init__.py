@@ -10,6 +10,7 @@ from ddsim.search.connection import connect, transport_to
 from ddsim.search.search import ImageSearch, SearchResult, Timings
 from ddsim.search.sheet import confusion_sheet, contact_sheet
 from ddsim.search.states import State, cache_bytes, remove_state, states
+from ddsim.search.vanishing import reason_to_stop
 
 __all__ = [
     "Collection",
@@ -23,6 +24,7 @@ __all__ = [
     "confusion_sheet",
     "connect",
     "contact_sheet",
+    "reason_to_stop",
     "remove_state",
     "states",
     "transport_to",
