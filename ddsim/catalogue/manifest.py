@@ -19,11 +19,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from ddsim.catalogue.database import Database, fit, pack
+from ddsim.catalogue.database import FILE, Database, fit, pack, transaction
 from ddsim.catalogue.folder import Entry
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.plan import Plan
@@ -315,6 +315,30 @@ class Manifest(Records):
         with self._database.writing() as db:
             return db.executemany("DELETE FROM items WHERE uri = ?", ((pack(uri),) for uri in uris)).rowcount
 
+    def exchange(self, other: Manifest, **facts: object) -> None:
+        """Take another manifest's items and facts and give it this one's, at one moment for whoever reads either.
+
+        Args:
+            other: the other one.
+            facts: what it is to know besides.
+
+        Raises:
+            ManifestBusy, ConfigError: nothing was changed.
+        """
+        with closing(self._database.connect()) as db, self._database.translated():
+            db.execute("ATTACH ? AS other", (str(other.folder / FILE),))
+            with transaction(db):
+                for table in ("items", "meta"):
+                    db.execute(f"CREATE TEMP TABLE old_{table} AS SELECT * FROM main.{table}")  # noqa: S608
+                    db.execute(f"DELETE FROM main.{table}")  # noqa: S608
+                    db.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")  # noqa: S608
+                    db.execute(f"DELETE FROM other.{table}")  # noqa: S608
+                    db.execute(f"INSERT INTO other.{table} SELECT * FROM temp.old_{table}")  # noqa: S608
+                # No number that either gave out may be given out again.
+                db.execute("UPDATE main.about SET last_vid = max(last_vid, (SELECT last_vid FROM other.about))")
+                db.execute("UPDATE other.about SET last_vid = (SELECT last_vid FROM main.about)")
+                db.executemany("INSERT OR REPLACE INTO other.meta VALUES (?, ?)", _packed(facts))
+
     def set_meta(self, **facts: object) -> None:
         """Store facts, such as the index's generation: plain values, each under its key."""
         with self._database.writing() as db:
@@ -341,6 +365,8 @@ class Manifest(Records):
 
 
 def _store(db: sqlite3.Connection, facts: Mapping[str, object]) -> None:
-    db.executemany(
-        "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, json.dumps(fact)) for key, fact in facts.items()]
-    )
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _packed(facts))
+
+
+def _packed(facts: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(key, json.dumps(fact)) for key, fact in facts.items()]

@@ -10,7 +10,7 @@ from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
-from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of
+from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of, shared
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
@@ -43,6 +43,7 @@ __all__ = [
     "ensure",
     "mark_of",
     "service_name",
+    "shared",
     "shown_address",
     "similarity_scorer",
     "split_address",

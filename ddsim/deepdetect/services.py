@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import secrets
@@ -119,6 +120,16 @@ def _ensure(
             _remove(client, spec.name)
         raise
     return Ensured(spec.name, created, dimension, mark_of(found).incarnation)
+
+
+def shared(spec: ServiceSpec) -> ServiceSpec:
+    """The service under a name that says what it is, ``similar-3f2a91``.
+
+    All who want the very same service share it, whatever configuration and machine they are of, and whoever wants
+    another one under the same name has one of his own beside it.
+    """
+    agreed = spec.model_dump_json(exclude={"name", "description", "create_repository"})
+    return spec.model_copy(update={"name": f"{spec.name}-{hashlib.sha256(agreed.encode()).hexdigest()[:6]}"})
 
 
 def mark_of(found: ServiceInfo) -> Mark:

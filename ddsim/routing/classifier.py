@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Label, ensure
+from ddsim.deepdetect import Client, Label, ensure, shared
 from ddsim.errors import ServiceNotFound
 from ddsim.pictures import Picture
 
@@ -21,7 +21,8 @@ class Classifier:
 
     def __init__(self, client: Client, settings: Settings) -> None:
         self._client = client
-        self._spec = settings.classification_spec()
+        spec = settings.classification_spec()
+        self._spec = None if spec is None else shared(spec)
         self._ensured = False
         self._lock = threading.Lock()
 

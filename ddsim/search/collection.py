@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Survey, choices, walk
@@ -31,6 +31,7 @@ from ddsim.routing import (
     trained_before,
     unmatched,
 )
+from ddsim.search import beside
 from ddsim.search.places import FAILURES, place_of
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.training import TrainReport, train
@@ -81,18 +82,22 @@ class Collection:
         client: the configured server; None will do where only the manifest is read.
         catalogue: the folder of reference pictures. None takes the settings' own or, if that was never indexed, the one
             that was indexed last.
+        folder: where the manifest is kept, instead of its place below the settings' state folder.
 
     Raises:
         ConfigError: the folder for the manifest cannot be used.
     """
 
-    def __init__(self, settings: Settings, client: Client | None, catalogue: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, client: Client | None, catalogue: Path | None = None, *, folder: Path | None = None
+    ) -> None:
         self.settings = settings
         self.catalogue = (catalogue if catalogue is not None else _current(settings)).absolute()
         self._client = client
         self._place = place_of(settings, self.catalogue)
-        self.manifest = Manifest.look(self._place.folder, self._place.identity(settings))
+        self.manifest = Manifest.look(folder or self._place.folder, self._place.identity(settings))
         self._backend: Backend | None = None
+        self._opened: object = None
         self._opening = threading.Lock()
         self._trained: TrainedHead | None = None
 
@@ -149,8 +154,9 @@ class Collection:
     ) -> IndexReport:
         """Bring the index into step with the catalogue's folder.
 
-        Only what is new or changed is sent. Items whose files are gone are no longer found. Items that cannot be
-        indexed are put aside with the reason, and stay there until they change or are retried.
+        A rebuild goes on beside the old index, which answers until the new one is whole. A run that finds an unfinished
+        rebuild goes on with that. Only what is new or changed is sent. Items whose files are gone are no longer found.
+        Items that cannot be indexed are put aside with the reason, and stay there until they change or are retried.
 
         Args:
             options: see :class:`IndexOptions`.
@@ -166,46 +172,78 @@ class Collection:
                 written to the index so far stays; the next run does the rest.
         """
         options = options or IndexOptions()
-        begun = time.monotonic()
         with self.manifest.writing():
-            survey = Survey()
-            with self._plan(options, survey) as plan:
-                changes = dict(plan.counts)
-                if reason := self._stop(plan, survey, options):
-                    raise CatalogueVanished(f"{self.catalogue}: {reason}")
-                gone = self.manifest.apply(plan)
-            self.manifest.set_meta(shut=survey.shut)
+            if beside.is_begun(self.manifest) or (options.rebuild and self.manifest.counts()[ItemState.INDEXED]):
+                return self._index_beside(options, progress, stopping)
+            return self._index(options, progress, stopping)
+
+    def _index_beside(
+        self,
+        options: IndexOptions,
+        progress: Callable[[Progress], None] | None,
+        stopping: Callable[[], bool] | None,
+    ) -> IndexReport:
+        if reason := self.outlook(options).stop:
+            raise CatalogueVanished(f"{self.catalogue}: {reason}")
+        folder = self.manifest.folder / beside.FOLDER
+        with Collection(self.settings, self._client, self.catalogue, folder=folder) as found:
+            if options.rebuild or beside.is_replaced(found.manifest):
+                beside.throw_away(self._needed_client(), self.settings, found.manifest)
+                if not options.rebuild:
+                    return self._index(options, progress, stopping)
+        with Collection(self.settings, self._client, self.catalogue, folder=folder) as new, new.manifest.writing():
+            options = replace(options, rebuild=False, allow_vanished=True)
+            report = new._index(options, progress, stopping)
+            if report.finished:
+                beside.take_place(self.manifest, new.manifest)
+                beside.throw_away(self._needed_client(), self.settings, new.manifest)
+        return replace(report, failures_file=self.manifest.folder / FAILURES)
+
+    def _index(
+        self,
+        options: IndexOptions,
+        progress: Callable[[Progress], None] | None,
+        stopping: Callable[[], bool] | None,
+    ) -> IndexReport:
+        begun = time.monotonic()
+        survey = Survey()
+        with self._plan(options, survey) as plan:
+            changes = dict(plan.counts)
+            if reason := self._stop(plan, survey, options):
+                raise CatalogueVanished(f"{self.catalogue}: {reason}")
+            gone = self.manifest.apply(plan)
+        self.manifest.set_meta(shut=survey.shut)
+        if self.manifest.folder.name != beside.FOLDER:
             self._place.take()
-            (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
-            before = None if options.rebuild else self._compared()
-            with self._writing(options.rebuild) as backend:
-                backend.remove(gone)
-                sample = Sample(self.manifest)
-                run = Run(
-                    self.manifest,
-                    backend,
-                    self.catalogue,
-                    limits=self.settings.index,
-                    upload=self.settings.upload_options(),
-                    progress=progress,
-                    stopping=stopping,
-                    seen=sample.take,
-                    # Kept while the run goes on: one that is stopped or killed leaves what the next one learns from.
-                    built=sample.settle if backend.vectors_of(()) is None else None,
-                    least=check_trainable(backend.home, self.manifest),
-                )
-                if gone or run.total:
-                    self.manifest.set_meta(due=True)
-                finished = run.run()
-                learned = self._learn(backend, sample, run) if finished else None
-                checked = None
-                if options.audit and finished:
-                    run.tell("checking")
-                    checked = self._audit(backend)
-                after = self._compared()
-                anew = after if before not in (None, after) else None
-                took = time.monotonic() - begun
-                return self._report(backend, run, changes, survey, checked, learned, anew, finished, took)
+        before = None if options.rebuild else self._compared()
+        with self._writing(options.rebuild) as backend:
+            backend.remove(gone)
+            sample = Sample(self.manifest)
+            run = Run(
+                self.manifest,
+                backend,
+                self.catalogue,
+                limits=self.settings.index,
+                upload=self.settings.upload_options(),
+                progress=progress,
+                stopping=stopping,
+                seen=sample.take,
+                # Kept while the run goes on: one that is stopped or killed leaves what the next one learns from.
+                built=sample.settle if backend.vectors_of(()) is None else None,
+                least=check_trainable(backend.home, self.manifest),
+            )
+            if gone or run.total:
+                self.manifest.set_meta(due=True)
+            finished = run.run()
+            learned = self._learn(backend, sample, run) if finished else None
+            checked = None
+            if options.audit and finished:
+                run.tell("checking")
+                checked = self._audit(backend)
+            after = self._compared()
+            anew = after if before not in (None, after) else None
+            took = time.monotonic() - begun
+            return self._report(backend, run, changes, survey, checked, learned, anew, finished, took)
 
     def _compared(self) -> str | None:
         """How what is indexed is compared, in a few words; None where nothing is, or the server does it."""
@@ -423,19 +461,27 @@ class Collection:
             return self._backend_open()
 
     def _backend_open(self) -> Backend:
+        home = self.manifest.get_meta(HOME)
+        if self._backend is not None and self._opened != home:
+            # A rebuild has put another kind of index in its place.
+            self._backend.close()
+            self._backend = None
         if self._backend is None:
             # Whoever searches takes the vectors where they are; only a run decides where they should be.
-            kind = str(self.manifest.get_meta(HOME) or "").partition(" ")[0]
+            kind = str(home or "").partition(" ")[0]
             settings = self.settings.with_backend("local") if kind == "local" else self.settings
             backend = self._make_backend(settings)
             backend.open(writing=False)
-            self._backend = backend
+            self._backend, self._opened = backend, self.manifest.get_meta(HOME)
         return self._backend
 
     def _make_backend(self, settings: Settings, *, rebuilding: bool = False) -> Backend:
+        return backend_for(self._needed_client(), settings, self.manifest, rebuilding=rebuilding)
+
+    def _needed_client(self) -> Client:
         if self._client is None:
             raise InvalidRequest("this collection was opened without a client: open it with one")
-        return backend_for(self._client, settings, self.manifest, rebuilding=rebuilding)
+        return self._client
 
 
 def was_indexed(settings: Settings) -> bool:

@@ -245,6 +245,13 @@ class Backend(Protocol):
         """
         ...
 
+    def discard(self) -> None:
+        """Remove the index, as far as its home can: nobody uses the manifest any more.
+
+        What the server cannot remove is named in the log.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of memory and locks. What was added and not built may have to be added again."""
         ...

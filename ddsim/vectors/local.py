@@ -22,7 +22,7 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, ensure, similarity_scorer
+from ddsim.deepdetect import Client, ServiceSpec, Vectors, ensure, shared, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound, StateNotWritable
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
@@ -59,7 +59,8 @@ class LocalBackend:
     ) -> None:
         self._client = client
         self._settings = settings
-        self._service = settings.similarity.service
+        self._spec = _spec(settings)
+        self._service = self._spec.name
         self._layer = settings.similarity.extract_layer
         self._metric = settings.index.metric
         self._recipe = Recipe.of(settings.index)
@@ -210,6 +211,11 @@ class LocalBackend:
             self._save()
             self._memory = Memory.of(self._settings, self._manifest, recalling=False)
 
+    def discard(self) -> None:
+        """Remove the files."""
+        self._file.unlink(missing_ok=True)
+        self._learned.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let go of the vectors in memory."""
         self._ahead.close()
@@ -235,8 +241,8 @@ class LocalBackend:
         """Have the service, with the network of the vectors that are kept; the length of its vectors."""
         owner = owner_of(self._settings, self._manifest)
         with forgetting(self._service):
-            spec = self._settings.similarity_spec()
-            ensured = ensure(self._client, spec, layer=self._layer, owner=owner, replace_own=True)
+            # Whoever agrees on it shares it; the owner is who made it.
+            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
             incarnation, noting = ensured.incarnation, self._writing
             check_network(self._client, self._settings, self._manifest, incarnation, noting=noting, anew=anew)
         return ensured.dimension or 0
@@ -332,6 +338,17 @@ class LocalBackend:
 
     def _signature(self) -> object:
         return _signature(self._file), _signature(self._learned)
+
+
+def _spec(settings: Settings) -> ServiceSpec:
+    """The service that computes the vectors; all who agree on it share it."""
+    spec = shared(settings.similarity_spec())
+    if not (spec.definition and spec.weights):
+        return spec  # the network lies in the folder
+    # No two similarity services may have the same one (recordings/wire/30-sim-two-services-same-repository).
+    return spec.model_copy(
+        update={"repository": f"{spec.repository.rstrip('/')}/{spec.name}", "create_repository": True}
+    )
 
 
 def _signature(path: Path) -> object:

@@ -59,16 +59,20 @@ class Served:
     """
 
     def __init__(self, client: Client, settings: Settings, manifest: Manifest) -> None:
-        self.name = settings.similarity.service
         self.index_type = settings.similarity.index_type
         self._client = client
         self._settings = settings
         self._layer = settings.similarity.extract_layer
         self._manifest = manifest
-        self._owner = owner_of(settings, manifest)
         self._own: str | None = None
 
     # Facts
+
+    @property
+    def name(self) -> str:
+        """The service: the configured name with a few letters of the index's own, so that no two indexes share one."""
+        folder = str(self._manifest.get_meta("repository") or "")
+        return f"{self._settings.similarity.service}-{folder.rpartition('/')[2][:6]}"
 
     @property
     def unbuilt(self) -> bool:
@@ -79,6 +83,11 @@ class Served:
     def building(self) -> bool:
         """Whether a build may have been cut short, if the service that it was asked of is gone."""
         return bool(self._manifest.get_meta("building"))
+
+    @property
+    def repository_drawn(self) -> bool:
+        """Whether there is a folder."""
+        return bool(self._manifest.get_meta("repository"))
 
     @property
     def repository(self) -> str:
@@ -96,9 +105,9 @@ class Served:
 
     def found_a_place(self) -> None:
         """Have a folder; drawn once for each manifest, so that no two ever share an index."""
-        if not self._manifest.get_meta("repository"):
+        if not self.repository_drawn:
             folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
-            self.note(repository=folder, generation=1)
+            self.note(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
 
     def next_generation(self, **facts: object) -> None:
         """Give up the index: everything is pending, and goes to a folder of its own."""
@@ -119,7 +128,12 @@ class Served:
 
     def _ensure(self, spec: ServiceSpec, incarnation: str) -> Ensured:
         return ensure(
-            self._client, spec, layer=self._layer, owner=self._owner, incarnation=incarnation, replace_own=True
+            self._client,
+            spec,
+            layer=self._layer,
+            owner=str(self._manifest.get_meta("owner")),
+            incarnation=incarnation,
+            replace_own=True,
         )
 
     def ensure_known(self) -> Ensured:
@@ -171,7 +185,7 @@ class Served:
 
     def spec(self) -> ServiceSpec:
         """The service, with this generation's index."""
-        place = {"repository": self.repository, "create_repository": True}
+        place = {"name": self.name, "repository": self.repository, "create_repository": True}
         return self._settings.similarity_spec().model_copy(update=place)
 
     # The index

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Ensured, Vectors, similarity_scorer
+from ddsim.deepdetect import Client, Ensured, ServiceSpec, Vectors, similarity_scorer
 from ddsim.errors import (
     ApiError,
     CapabilityError,
@@ -96,6 +96,7 @@ class ServerBackend:
         with self._lock:
             self._writing = writing
             if writing:
+                self._served.found_a_place()
                 self._patience.outlast(self._client, self._served.name, self._bring_into_step)
             else:
                 self._is_in_step()
@@ -185,6 +186,12 @@ class ServerBackend:
             finally:
                 self._let_searches_in()
             self._patience.outlast(self._client, self._served.name, self._bring_into_step)
+
+    def discard(self) -> None:
+        """Remove the service and the files of its index."""
+        with self._lock:
+            if self._served.repository_drawn:
+                self._remove(self._served.spec(), self._served.stored > 0, self._manifest.get_meta("dimension"))
 
     def close(self) -> None:
         """Let searches through again, as far as the manifest lets them."""
@@ -349,12 +356,20 @@ class ServerBackend:
         served = self._served
         old, holds, dimension = served.spec(), served.stored > 0, self._manifest.get_meta("dimension")
         served.next_generation(**facts)
-        if not holds:
-            return
+        if holds:
+            self._remove(old, holds, dimension)
+
+    def _remove(self, old: ServiceSpec, holds: bool, dimension: int | None) -> None:
+        """Remove a service, with its index where it holds one."""
         try:
-            served.remove_index(old, dimension)
-        except (ApiError, TransportError) as error:
-            # What matters is done. A server that is gone is met again at the next step.
+            if holds:
+                self._served.remove_index(old, dimension)
+            else:
+                self._client.delete_service(old.name)
+        except ServiceNotFound:
+            pass
+        except DDSimError as error:
+            # Whatever this clears away for is done. A server that is gone is met again at the next step.
             _log.warning("the old index stays in %s on the server (%s): remove it by hand", old.repository, error)
 
     def _refuse_elsewhere(self) -> None:

@@ -126,7 +126,7 @@ def test_a_manifest_that_was_deleted_shares_nothing_with_the_next(home: Home) ->
 def test_the_service_says_whose_it_is(home: Home) -> None:
     """Its description names configuration and state folder, for people, and the incarnation, for the next run."""
     home.index()
-    mark = mark_of(home.shop.client().get_service(home.shop.settings.similarity.service))
+    mark = mark_of(home.shop.client().get_service(home.shop.service()))
     assert mark.owner == f"shop {home.root / 'state'}"
     assert mark.incarnation == home.manifest().get_meta("incarnation")
 
@@ -286,8 +286,9 @@ def test_a_service_created_anew_behind_a_runs_back_is_noticed(home: Home, build:
     with home.run() as (manifest, backend):
         home.add_some(manifest, backend, 2)
         client = home.shop.client()
-        found = client.get_service(home.shop.settings.similarity.service)
-        spec = home.shop.settings.similarity_spec().model_copy(update={"repository": found.repository})
+        found = client.get_service(home.shop.service())
+        changes = {"name": found.name, "repository": found.repository}
+        spec = home.shop.settings.similarity_spec().model_copy(update=changes)
         owner = mark_of(found).owner
         ensure(client, spec, layer="fc1", owner=owner, incarnation="", replace_own=True)
         rows = manifest.pending(limit=2)
@@ -454,8 +455,10 @@ def test_a_rebuild_for_another_network_does_not_touch_the_old_index(
 
 
 def strange(home: Home, **changes: Any) -> ServiceSpec:
-    """A service of our name that somebody else created."""
-    spec = home.shop.settings.similarity_spec().model_copy(update={"create_repository": True, **changes})
+    """The server was restarted, and somebody else created a service of the very name that ours had."""
+    facts = {"name": home.shop.service(), "create_repository": True}
+    home.tap.restart()
+    spec = home.shop.settings.similarity_spec().model_copy(update=facts | changes)
     home.shop.client().create_service(spec)
     return spec
 
@@ -463,6 +466,7 @@ def strange(home: Home, **changes: Any) -> ServiceSpec:
 @pytest.mark.parametrize("changes", [{}, {"width": 16, "height": 16}])
 def test_somebody_elses_service_is_left_alone(home: Home, changes: dict[str, Any]) -> None:
     """Of nobody, or with other settings: a conflict, and nothing on the server changes."""
+    home.index()
     strange(home, **changes)
     home.tap.sent.clear()
     with pytest.raises(ServiceConflict, match="owner"), home.run():
@@ -470,14 +474,18 @@ def test_somebody_elses_service_is_left_alone(home: Home, changes: dict[str, Any
     assert {sent.method for sent in home.tap.sent} == {"GET"}
 
 
-def test_another_manifests_service_is_left_alone(home: Home, tmp_path: Path) -> None:
-    """Two catalogues under one service name: the second is told, the first goes on."""
+def test_two_manifests_under_one_service_name_live_side_by_side(home: Home, tmp_path: Path) -> None:
+    """Another catalogue, or the same one of another machine: each has a service of its own, in each order."""
     home.index()
     with closing(Home(tmp_path / "second", "server")) as second:
         second.tap.engine = home.tap.engine
-        second.shop.add("lamp/0.png")
-        with pytest.raises(ServiceConflict, match="owner"):
-            second.index()
+        second.shop.add("lamp/0.png", "rug/0.png")
+        second.index()
+        home.check()
+        second.check()
+        home.shop.add("bed/9.png")
+        home.index()
+        second.check()
     home.check()
 
 
@@ -486,7 +494,6 @@ def test_a_service_that_took_our_place_is_not_searched_for_long(home: Home) -> N
     home.index()
     with closing(home.backend()) as reader:
         reader.open(writing=False)
-        home.tap.restart()
         spec = strange(home, repository=str(home.root / "theirs"))
         home.shop.client().add_to_index(spec.name, {"theirs#1": picture(3), "theirs": picture(4)}, layer="fc1")
         with pytest.raises(ServiceConflict, match="owner"):
@@ -498,7 +505,7 @@ def test_a_service_of_ours_with_other_settings_is_replaced(home: Home) -> None:
     home.index()
     home.shop.configure(network={**_network(home), "mean": [104.01, 117.0, 123.5]})
     home.check()
-    info = home.shop.client().get_service(home.shop.settings.similarity.service)
+    info = home.shop.client().get_service(home.shop.service())
     assert info.parameters["input"]["mean"] == pytest.approx([104.01, 117.0, 123.5])
 
 

@@ -151,10 +151,10 @@ def test_a_death_before_the_build_costs_what_was_not_built(home: Home) -> None:
 
 def dies_of_a_search(home: Home) -> Callable[[Sent, Callable[[], Reply]], Reply | None]:
     """A server that ends at every search of the first generation, and is back at once."""
-    first = newest(home).name
+    first, name = newest(home).name, home.shop.service()
 
     def fault(sent: Sent, _: Callable[[], Reply]) -> Reply | None:
-        service = home.tap.engine.handle("GET", f"/services/{home.shop.settings.similarity.service}")
+        service = home.tap.engine.handle("GET", f"/services/{name}")
         if not sent.output.get("search") or first.encode() not in service.body:
             return None
         home.tap.restart()

@@ -206,7 +206,7 @@ class Home:
 
     def vectors(self, *paths: Path) -> np.ndarray[Any, np.dtype[np.float64]]:
         """What the network makes of pictures, computed past all indexes."""
-        service = self.shop.settings.similarity.service
+        service = self.shop.service()
         found = self.shop.client().extract(service, list(paths), layer=self.layer)
         return found.astype(np.float64)
 

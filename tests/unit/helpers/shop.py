@@ -277,9 +277,15 @@ class Shop:
             (hits,) = collection.search([plain("grey")], 1000)
         return sorted(found.uri for found in hits.found)
 
+    def service(self) -> str:
+        """The similarity service, by the name that ddsim gave it."""
+        names = [one.name for one in self.client().info().services]
+        (found,) = [name for name in names if name.startswith(f"{self.settings.similarity.service}-")]
+        return found
+
     def rows(self) -> list[str]:
         """The names of all rows of the server's index, tombstones included; ddsim's own search is passed by."""
         similarity = self.settings.similarity
         client = self.client()
-        (reply,) = client.search_index(similarity.service, [plain("grey")], layer=similarity.extract_layer, k=1000)
+        (reply,) = client.search_index(self.service(), [plain("grey")], layer=similarity.extract_layer, k=1000)
         return sorted(neighbour.uri for neighbour in reply.neighbours)
