@@ -273,7 +273,7 @@ class Odd(Careful):
     @property
     def similar(self) -> str:
         """The path of the similarity service."""
-        return next(path for method, path in self.calls if method == "PUT" and path.endswith("-similar"))
+        return next(path for method, path in self.calls if method == "PUT" and "-similar" in path)
 
 
 def test_a_broken_index_is_left_alone(settings: Settings) -> None:

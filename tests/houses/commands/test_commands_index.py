@@ -256,11 +256,14 @@ def test_a_server_fault(tapped: Shop) -> None:
 
 
 def test_a_conflict(tapped: Shop) -> None:
-    """Exit code 3 where somebody else's service of that name has other settings, showing both."""
-    tapped.client().create_service(tapped.settings.similarity_spec())
-    tapped.configure(network={"mean": [1.0, 2.0, 3.0]})
+    """Exit code 3 where somebody else's service of that very name has other settings, showing both."""
+    result = command(tapped, "index")
+    assert result.exit_code == 0
+    spec = tapped.settings.similarity_spec().model_copy(update={"name": tapped.service()})
+    tapped.tap.restart()
+    tapped.client().create_service(spec.model_copy(update={"mean": (1.0, 2.0, 3.0)}))
     line = error_line(command(tapped, "index"), 3)
-    assert "mean: wanted [1.0, 2.0, 3.0], found [104.0, 117.0, 123.5]" in line
+    assert "mean: wanted [104.0, 117.0, 123.5], found [1.0, 2.0, 3.0]" in line
 
 
 def test_interrupted_index(tapped: Shop) -> None:

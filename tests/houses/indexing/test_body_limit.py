@@ -151,4 +151,4 @@ def test_a_client_says_that_one_picture_is_too_large(shop: Shop) -> None:
     index(shop)
     shop.tap.faults[:] = [limited(300)]
     with shop.client() as client, pytest.raises(TooLarge, match=r"index\.batch_bytes"):
-        client.extract(shop.settings.similarity.service, [picture(1)], layer="pool1")
+        client.extract(shop.service(), [picture(1)], layer="pool1")

@@ -321,11 +321,12 @@ def test_what_a_client_believes_may_be_outdated(shop: Shop) -> None:
     shop.add(*names("lamp", 3))
     client = shop.client()
     index(shop, client)
+    name = shop.service()
     shop.tap.restart()
-    ensure(shop.client(), shop.settings.similarity_spec(), layer="fc1")
+    ensure(shop.client(), shop.settings.similarity_spec().model_copy(update={"name": name}), layer="fc1")
     with pytest.raises(ServiceConflict):
         index(shop, client)
-    shop.client().delete_service(shop.settings.similarity.service)
+    shop.client().delete_service(name)
     index(shop, client)
     assert_sound(shop, names("lamp", 3))
 

@@ -16,6 +16,7 @@ from stock import index
 
 from ddsim import ApiError, ImageError, Progress, ServerUnreachable
 from ddsim.catalogue.manifest import ItemState
+from ddsim.deepdetect import shared
 from ddsim.routing.calibration import Learned, learn, pairwise
 from ddsim.routing.sampling import FILE, Sample
 
@@ -97,7 +98,7 @@ def test_it_is_learned_from_the_vectors(shop: Shop) -> None:
     report = index(shop)
     paths = sorted(shop.catalogue.rglob("*.png"))
     similarity = shop.settings.similarity
-    vectors = shop.client().extract(similarity.service, paths, layer=similarity.extract_layer)
+    vectors = shop.client().extract(shop.service(), paths, layer=similarity.extract_layer)
     by_hand = learn(pairwise(vectors, shop.settings.index.metric), [path.parent.name for path in paths])
     assert report.learned is not None
     assert report.learned.line is not None
@@ -382,7 +383,7 @@ def test_somebody_elses_service_ends_no_run(shop: Shop, caplog: pytest.LogCaptur
     """A service of that name with other settings is not asked; the run says so and is done all the same."""
     spec = shop.settings.classification_spec()
     assert spec is not None
-    shop.client().create_service(spec.model_copy(update={"mean": (1.0, 1.0, 1.0)}))
+    shop.client().create_service(spec.model_copy(update={"name": shared(spec).name, "mean": (1.0, 1.0, 1.0)}))
     with caplog.at_level(logging.WARNING):
         report = index(shop)
     assert "mean" in caplog.text

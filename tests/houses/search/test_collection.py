@@ -20,7 +20,6 @@ from ddsim import (
     InvalidRequest,
     ManifestBusy,
     Reply,
-    ServiceConflict,
 )
 from ddsim.catalogue.manifest import ItemState
 from ddsim.catalogue.plan import Change
@@ -386,17 +385,14 @@ def test_another_batch_size_is_the_same_index(either: Shop) -> None:
 
 
 def test_a_service_of_somebody_else_is_left_alone(shop: Shop) -> None:
-    """A conflict is told, and nothing of the existing service is touched; a later run does all."""
+    """One of the configured name stays as it is: an index has a service of its own beside it."""
     shop.add(*names("lamp", 3))
     client = shop.client()
     foreign = shop.settings.similarity_spec().model_copy(update={"mean": (1.0, 2.0, 3.0), "description": "mine"})
     client.create_service(foreign)
     shop.tap.sent.clear()
-    with pytest.raises(ServiceConflict, match="mean"):
-        index(shop)
-    assert {sent.method for sent in shop.tap.sent} == {"GET"}
-    client.delete_service(foreign.name)
     assert index(shop).sent == 3
+    assert client.get_service(foreign.name).description == "mine"
     assert_sound(shop, names("lamp", 3))
 
 

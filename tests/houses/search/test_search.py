@@ -72,7 +72,7 @@ def by_hand(shop: Shop, uri: str, category: str | None = None) -> list[str]:
     """The uris of the catalogue by distance, computed from the features without any index."""
     files = sorted(path for path in shop.catalogue.rglob("*.png") if category in (None, path.parent.name))
     settings = shop.settings.similarity
-    vectors = shop.client().extract(settings.service, [shop.catalogue / uri, *files], layer=settings.extract_layer)
+    vectors = shop.client().extract(shop.service(), [shop.catalogue / uri, *files], layer=settings.extract_layer)
     distances = np.mean((vectors[1:] - vectors[0]) ** 2, axis=1)
     return [files[place].relative_to(shop.catalogue).as_posix() for place in np.argsort(distances, kind="stable")]
 
@@ -279,14 +279,14 @@ def test_a_restarted_server_is_told_its_services_again(shop: Shop, fresh: bool) 
     shop.tap.restart()
     after = (shop.search() if fresh else search).query(shop.catalogue / "lamp/03.png")
     assert untimed(after) == untimed(before)
-    assert {service.name for service in search.client.info().services} == {"shop-classes", "shop-similar"}
+    assert {service.name[:-7] for service in search.client.info().services} == {"shop-classes", "shop-similar"}
 
 
 def test_one_service_was_deleted(shop: Shop) -> None:
     """Where only one of the two is gone, it is created again and the other kept."""
     search = shop.search()
     before = search.query(shop.catalogue / "lamp/03.png")
-    for name in ("shop-classes", "shop-similar"):
+    for name in (shop.service("shop-classes"), shop.service()):
         shop.client().delete_service(name)
         shop.tap.sent.clear()
         assert untimed(search.query(shop.catalogue / "lamp/03.png")) == untimed(before)
@@ -355,8 +355,10 @@ def test_nothing_indexed(tmp_path: Path) -> None:
 
 
 def test_a_conflict_comes_out(shop: Shop) -> None:
-    """Services of the same names with other settings are not searched as if they were ours."""
-    other = shop.settings.similarity_spec().model_copy(update={"mean": (1.0, 1.0, 1.0)})
+    """A service of the same name with other settings is not searched as if it were ours."""
+    name = shop.service()
+    shop.tap.restart()
+    other = shop.settings.similarity_spec().model_copy(update={"name": name, "mean": (1.0, 1.0, 1.0)})
     shop.client().create_service(other)
     shop.tap.sent.clear()
     with pytest.raises(ServiceConflict, match="mean"):

@@ -83,7 +83,7 @@ class Words:
 
 def is_classification(sent: Sent) -> bool:
     """Whether a request asks the classification service for labels."""
-    return sent.path == "/predict" and sent.json["service"] == "shop-classes" and "ids" in sent.json
+    return sent.path == "/predict" and sent.json["service"].startswith("shop-classes-") and "ids" in sent.json
 
 
 def always(**shares: float) -> Callable[[str], Mapping[str, float]]:
@@ -115,9 +115,9 @@ def speak(shop: Shop, say: Callable[[str], Mapping[str, float] | None]) -> Words
 
 
 def exchanges(shop: Shop) -> Iterator[str]:
-    """What was sent, in a word or two each."""
+    """What was sent, in a word or two each, a service by its configured name."""
     for sent in shop.tap.sent:
-        yield f"{sent.method} {sent.path}" + (f" {sent.json['service']}" if sent.path == "/predict" else "")
+        yield f"{sent.method} {sent.path}" + (f" {sent.json['service'][:-7]}" if sent.path == "/predict" else "")
 
 
 def uris_of(found: Sequence[Any]) -> list[str]:

@@ -277,10 +277,10 @@ class Shop:
             (hits,) = collection.search([plain("grey")], 1000)
         return sorted(found.uri for found in hits.found)
 
-    def service(self) -> str:
-        """The similarity service, by the name that ddsim gave it."""
+    def service(self, configured: str = "shop-similar") -> str:
+        """A service by the name that ddsim gave it: the configured one, and what it is."""
         names = [one.name for one in self.client().info().services]
-        (found,) = [name for name in names if name.startswith(f"{self.settings.similarity.service}-")]
+        (found,) = [name for name in names if name.startswith(f"{configured}-")]
         return found
 
     def rows(self) -> list[str]:
