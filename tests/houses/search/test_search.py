@@ -356,6 +356,7 @@ def test_nothing_indexed(tmp_path: Path) -> None:
 
 def test_a_conflict_comes_out(shop: Shop) -> None:
     """A service of the same name with other settings is not searched as if it were ours."""
+    query(shop)
     name = shop.service()
     shop.tap.restart()
     other = shop.settings.similarity_spec().model_copy(update={"name": name, "mean": (1.0, 1.0, 1.0)})

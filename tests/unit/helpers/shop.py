@@ -280,8 +280,13 @@ class Shop:
     def service(self, configured: str = "shop-similar") -> str:
         """A service by the name that ddsim gave it: the configured one, and what it is."""
         names = [one.name for one in self.client().info().services]
-        (found,) = [name for name in names if name.startswith(f"{configured}-")]
-        return found
+        found = [name for name in names if name.startswith(f"{configured}-")]
+        if len(found) > 1:  # those of other indexes are there, too
+            with self.collection() as collection:
+                own = str(collection.manifest.get_meta("repository")).rpartition("/")[2][:6]
+            found = [name for name in found if name.endswith(own)]
+        (one,) = found
+        return one
 
     def rows(self) -> list[str]:
         """The names of all rows of the server's index, tombstones included; ddsim's own search is passed by."""
