@@ -192,8 +192,7 @@ class Collection:
                 if not options.rebuild:
                     return self._index(options, progress, stopping)
         with Collection(self.settings, self._client, self.catalogue, folder=folder) as new, new.manifest.writing():
-            options = replace(options, rebuild=False, allow_vanished=True)
-            report = new._index(options, progress, stopping)
+            report = new._index(replace(options, allow_vanished=True), progress, stopping)
             if report.finished:
                 beside.take_place(self.manifest, new.manifest)
                 beside.throw_away(self._needed_client(), self.settings, new.manifest)

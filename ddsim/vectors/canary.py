@@ -17,7 +17,7 @@ from PIL import Image
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors
+from ddsim.deepdetect import Client, Ensured, Vectors
 from ddsim.errors import NetworkChanged
 from ddsim.pictures import Encoded, Upload, encode
 
@@ -102,32 +102,34 @@ def last_address(manifest: Manifest) -> str | None:
 
 
 def check_network(
-    client: Client, settings: Settings, manifest: Manifest, incarnation: str | None, *, noting: bool, anew: bool = False
+    client: Client, settings: Settings, manifest: Manifest, service: Ensured, *, noting: bool, anew: bool = False
 ) -> None:
     """Make sure that a server gives the vectors that are kept, where it is not the one that was seen last.
 
     Args:
-        client: the server; it has the similarity service.
-        settings: the service, and how pictures are sent.
+        client: the server.
+        settings: the layer, and how pictures are sent.
         manifest: of the vectors.
-        incarnation: of the service, see :class:`ddsim.deepdetect.services.Mark`.
+        service: the similarity service.
         noting: whether the caller holds the manifest's right to write.
         anew: whether everything is to be sent again, so that nothing that is kept counts.
 
     Raises:
         NetworkChanged: it does not.
     """
-    seen = [address_of(settings), incarnation]
+    seen = [address_of(settings), service.incarnation]
     kept = None if anew else canary_of(manifest)
     if kept is not None and seen == manifest.get_meta(_SEEN):
         return
-    service, layer = settings.similarity.service, settings.similarity.extract_layer
-    found = Canary(client.extract(service, drawn(settings.upload_options()), layer=layer))
+    layer = settings.similarity.extract_layer
+    found = Canary(client.extract(service.name, drawn(settings.upload_options()), layer=layer))
     counts = manifest.counts()
     if kept is not None and (counts[ItemState.INDEXED] or counts[ItemState.ADDED]):
         # Vectors of another length are refused by whoever keeps them, in words of their own.
         if kept.vectors.shape == found.vectors.shape and not kept.same_as(found):
-            raise NetworkChanged(_changed(last_address(manifest), address_of(settings), kept.nearness(found), service))
+            raise NetworkChanged(
+                _changed(last_address(manifest), address_of(settings), kept.nearness(found), service.name)
+            )
         found = kept
     if noting:
         manifest.set_meta(**{_KEPT: found.to_text(), _SEEN: seen})

@@ -243,8 +243,7 @@ class LocalBackend:
         with forgetting(self._service):
             # Whoever agrees on it shares it; the owner is who made it.
             ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
-            incarnation, noting = ensured.incarnation, self._writing
-            check_network(self._client, self._settings, self._manifest, incarnation, noting=noting, anew=anew)
+            check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
         return ensured.dimension or 0
 
     def _ensured(self, *, anew: bool = False) -> int:

@@ -334,7 +334,7 @@ class ServerBackend:
             _log.warning("the server's index is empty, its files were removed: every picture has to be sent again")
             self._served.next_generation()
             return False
-        check_network(self._client, self._settings, self._manifest, ensured.incarnation, noting=True)
+        check_network(self._client, self._settings, self._manifest, ensured, noting=True)
         self._served.note(incarnation=ensured.incarnation, unbuilt=False, loading=0, dimension=ensured.dimension)
         return True
 
