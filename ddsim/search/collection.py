@@ -214,6 +214,7 @@ class Collection:
         self.manifest.set_meta(shut=survey.shut)
         if self.manifest.folder.name != beside.FOLDER:
             self._place.take()
+            (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
         before = None if options.rebuild else self._compared()
         with self._writing(options.rebuild) as backend:
             backend.remove(gone)
