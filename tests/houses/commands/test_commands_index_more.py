@@ -382,3 +382,12 @@ def test_labels_and_categories_that_do_not_match_are_told_when_indexing(shop: Sh
     ]
     shop.configure(classification={}, categories={"lamp": "lamp", "chair": "bed"})
     assert json.loads(command(shop, "index", "--json").stdout)["warnings"] == []
+
+
+def test_what_was_indexed_last_is_searched(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever indexes a folder by name, and then searches without one, means that folder."""
+    talk_to(shop, "no-simsearch", monkeypatch)
+    shop.configure(index={"backend": "local", "batch_size": 4}, catalogue="elsewhere")
+    assert command(shop, "index", "catalogue").exit_code == 0
+    result = command(shop, "search", "catalogue/bed/c.png", "--json", "-k", 1)
+    assert json.loads(result.stdout)["neighbours"][0]["uri"] == "bed/c.png"
