@@ -10,11 +10,13 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from ddsim.config import Classification, Settings, Similarity
-from ddsim.deepdetect import Client, Label, ServiceInfo, ServiceSpec, differences, mark_of
+from ddsim.deepdetect import Client, Label, ServiceInfo, ServiceSpec, differences, mark_of, shared
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.checks import Check, Note, Stopped, milliseconds, timed
 from ddsim.errors import ApiError, BadParameter, ServerFault, ServiceNotFound
 from ddsim.pictures import Upload
+from ddsim.search import Collection
+from ddsim.vectors import service_of
 
 
 @dataclass
@@ -38,7 +40,7 @@ class Networks:
     def similarity(self, note: Note) -> None:
         """Service, network, layer, and the length of its vectors."""
         part = self.settings.similarity
-        with self._having(part, self.settings.similarity_spec(), note) as service:
+        with self._having(part, self._similarity_spec(), note) as service:
             self._vectors(service, part, note)
 
     def classification(self, note: Note) -> None:
@@ -47,17 +49,24 @@ class Networks:
         if part is None or spec is None:
             note(Check("classification", "skipped", "none is configured: only neighbours tell what a picture shows"))
             return
-        with self._having(part, spec, note) as service:
+        with self._having(part, shared(spec), note) as service:
             self._labels(service, part, note)
 
     # The service
 
+    def _similarity_spec(self) -> ServiceSpec:
+        """Of what is indexed under this configuration, where anything is."""
+        if not (self.settings.state / self.settings.name).is_dir():
+            return shared(self.settings.similarity_spec())
+        with Collection(self.settings, None) as collection:
+            return service_of(self.client, self.settings, collection.manifest)
+
     @contextmanager
     def _having(self, part: Similarity | Classification, spec: ServiceSpec, note: Note) -> Iterator[str]:
         """A service that runs the configured network."""
-        found = self._found(part.service)
+        found = self._found(spec.name)
         if found is not None and self._is_as_configured(part, spec, found, note):
-            yield part.service
+            yield spec.name
             return
         if not (part.weights and (part.definition or part.template)):
             # A server writes config.json wherever a service is created (recordings/wire/04-service-repository).
@@ -91,10 +100,10 @@ class Networks:
             spec = spec.model_copy(update={"repository": found.repository})
         differing = differences(spec, found)
         if not differing:
-            note(Check("service", "ok", f"{part.service} is there, as configured"))
+            note(Check("service", "ok", f"{spec.name} is there, as configured"))
             return True
         rows = "; ".join(f"{key}: configured {want!r}, found {have!r}" for key, (want, have) in differing.items())
-        message = f"{part.service} is there with other settings ({rows})"
+        message = f"{spec.name} is there with other settings ({rows})"
         if isinstance(part, Similarity) and (mark_of(found).owner or "").startswith(f"{self.settings.name} "):
             hint = "the next `ddsim index` creates it anew, as it belongs to this configuration"
             note(Check("service", "warning", message, hint))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client
+from ddsim.deepdetect import Client, ServiceSpec
 from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
@@ -19,8 +19,8 @@ from ddsim.vectors.cache import Cache
 from ddsim.vectors.canary import Canary, drawn
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.flat import Metric, load_faiss
-from ddsim.vectors.local import COMPARED, LocalBackend
-from ddsim.vectors.served import can_search
+from ddsim.vectors.local import COMPARED, LocalBackend, local_spec
+from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend
 from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_trainable
 from ddsim.vectors.transform import Recipe, Transform
@@ -53,6 +53,7 @@ __all__ = [
     "load_faiss",
     "looks_alike",
     "network_key",
+    "service_of",
     "stands_alone",
     "vector_facts",
     "vector_key",
@@ -118,3 +119,10 @@ def _kind(client: Client, settings: Settings, kept: str | None) -> Literal["serv
     kind: Literal["server", "local"] = "server" if can_search(client.info().capabilities) else "local"
     _log.info("index.backend auto: the vectors are kept %s", "by the server" if kind == "server" else "by ddsim")
     return kind
+
+
+def service_of(client: Client, settings: Settings, manifest: Manifest) -> ServiceSpec:
+    """The service that an index has on the server; before there is one, the one that computes vectors kept here."""
+    served = Served(client, settings, manifest)
+    on_server = str(manifest.get_meta(HOME) or "").startswith("server")
+    return served.spec() if on_server and served.repository_drawn else local_spec(settings)

@@ -59,7 +59,7 @@ class LocalBackend:
     ) -> None:
         self._client = client
         self._settings = settings
-        self._spec = _spec(settings)
+        self._spec = local_spec(settings)
         self._service = self._spec.name
         self._layer = settings.similarity.extract_layer
         self._metric = settings.index.metric
@@ -339,7 +339,7 @@ class LocalBackend:
         return _signature(self._file), _signature(self._learned)
 
 
-def _spec(settings: Settings) -> ServiceSpec:
+def local_spec(settings: Settings) -> ServiceSpec:
     """The service that computes the vectors; all who agree on it share it."""
     spec = shared(settings.similarity_spec())
     if not (spec.definition and spec.weights):

@@ -236,7 +236,7 @@ def test_a_different_server(shop: Shop, loopback: None) -> None:
         remote(shop, f"http://127.0.0.1:{other.server_port}")
         line = error_line(command(shop, "index"), 3)
         other.shutdown()
-    assert "is this a DeepDetect server?" in line
+    assert "something else than a DeepDetect server answers at this address" in line
 
 
 def test_a_layer_that_the_network_lacks(shop: Shop) -> None:
