@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ddsim.errors import InvalidRequest
-from ddsim.metrics import Flags, Values, ranking
+from ddsim.metrics import Values
 
 # So many steps tell all that a line can, and take a tenth of a second.
 _RUNS = 20_000
@@ -56,25 +56,6 @@ class Calibration:
             return self.distances[-1]
         (near, far), (high, low) = self.distances[last : last + 2], self.probabilities[last : last + 2]
         return near + (far - near) * (high - floor) / (high - low)
-
-
-def nearest_pairs(distances: ArrayLike, same: ArrayLike, k: int) -> tuple[Values, Flags]:
-    """What to calibrate on, leave-one-out: each picture with the k others that a search for it would show.
-
-    Args:
-        distances: shape (q, n); NaN where an item is the query itself, see :func:`ranking`.
-        same: shape (q, n), bool: whether both are of one category.
-        k: how many others of each picture.
-
-    Returns:
-        The pairs' distances and whether they are of one category, both of shape (m,), m at most q times k.
-    """
-    if k < 1:
-        raise InvalidRequest(f"nearest_pairs: k={k} must be 1 or more")
-    order = ranking(distances, same)[:, :k]
-    far = np.take_along_axis(np.asarray(distances, dtype=np.float64), order, axis=1).ravel()
-    flags = np.take_along_axis(np.asarray(same, dtype=np.bool_), order, axis=1).ravel()
-    return far[~np.isnan(far)], flags[~np.isnan(far)]
 
 
 def calibrate(distances: ArrayLike, same: ArrayLike, *, centred: bool = False) -> Calibration:

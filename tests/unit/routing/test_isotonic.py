@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
 from ddsim.errors import InvalidRequest
-from ddsim.routing.isotonic import Calibration, calibrate, nearest_pairs
+from ddsim.routing.isotonic import Calibration, calibrate
 
 NAN = math.nan
 # A busy machine is no failure.
@@ -90,15 +90,6 @@ def test_reach_divides_near_from_far(pairs: list[tuple[float, bool]], floor: flo
         assert found.probability(distance) <= floor + 1e-9
 
 
-def test_nearest_pairs() -> None:
-    """Each picture gives its nearest others, never itself; of equally near ones those of other categories first."""
-    far = [[NAN, 2, 1, 2], [2, NAN, 3, 4]]
-    pairs = nearest_pairs(far, [[False, True, False, False], [True, False, False, True]], 2)
-    assert [part.tolist() for part in pairs] == [[1, 2, 2, 3], [False, False, True, False]]
-    assert [part.shape for part in nearest_pairs([[NAN]], [[False]], 3)] == [(0,), (0,)]
-    assert nearest_pairs(far, np.zeros((2, 4), bool), 9)[0].shape == (6,)
-
-
 def test_calibration_survives_storage() -> None:
     """Its fields are all there is to keep."""
     found = calibrate([1.0, 2.0], [True, False])
@@ -133,7 +124,6 @@ def test_damaged_calibrations_are_refused(distances: tuple[float, ...], probabil
         (lambda: calibrate([NAN], [True]), "finite distances"),
         (lambda: calibrate([1.0], [True, False]), "one flag for each distance"),
         (lambda: calibrate([1.0], [True]).reach(0), "floor=0"),
-        (lambda: nearest_pairs([[1.0]], [[True]], 0), "k=0"),
     ],
 )
 def test_what_does_not_fit_is_refused(call: Callable[[], object], said: str) -> None:
