@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -164,6 +165,11 @@ def _served_weights(content: bytes) -> tuple[bytes, tuple[str, ...]]:
     return content, ()
 
 
+# The same files are asked for at every start of a service, and reading a definition takes a tenth of a second.
+_definition_of = lru_cache(maxsize=16)(for_server)
+_labels_of = lru_cache(maxsize=16)(read_labels)
+
+
 def put_right(path: Path, kind: Literal["definition", "weights", "labels"], classes: int | None = None) -> Path:
     """A file of one's own as the embedded server reads it: itself, or a copy in the cache that is put right.
 
@@ -184,10 +190,10 @@ def put_right(path: Path, kind: Literal["definition", "weights", "labels"], clas
         if kind == "weights":
             return path
         if kind == "labels":
-            labels = read_labels(content, classes)
+            labels = _labels_of(content, classes)
             made, changes = labels.text(), labels.oddities
         else:
-            served = for_server(content)
+            served = _definition_of(content)
             made, changes = served.text, served.changes
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

@@ -20,6 +20,8 @@ _Float64 = NDArray[np.float64]
 _STRENGTHS = (0.1, 1.0, 10.0, 100.0)
 _FOLDS = 5
 _STEPS = 1000
+# What varies less than this beside the rest is rounding.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
@@ -69,11 +71,12 @@ def fit(
             f"train: there is nothing to tell apart, all {len(categories)} pictures are of "
             f"{f'the category {names[0]!r}' if names else 'no category'}"
         )
+    rows, span = _spanned(rows)
     targets = np.array([names.index(category) for category in categories])
     folds = folds_of(targets, list(range(len(targets))) if groups is None else groups, seed)
     if folds.max() < 1:
         # Every category has one picture: nothing can be held out, so nothing is known of what the head is worth.
-        head = solve(rows, targets, len(names), 1.0).head(names, 1.0, scale)
+        head = solve(rows, targets, len(names), 1.0).head(names, 1.0, scale, span)
         return Fitted(head, np.full((len(rows), len(names)), np.nan), 1.0, 1.0, 0)
     known = folds >= 0
     logits = {strength: _held_out(rows, targets, folds, len(names), strength) for strength in _STRENGTHS}
@@ -84,7 +87,7 @@ def fit(
     temperature = tempered[strength]
     held_out = np.full((len(rows), len(names)), np.nan)
     held_out[known] = softmax(logits[strength][known] / temperature)
-    head = solve(rows, targets, len(names), strength).head(names, temperature, scale)
+    head = solve(rows, targets, len(names), strength).head(names, temperature, scale, span)
     return Fitted(head, held_out, strength, temperature, int(folds.max()) + 1)
 
 
@@ -96,6 +99,21 @@ def scaled(vectors: Vectors) -> tuple[_Float64, float]:
     rows = np.asarray(vectors, dtype=np.float64)
     scale = float(np.linalg.norm(rows, axis=1).mean()) if rows.size else 1.0
     return rows / (scale or 1.0), scale or 1.0
+
+
+def _spanned(rows: _Float64) -> tuple[_Float64, _Float64 | None]:
+    """The rows in a basis of what they span, shape (n, m), and that basis, shape (m, d); None where d is no larger.
+
+    Weights that are regularised by their length lie in that span, so training there comes to the same, sooner.
+    """
+    if rows.shape[1] <= rows.shape[0]:
+        return rows, None
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = values > max(values[-1] * _LEAST, np.finfo(np.float64).tiny)
+    if not kept.any():
+        return rows, None
+    lengths = np.sqrt(values[kept])
+    return vectors[:, kept] * lengths, (vectors[:, kept] / lengths).T @ rows
 
 
 def folds_of(targets: NDArray[np.int64], groups: Sequence[object], seed: int) -> NDArray[np.int64]:
@@ -149,9 +167,17 @@ class Solution:
         """Likewise, calibrated."""
         return softmax(self.logits(rows) / temperature)
 
-    def head(self, names: tuple[str, ...], temperature: float, scale: float) -> Head:
-        """With temperature and scale in the weights, so that it takes vectors as the network gives them."""
-        weights, biases = self.weights / (temperature * scale), self.biases / temperature
+    def head(self, names: tuple[str, ...], temperature: float, scale: float, span: _Float64 | None) -> Head:
+        """With temperature and scale in the weights, so that it takes vectors as the network gives them.
+
+        Args:
+            names: of the categories.
+            temperature: see :class:`Fitted`.
+            scale: by which vectors were divided.
+            span: what :func:`_spanned` gave.
+        """
+        weights = self.weights if span is None else self.weights @ span
+        weights, biases = weights / (temperature * scale), self.biases / temperature
         return Head(names, weights.astype(np.float32), biases.astype(np.float32))
 
 

@@ -131,3 +131,14 @@ def test_temperature_is_the_best_of_all() -> None:
     found = best_temperature(10 * logits, targets)
     assert found == pytest.approx(10, rel=0.15)
     assert all(log_loss(10 * logits / found, targets) <= log_loss(10 * logits / other, targets) for other in (3, 30))
+
+
+def test_long_vectors_are_trained_on_in_their_span() -> None:
+    """With more values than items, it is the head that training on all values would give."""
+    vectors, names = clouds({"bed": 8, "lamp": 8, "sofa": 8}, 0.6)
+    wide = np.concatenate([vectors, np.zeros((24, 200), np.float32)], axis=1)
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(212, 212)))[0].astype(np.float32)
+    narrow, long = fit(vectors, names), fit(wide @ rotation, names)
+    assert long.strength == narrow.strength
+    np.testing.assert_allclose(long.held_out, narrow.held_out, atol=2e-3)
+    np.testing.assert_allclose(long.head.probabilities(wide @ rotation), narrow.head.probabilities(vectors), atol=2e-3)
