@@ -208,7 +208,7 @@ def test_the_network_says_what_the_head_says(tmp_path: Path) -> None:
         )
         pictures = sorted(shop.catalogue.glob("*/0[0-3].png"))
         told = search.client.classify("trained", pictures, top=None)
-        vectors = search.client.extract(similarity.service, pictures, layer="fc1")
+        vectors = np.stack([hits.vector for hits in search.collection.search(pictures, 1)])
     for one, expected in zip(told, trained.head.shares(vectors), strict=True):
         assert {label.name: pytest.approx(label.probability, abs=1e-4) for label in one.labels} == expected
 
