@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from demo_drawing import CATEGORIES, SIZE, draw
@@ -96,8 +97,9 @@ def make(
     else:
         # Threads inside numpy would only get in each other's way; it reads the limit when a fresh process imports it.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for done, _ in enumerate(pool.imap_unordered(write_picture, tasks, chunksize=8), 1):
+        fresh = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=fresh) as pool:  # says so when one of its processes dies
+            for done, _ in enumerate(pool.map(write_picture, tasks, chunksize=8), 1):
                 progress(done, len(tasks))
     stamp.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return len(tasks)

@@ -123,8 +123,9 @@ def test_catalogue_is_laid_out_once_repaired_and_cut_down(
     assert len(list(tmp_path.rglob("*.jpg"))) == 15
 
 
-def test_one_query_is_drawn_alone(maker: ModuleType, tmp_path: Path) -> None:
+def test_one_query_is_drawn_alone(maker: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demonstration needs every reference and one query; what is lacking can be drawn later."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))  # the other processes look for the script where this one does
     told: list[tuple[int, int]] = []
     drawn = maker.make(tmp_path, products=8, processes=2, queries=False, progress=lambda *one: told.append(one))
     assert drawn == 41
