@@ -41,6 +41,21 @@ elif ! { mkdir -p "${derived%/*}" &&
 elif ! grep -q 'name: "pool5/7x7_s1"' "$derived"; then
   echo "ddsim: $bundled has no layer pool5, so $derived has no layer pool5/7x7_s1" >&2
 fi
+centred="${derived%.prototxt}-centre-power2.prototxt"
+if grep -q 'name: "pool5/7x7_s1"' "$derived" 2>/dev/null && grep -q 'bottom:[[:space:]]*"res5c"' "$derived"; then
+  {
+    sed 's#name: "pool5/7x7_s1"#name: "pool5/7x7_s1/plain"#' "$derived"
+    echo 'layer { name: "pool5/7x7_s1/power" type: "Power" bottom: "res5c" top: "pool5/7x7_s1/power"'
+    echo '  power_param { power: 2 } }'
+    echo 'layer { name: "pool5/7x7_s1/windows" type: "Pooling" bottom: "pool5/7x7_s1/power" top: "pool5/7x7_s1/windows"'
+    echo '  pooling_param { pool: AVE kernel_h: 4 kernel_w: 4 stride: 1 } }'
+    echo 'layer { name: "pool5/7x7_s1/centre" type: "Pooling" bottom: "pool5/7x7_s1/windows" top: "pool5/7x7_s1/centre"'
+    echo '  pooling_param { pool: AVE kernel_h: 4 kernel_w: 4 stride: 1 } }'
+    echo 'layer { name: "pool5/7x7_s1" type: "Power" bottom: "pool5/7x7_s1/centre" top: "pool5/7x7_s1/root"'
+    echo '  power_param { power: 0.5 } }'
+  } >"$centred.new" && mv -f "$centred.new" "$centred" ||
+    echo "ddsim: $centred could not be written, so pooling: centre will not work" >&2
+fi
 exec /opt/deepdetect/start-dede.sh -host 0.0.0.0
 """
 _SECOND = 1_000_000_000

@@ -8,10 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from fake_docker import FakeDocker, answering
 
+from ddsim.caffe import write_weights
 from ddsim.containers.container import (
     GPU_IMAGE,
     HEALTHCHECK,
@@ -25,6 +27,8 @@ from ddsim.containers.container import (
     DeepDetectContainer,
 )
 from ddsim.containers.engine import LABELS, Engine
+from ddsim.embedded.network import Network
+from ddsim.networks import centre_name, centre_weighted
 
 ROOT = Path(__file__).parents[3]
 BUNDLED, DERIVED = "resnet_50/deploy.prototxt", "ddsim/definitions/resnet50.prototxt"
@@ -232,7 +236,8 @@ def test_again_and_again(machine: Machine) -> None:
     machine.derived.with_suffix(".prototxt.new").write_text("of a start that was killed")
     machine.start()
     assert machine.derived.read_text() == first
-    assert [path.name for path in machine.derived.parent.iterdir()] == ["resnet50.prototxt"]
+    names = sorted(path.name for path in machine.derived.parent.iterdir())
+    assert names == ["resnet50-centre-power2.prototxt", "resnet50.prototxt"]
 
 
 def test_no_bundled_definition(machine: Machine) -> None:
@@ -259,3 +264,23 @@ def test_a_place_that_cannot_be_written(machine: Machine) -> None:
     """The log says so, and the server starts."""
     (machine.models / "ddsim").write_text("a file where a folder belongs")
     assert f"{machine.derived} could not be written" in machine.start()
+
+
+def test_the_centre_weighted_definition_gives_what_ddsim_derives(machine: Machine) -> None:
+    """The same values, under the layer's name and in the file that `pooling: centre` with `power: 2` asks for."""
+    size = "batch_size: 1 channels: 3 height: 7 width: 7"
+    machine.bundled.write_text(
+        f'layer {{ name: "data" type: "MemoryData" top: "res5c" top: "label" memory_data_param {{ {size} }} }}\n'
+        'layer {\n\tbottom: "res5c"\n\ttop: "pool5"\n\tname: "pool5"\n\ttype: "Pooling"\n'
+        "\tpooling_param { kernel_size: 7 stride: 1 pool: AVE }\n}\n"
+    )
+    assert machine.start() == ""
+    path = machine.derived.with_name(centre_name(machine.derived.name, 2))
+    expected = path.with_name("expected.prototxt")
+    expected.write_text(centre_weighted(machine.derived.read_text(), "pool5/7x7_s1", 2))
+    weights = path.with_name("none.caffemodel")
+    weights.write_bytes(write_weights({"other": [np.zeros(1)]}))
+    picture = np.random.default_rng(0).random((1, 3, 7, 7), np.float32)
+    found, wanted = (Network(one, weights).forward(picture, "pool5/7x7_s1", 1) for one in (path, expected))
+    assert found.shape == (1, 3)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
