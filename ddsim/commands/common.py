@@ -141,7 +141,8 @@ class RateColumn(ProgressColumn):
 
 def _say(error: DDSimError) -> None:
     err.print("[bold red]error:[/] ", end="")
-    err.print(str(error), markup=False)
+    # Names of files and categories may hold what moves a terminal's cursor; lines of several problems stay lines.
+    err.print("\n".join(map(printable, str(error).split("\n"))), markup=False)
 
 
 def printable(text: str) -> str:

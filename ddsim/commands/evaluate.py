@@ -75,7 +75,7 @@ Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed b
 _SIDE = 160
 _COLUMNS = ("P@1", "P@10", "MAP@R", "product@1", "accuracy", "accuracy.trained", "routing_gain")
 _HEADS = {"product@1": "prod@1", "accuracy": "cat.", "accuracy.trained": "trained", "routing_gain": "gain"}
-_LEGEND = "cat.: category told right; trained: by `ddsim train`; gain: of P@10, searching that one only; ms: median"
+_LEGEND = "cat.: category told right; trained: by `ddsim train`; gain: by cat.; ms: median"
 # More rows and comparisons than that are for the report.
 _ROWS, _VERDICTS = 20, 10
 

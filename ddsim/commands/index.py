@@ -238,15 +238,16 @@ def _print(settings: Settings, report: IndexReport) -> None:
         if len(report.failures) > _SHOWN:
             out.print(f"  ... and {len(report.failures) - _SHOWN} more")
     if report.learned is not None:
-        _print_learned(report.learned)
+        _print_learned(settings, report.learned)
     if report.audit is not None:
         _print_audit(report.audit)
 
 
-def _print_learned(learned: Learned) -> None:
+def _print_learned(settings: Settings, learned: Learned) -> None:
     who = ""
     if learned.weight is not None:
-        who = f"; categories: {learned.weight:.0%} classification service, {1 - learned.weight:.0%} neighbours"
+        other = "trained classifier" if settings.trained else "classification service"
+        who = f"; categories: {learned.weight:.0%} {other}, {1 - learned.weight:.0%} neighbours"
     out.print(f"scores learned from {counted(learned.items, 'picture')}{who}", markup=False)
 
 

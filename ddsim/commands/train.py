@@ -200,4 +200,5 @@ def _print_network(settings: Settings, config: Path, files: list[Path], served: 
         copied = " ".join(printable(str(file)) for file in files)
         out.print(f"  scp {copied} SERVER:{MODELS}/{settings.name}-trained/", markup=False)
     if not settings.trained:
-        out.print(f"`classification: trained` in {printable(str(config))} lets searches use it", markup=False)
+        where = printable(str(config)) if config.is_file() else "a configuration of your own (`ddsim config init`)"
+        out.print(f"`classification: trained` in {where} lets searches use it", markup=False)

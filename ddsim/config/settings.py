@@ -395,6 +395,8 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
     if settings.routing.by == "service" and not (settings.trained or (classification and settings.categories)):
         missing = "categories" if classification else "classification"
         yield ("routing", "by"), f"the service cannot tell categories without {missing}: give them, or write neighbours"
+    if settings.trained and settings.routing.by in ("neighbours", "none"):
+        yield ("routing", "by"), f"{settings.routing.by} leaves the trained classifier out: write combined or service"
     if settings.index.metric != "l2" and settings.index.backend != "local":
         yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
     yield from _recipe_rules(settings.index)

@@ -25,6 +25,8 @@ from ddsim.pictures import Upload
 from ddsim.search import connect
 from ddsim.vectors import Cache, Patience, label_key, vector_key
 
+# Categories named in a sentence at most.
+_NAMED = 5
 _SHOWN = 5
 
 
@@ -154,6 +156,12 @@ class _Run:
         )
         if not (task.items and task.queries):
             raise ConfigError(f"{queries if task.items else catalogue}: it holds no picture that can be used")
+        if not task.relevant.any():
+            own = ", ".join(sorted({photo.category for photo in chosen})[:_NAMED])
+            raise ConfigError(
+                f"{queries or catalogue}: of no query's category ({own}) is there another picture in {catalogue}, so "
+                "there is nothing right to find"
+            )
         left_out = items.unreadable | asked.unreadable
         left_out |= {photo.uri: reasons[photo.sha256] for photo in (*items.photos, *chosen) if photo.sha256 in reasons}
         rows, scores = self._rows(task, work.cache, vectors, labels, _warning(left_out))

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from ddsim.catalogue import ItemState, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
-from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, TooLarge, TransportError
+from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, ServerUnreachable, TooLarge, TransportError
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
 from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
@@ -148,6 +148,8 @@ class Extraction(Generic[_Value]):
         while True:
             try:
                 return list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
+            except ServerUnreachable:
+                raise  # nothing has begun that would be worth waiting for
             except TransportError as error:
                 self._failed(error)
 

@@ -251,7 +251,9 @@ class Collection:
         return f"{home}, {how}" if how and self.manifest.counts()[ItemState.INDEXED] else None
 
     def _learn(self, backend: Backend, sample: Sample, run: Run) -> Learned | None:
-        if self.settings.trained and len(self.manifest.categories()) > 1:
+        if self.settings.trained and len(self.manifest.categories()) < 2:
+            self.manifest.set_meta(**{HEAD: None})  # what told categories apart that are no more
+        elif self.settings.trained:
             try:
                 head = self.head()
             except ConfigError as error:

@@ -195,7 +195,7 @@ class ImageSearch:
 
     def query_many(
         self,
-        pictures: Sequence[Picture],
+        pictures: Iterable[Picture],
         k: int = 10,
         *,
         category: str | Iterable[str] | None = None,
@@ -210,6 +210,9 @@ class ImageSearch:
         """
         if k < 1:
             raise InvalidRequest(f"query: k={k} must be 1 or more")
+        if isinstance(pictures, (str, bytes)):
+            raise InvalidRequest("query_many: one picture is given, expected several; query() takes one")
+        pictures = list(pictures)
         forced = None if category is None else (category,) if isinstance(category, str) else tuple(category)
         if forced == ():
             raise InvalidRequest(
@@ -328,9 +331,10 @@ class _Router:
                 return why
         if learned.reach is not None and nearest > learned.reach:
             far, near = _told_apart(nearest, learned.reach, 4)
+            before = "" if hits.apart is None else " before vectors are reduced"
             return (
-                f"the nearest picture is at distance {far}; 99 of 100 of the catalogue's own pictures have another one "
-                f"at distance {near} or less"
+                f"the nearest picture is at distance {far}{before}; 99 of 100 of the catalogue's own pictures have "
+                f"another one at distance {near} or less"
             )
         most = max((one.probability for one in decision.categories), default=0.0)
         believed = max(most, decision.vote)

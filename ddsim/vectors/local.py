@@ -88,6 +88,8 @@ class LocalBackend:
         load_faiss()
         with self._lock:
             self._writing = writing
+            if writing:
+                self._client.info()  # only a server that was there is waited for when it ends
             dimension = self._ensured() if writing else self._ensure()
             self._load(dimension)
             if writing:

@@ -194,7 +194,7 @@ def test_wrong_use(shop: Shop) -> None:
     assert run(shop.config, "--limit", 0).exit_code == 2
 
 
-def test_ctrl_c(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c(shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """The first one ends the run after the batch, with what was computed kept; nothing is written."""
 
     def stopped(*arguments: Any, stopping: Any, progress: Any, **options: Any) -> None:
@@ -204,7 +204,7 @@ def test_ctrl_c(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ddsim.commands.evaluate, "evaluate", stopped)
     said = error(run(shop.config), 130)
-    assert "Stopping after this batch" in said
+    assert "Stopping after this batch" in capfd.readouterr().err
     assert "run the same command again to go on" in said
     assert list((shop.root / "evaluation").iterdir()) == []
 

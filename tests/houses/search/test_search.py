@@ -402,3 +402,14 @@ def test_vectors_at_home(tmp_path: Path) -> None:
     assert result.labels
     assert not searches(shop)
     assert not shop.tap.index_calls
+
+
+def test_many_pictures_may_come_from_anywhere(shop: Shop) -> None:
+    """A generator will do; one path is not many pictures."""
+    shop.add("lamp/a.png", "bed/b.png")
+    with shop.search() as search:
+        search.index()
+        pictures = sorted(shop.catalogue.rglob("*.png"))[:2]
+        assert [one.query for one in search.query_many(path for path in pictures)] == list(map(str, pictures))
+        with pytest.raises(InvalidRequest, match=r"query\(\) takes one"):
+            search.query_many("photo.jpg")

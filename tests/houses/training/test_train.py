@@ -233,3 +233,26 @@ def test_a_head_is_that_of_its_note(tmp_path: Path) -> None:
         with manifest.writing():
             manifest.set_meta(head={**note, "mark": "another"})
         assert trained_before(manifest) is None
+
+
+def test_a_classifier_of_categories_that_are_gone_tells_nothing(tmp_path: Path) -> None:
+    """With one category left there is nothing to tell, and no other one is named any more."""
+    shop = trained_shop(tmp_path, "local", catalogue={"folder": str(tmp_path / "catalogue"), "vanish_limit": 1.0})
+    with shop.search() as search:
+        search.index()
+        for category in ("lamp", "sofa"):
+            for path in (shop.catalogue / category).iterdir():
+                path.unlink()
+            (shop.catalogue / category).rmdir()
+        search.index()
+        result = search.query(shop.catalogue / "bed/00.png", 2)
+        assert search.collection.trained() is None
+    assert {one.name for one in result.categories} == {"bed"}
+
+
+@pytest.mark.parametrize("by", ["neighbours", "none"])
+def test_a_routing_that_leaves_the_classifier_out_is_refused(tmp_path: Path, by: str) -> None:
+    """Nobody should think that it is asked."""
+    shop = trained_shop(tmp_path, "local", routing={"by": by})
+    with pytest.raises(ConfigError, match="leaves the trained classifier out"):
+        _ = shop.settings
