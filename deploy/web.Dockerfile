@@ -12,7 +12,7 @@ FROM base AS build
 COPY . /src
 RUN python3 -m venv /opt/ddsim && \
     if ls /src/tests/integration/wheels/*.whl >/dev/null 2>&1; then \
-      /opt/ddsim/bin/pip install --no-cache-dir --no-index --find-links /src/tests/integration/wheels 'ddsim[local,web]'; \
+      /opt/ddsim/bin/pip install --no-cache-dir --no-index --find-links /src/tests/integration/wheels 'deepdetect-visual-search[local,web]'; \
     else \
       /opt/ddsim/bin/pip install --no-cache-dir '/src[local,web]'; \
     fi
