@@ -196,12 +196,6 @@ TORCH_DIFFERENCES = (
         "bool_binarized and string_binarized are refused; nobody who uses ddsim needs them.",
         {"09-extract-layer": (15, 16)},
     ),
-)
-
-
-#: The same for the profile torch-v0.29 and recordings/torch/wire. Where that server's process ended, the replay itself
-#: demands 500 with dd_code 1900.
-TORCH_DIFFERENCES = (
     Difference(
         "reads-bodies-of-get",
         "The real server leaves the body of a GET in the stream, where the next request is expected.",
