@@ -1,27 +1,10 @@
 """Visual search on a DeepDetect server: a photo goes in, its category and similar reference pictures come out."""
 
-import logging
+import logging as _logging
+import typing as _typing
+from importlib import import_module as _import_module
 from importlib import metadata as _metadata
 
-from ddsim.catalogue import Item, scan
-from ddsim.config import Settings, load
-from ddsim.deepdetect import (
-    Capabilities,
-    Classification,
-    Client,
-    Info,
-    Label,
-    Neighbour,
-    Reply,
-    Retries,
-    SearchReply,
-    ServiceInfo,
-    ServiceSpec,
-    TimeLimits,
-    Timeout,
-    TrainingStatus,
-    Transport,
-)
 from ddsim.errors import DISTRIBUTION as _DISTRIBUTION
 from ddsim.errors import (
     ApiError,
@@ -57,11 +40,32 @@ from ddsim.errors import (
     UnknownLibrary,
     UnsafeCall,
 )
-from ddsim.indexing import Audit, Failure, IndexReport, Progress
-from ddsim.pictures import Picture, ServerPath, Upload, Url
-from ddsim.routing import Learned, RoutedCategory
-from ddsim.search import Collection, ImageSearch, IndexOptions, SearchResult, Timings, connect
-from ddsim.training import TrainReport
+
+if _typing.TYPE_CHECKING:
+    from ddsim.catalogue import Item, scan
+    from ddsim.config import Settings, load
+    from ddsim.deepdetect import (
+        Capabilities,
+        Classification,
+        Client,
+        Info,
+        Label,
+        Neighbour,
+        Reply,
+        Retries,
+        SearchReply,
+        ServiceInfo,
+        ServiceSpec,
+        TimeLimits,
+        Timeout,
+        TrainingStatus,
+        Transport,
+    )
+    from ddsim.indexing import Audit, Failure, IndexReport, Progress
+    from ddsim.pictures import Picture, ServerPath, Upload, Url
+    from ddsim.routing import Learned, RoutedCategory
+    from ddsim.search import Collection, ImageSearch, IndexOptions, SearchResult, Timings, connect
+    from ddsim.training import TrainReport
 
 __all__ = [
     "ApiError",
@@ -135,10 +139,41 @@ __all__ = [
     "scan",
 ]
 
+# Imported when they are asked for: a command that only prints its version, or completes a word, needs none of them, and
+# one that is started without the libraries below can say so in a sentence.
+_HOUSES = {
+    "catalogue": "Item scan",
+    "config": "Settings load",
+    "deepdetect": (
+        "Capabilities Classification Client Info Label Neighbour Reply Retries SearchReply ServiceInfo "
+        "ServiceSpec TimeLimits Timeout TrainingStatus Transport"
+    ),
+    "indexing": "Audit Failure IndexReport Progress",
+    "pictures": "Picture ServerPath Upload Url",
+    "routing": "Learned RoutedCategory",
+    "search": "Collection ImageSearch IndexOptions SearchResult Timings connect",
+    "training": "TrainReport",
+}
+_HOUSE_OF = {name: house for house, names in _HOUSES.items() for name in names.split()}
+
+
+if not _typing.TYPE_CHECKING:  # or no name would be wrong for type checkers
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOUSE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: object = getattr(_import_module(f"{__name__}.{_HOUSE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
+
+
 try:
     __version__ = _metadata.version(_DISTRIBUTION)
 except _metadata.PackageNotFoundError:
     __version__ = "unknown: this is a folder of sources that is not installed"
 
 # Who wants to see the log configures one; a library does not.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from world import TINY, World
 
 from ddsim import BadParameter, CapabilityError, Client, Reply, ServiceSpec, Timeout, UnknownLibrary
-from ddsim.__main__ import app
 from ddsim.commands import server
+from ddsim.commands.app import app
 from ddsim.deepdetect.services import ensure
 from ddsim.embedded import EmbeddedServer, EmbeddedTransport, Engine
 from ddsim.embedded.profile import PROFILES, profile_named

@@ -191,7 +191,7 @@ def _say(**what: object) -> None:
 
 def main() -> None:
     """Fork, kill and report until standard input ends."""
-    for module in ("ddsim.index", "ddsim.__main__", "ddsim.embedded", "ddsim.embedded.http", "ddsim.vectors.local"):
+    for module in ("ddsim.commands.app", "ddsim.embedded", "ddsim.embedded.http", "ddsim.vectors.local"):
         importlib.import_module(module)
     for points in POINTS.values():
         for point in points:

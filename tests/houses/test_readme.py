@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import ddsim
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import logging
@@ -70,10 +71,32 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_is_light_and_silent() -> None:
-    """`import ddsim` loads no command, no embedded server and nothing that these need, and prints nothing."""
+    """`import ddsim` loads nothing that has to be installed, and prints nothing; all its names load no command."""
+    assert not {"numpy", "pydantic", "requests", "PIL", "ddsim.search"} & loaded_by("import ddsim")
     heavy = {"ddsim.embedded", "ddsim.__main__", "ddsim.index", "ddsim.commands"}
     heavy |= {"cv2", "faiss", "onnx", "onnxruntime", "typer", "rich", "uvicorn", "starlette", "docker", "torch"}
-    assert not heavy & loaded_by("import ddsim")
+    assert not heavy & loaded_by("from ddsim import *")
+
+
+def test_names_are_found_where_type_checkers_find_them() -> None:
+    """What is imported when it is asked for comes from the same houses as the imports for type checkers say."""
+    tree = ast.parse((ROOT / "ddsim" / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        alias.name: str(node.module).removeprefix("ddsim.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == ddsim._HOUSE_OF
+    assert {*told, "__version__"} == set(ddsim.__all__) - set(dir(errors))
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    """A mistyped name is told as for any module, and `dir` lists the right ones."""
+    with pytest.raises(AttributeError, match="has no attribute 'ImageSerch'"):
+        _ = ddsim.ImageSerch
+    assert set(ddsim.__all__) <= set(dir(ddsim))
 
 
 def test_a_library_keeps_its_log_to_itself() -> None:

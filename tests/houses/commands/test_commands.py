@@ -13,7 +13,7 @@ import pytest
 from terminal import RUN, error, error_line, interrupt, python, run
 
 from ddsim import load
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 from ddsim.embedded import EmbeddedServer
 
 

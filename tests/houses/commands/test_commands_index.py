@@ -21,7 +21,7 @@ import ddsim.commands.index
 import ddsim.index
 import ddsim.search.search
 from ddsim import Client, Retries, Settings, connect
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 from ddsim.embedded import EmbeddedServer, Engine
 
 

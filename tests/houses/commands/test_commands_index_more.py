@@ -275,7 +275,7 @@ def test_todays_official_servers(shop: Shop, monkeypatch: pytest.MonkeyPatch, pr
 # Runs `ddsim index`; at the second call that adds, says so and waits for a line before the server gets it.
 SLOW = """
 import sys, ddsim.search.connection, ddsim.search.search
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 from ddsim.embedded import EmbeddedTransport, Engine
 
 class Slow(EmbeddedTransport):

@@ -12,7 +12,7 @@ from shop import Shop, picture
 from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
 from typer.testing import Result
 
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 
 
 @pytest.fixture(scope="module")

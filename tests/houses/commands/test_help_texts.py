@@ -12,7 +12,7 @@ import typer
 from typer import rich_utils
 from typer.testing import CliRunner
 
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 
 
 def commands(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:

@@ -15,7 +15,7 @@ from shop import Shop, picture
 from terminal import RUN, command, run
 
 from ddsim import Timeout, connect, load
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 from ddsim.embedded import EmbeddedTransport, Engine
 
 pytestmark = pytest.mark.enable_socket

@@ -76,7 +76,7 @@ def test_a_real_server_needs_neither_opencv_nor_faiss(tmp_path: Path) -> None:
     """Importing ddsim, reading a configuration and connecting to an address load none of the embedded server."""
     (tmp_path / "remote.yaml").write_text(REMOTE.format(port=1))
     text = (
-        "import sys, ddsim, ddsim.__main__\n"
+        "import sys, ddsim, ddsim.commands.app\n"
         "ddsim.connect(ddsim.load('remote.yaml')).close()\n"
         "print(sorted({'cv2', 'faiss', 'onnxruntime', 'ddsim.embedded'} & set(sys.modules)))"
     )

@@ -11,7 +11,7 @@ from typing import Any
 from shop import Shop
 from typer.testing import CliRunner, Result
 
-from ddsim.__main__ import app
+from ddsim.commands.app import app
 
 ROOT = Path(__file__).parents[3]
 RUN = CliRunner(env={"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80", "DDSIM_CONFIG": None})

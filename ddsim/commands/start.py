@@ -1,0 +1,52 @@
+"""The first moments of a command: without a library that it needs it says so, and Ctrl-C ends it without a word.
+
+Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+_WRONG_USE, _INTERRUPTED = 2, 130
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def start(program: str, usual: str) -> None:
+    """Import the command line, which takes a second, and run it.
+
+    Args:
+        program: the function of :mod:`ddsim.commands.app` that runs it.
+        usual: how it is started where everything is installed, behind the name of a Python.
+    """
+    before = signal.signal(signal.SIGINT, _leave)
+    try:
+        app = import_module("ddsim.commands.app")
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "ddsim":
+            raise
+        sys.stderr.write(f"error: {_words(missing, usual)}\n")
+        raise SystemExit(_WRONG_USE) from None
+    signal.signal(signal.SIGINT, before)
+    getattr(app, program)()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    # At once, for libraries turn an exception in the middle of their import into one of their own.
+    del number, frame
+    os._exit(_INTERRUPTED)
+
+
+def _words(missing: str, usual: str) -> str:
+    text = f"ddsim needs {missing}, which is not installed for {sys.executable}"
+    if not (_CHECKOUT / "scripts" / "venv.sh").is_file():
+        return f"{text}: install ddsim with pip, which brings what it needs"
+    python = _CHECKOUT / ".venv" / "bin" / "python"
+    if python.is_file() and os.path.abspath(sys.prefix) != str(python.parents[1]):
+        return f"{text}. Where it is installed: {python} {usual}"
+    return f"{text}. `. scripts/venv.sh` in {_CHECKOUT} installs everything; then: {python} {usual}"
