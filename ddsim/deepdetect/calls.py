@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ddsim.deepdetect import wire
 from ddsim.deepdetect.proxies import TOO_LARGE, proxy_words
+from ddsim.deepdetect.steps import Ask, Plan, Step, Take, Work
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
@@ -21,6 +22,7 @@ from ddsim.errors import (
     api_error_class,
 )
 
+_Answer = TypeVar("_Answer")
 _HINTS: dict[type[ApiError], str] = {
     ServiceNotFound: "a server forgets its services when it restarts: create it again",
     TooLarge: TOO_LARGE,
@@ -58,7 +60,7 @@ class TimeLimits:
 
 
 class Calls:
-    """Makes calls over a transport.
+    """Makes calls over a transport, and carries out plans in the thread that asks for it.
 
     Args:
         transport: carries them.
@@ -70,6 +72,7 @@ class Calls:
         self.transport = transport
         self.limits = limits
         self.retries = retries
+        self._exchange = transport.exchange_values if isinstance(transport, ValueTransport) else transport.exchange
 
     def call(
         self, method: str, path: str, json: Mapping[str, Any] | None, read: float, *, repeatable: bool = False
@@ -87,11 +90,39 @@ class Calls:
             TransportError: no usable answer.
             ApiError: the server said no.
         """
-        timeout = Timeout(self.limits.connect, read)
-        transport = self.transport
-        exchange = transport.exchange_values if isinstance(transport, ValueTransport) else transport.exchange
-        reply = self.retries.run(lambda: exchange(method, path, json, timeout), repeatable=repeatable)
-        return checked(reply, method, path)
+        return checked(self._asked(Ask(method, path, json, read, repeatable)), method, path)
+
+    def run(self, plan: Plan[_Answer]) -> _Answer:
+        """Carry a plan out: what it returns, or the error that it ends with."""
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    outcome = self._done(step)
+                except BaseException as error:  # noqa: BLE001  even Ctrl-C: the plan gives back its locks and raises it
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(outcome)
+        except StopIteration as end:
+            answer: _Answer = end.value
+            return answer
+        finally:
+            plan.close()
+
+    def _done(self, step: Step) -> Any:
+        if isinstance(step, Ask):
+            return self._asked(step)
+        if isinstance(step, Take):
+            return step.lock.acquire()
+        if isinstance(step, Work):
+            return step.do()
+        return self.retries.sleep(step.seconds)
+
+    def _asked(self, ask: Ask) -> Reply:
+        timeout = Timeout(self.limits.connect, ask.read)
+        return self.retries.run(
+            lambda: self._exchange(ask.method, ask.path, ask.json, timeout), repeatable=ask.repeatable
+        )
 
 
 def limits_of(timeout: float | TimeLimits | None) -> TimeLimits:

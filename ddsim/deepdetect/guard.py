@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ddsim.deepdetect.steps import Lock
 from ddsim.deepdetect.wire import ServiceInfo
 from ddsim.errors import BadParameter, InvalidRequest, InvalidResponse, ServerFault, UnsafeCall
 
@@ -39,7 +40,7 @@ class Guard:
     """
 
     name: str
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: Lock = field(default_factory=threading.RLock)
     info: ServiceInfo | None = None
     stale: bool = False
     layer: str | None = None

@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ddsim.deepdetect.calls import Calls
+from ddsim.deepdetect.core import Core, ask
+from ddsim.deepdetect.steps import Pause, Plan
 from ddsim.deepdetect.wire import service_name
 from ddsim.errors import InvalidResponse, ServerTimeout
 
@@ -57,34 +58,33 @@ class TrainingStatus:
         return self.state != "running"
 
 
-def start(calls: Calls, service: str, data: Sequence[str], parameters: Mapping[str, Any]) -> TrainingStatus:
+def start(core: Core, service: str, data: Sequence[str], parameters: Mapping[str, Any]) -> Plan[TrainingStatus]:
     """See :meth:`ddsim.Client.train`."""
     name = service_name(service)
     body = {"service": name, "async": True, "parameters": dict(parameters), "data": list(data)}
-    return _read(calls.call("POST", "/train", body, calls.limits.create), name, "POST")
+    return _read((yield from ask("POST", "/train", body, core.limits.create)), name, "POST")
 
 
-def status(calls: Calls, service: str, job: int) -> TrainingStatus:
+def status(core: Core, service: str, job: int) -> Plan[TrainingStatus]:
     """See :meth:`ddsim.Client.training_status`."""
     name = service_name(service)
     # The server hands a finished training's report out once: a repeated question would get "no such job".
     path = f"/train?service={name}&job={job}&timeout=0"
-    return _read(calls.call("GET", path, None, calls.limits.info), name, "GET")
+    return _read((yield from ask("GET", path, None, core.limits.info)), name, "GET")
 
 
 def wait(
-    ask: Callable[[], TrainingStatus],
+    asked: Callable[[], Plan[TrainingStatus]],
     *,
     seconds: float,
     pause: float,
     told: Callable[[TrainingStatus], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> TrainingStatus:
+) -> Plan[TrainingStatus]:
     """See :meth:`ddsim.Client.wait`."""
     end = clock() + seconds
     while True:
-        found = ask()
+        found = yield from asked()
         if told is not None:
             told(found)
         if found.ended:
@@ -95,7 +95,7 @@ def wait(
                 method="GET",
                 path="/train",
             )
-        sleep(pause)
+        yield Pause(pause)
 
 
 def _read(payload: Any, service: str, method: str) -> TrainingStatus:

@@ -23,6 +23,7 @@ from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate
+from ddsim.pictures import encode
 from ddsim.vectors.base import Patience
 from ddsim.vectors.cache import Cache
 from ddsim.vectors.canary import Canary
@@ -314,8 +315,7 @@ def test_answers_that_are_lost(shop: Shop) -> None:
 def test_a_picture_at_which_the_server_fails(shop: Shop, answer: str) -> None:
     """It is found by halving and left out, whether the server dies of it, refuses it or fails."""
     poison = shop.add_picture("lamp/poison.png", picture(5))
-    with shop.client() as client:
-        data = client._data(poison, None)
+    data = encode(poison, shop.settings.upload_options()).base64
 
     def poisoned(sent: Sent, carry_out: Callable[[], Reply]) -> Reply | None:
         if sent.path != "/predict" or data not in sent.json["data"]:
@@ -335,8 +335,7 @@ def test_a_picture_at_which_the_server_fails(shop: Shop, answer: str) -> None:
 def test_several_such_pictures(shop: Shop) -> None:
     """Each is left out: failures count in a row only, and between them batches go well."""
     names = [shop.add_picture(f"{name}.png", picture(seed)) for seed, name in enumerate(("bed/a", "lamp/a", "lamp/z"))]
-    with shop.client() as client:
-        poison = {client._data(name, None) for name in names}
+    poison = {encode(name, shop.settings.upload_options()).base64 for name in names}
 
     def poisoned(sent: Sent, carry_out: Callable[[], Reply]) -> Reply | None:
         del carry_out

@@ -291,7 +291,7 @@ def test_nobody_gets_between_the_unknown_layer_and_its_sacrifice(
     free: list[bool] = []
 
     def sacrifice(_: Any) -> Any:
-        lock = client._guard("sim").lock
+        lock = client._core.guard("sim").lock
         other = threading.Thread(target=lambda: free.append(lock.acquire(blocking=False)))
         other.start()
         other.join()

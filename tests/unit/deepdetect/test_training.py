@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ddsim import BadParameter, Client, InvalidResponse, ServerTimeout, TrainingStatus
+from ddsim import BadParameter, Client, InvalidResponse, Retries, ServerTimeout, TimeLimits, TrainingStatus
+from ddsim.deepdetect import Calls, HttpTransport
+from ddsim.deepdetect.steps import Plan
 from ddsim.deepdetect.training import wait
 
 
@@ -51,12 +54,22 @@ def status(state: str) -> TrainingStatus:
     return TrainingStatus("cls", 1, state)  # type: ignore[arg-type]
 
 
+def waited(answer: Callable[[], TrainingStatus], **options: Any) -> tuple[TrainingStatus, list[float]]:
+    """What waiting comes to, and how long it slept in between, without doing so."""
+    slept: list[float] = []
+
+    def asked() -> Plan[TrainingStatus]:
+        yield from ()
+        return answer()
+
+    calls = Calls(HttpTransport("http://localhost:1"), TimeLimits(), Retries(sleep=slept.append))
+    return calls.run(wait(asked, pause=5, clock=lambda: sum(slept), **options)), slept
+
+
 def test_waiting_ends_with_the_training() -> None:
     """Every answer is told, and none is asked for after the last."""
-    answers, told, slept = [status("running"), status("running"), status("finished"), status("error")], [], []
-    found = wait(
-        lambda: answers.pop(0), seconds=100, pause=5, told=told.append, sleep=slept.append, clock=lambda: sum(slept)
-    )
+    answers, told = [status("running"), status("running"), status("finished"), status("error")], []
+    found, slept = waited(lambda: answers.pop(0), seconds=100, told=told.append)
     assert found.state == "finished"
     assert [one.state for one in told] == ["running", "running", "finished"]
     assert slept == [5, 5]
@@ -64,7 +77,7 @@ def test_waiting_ends_with_the_training() -> None:
 
 def test_waiting_has_an_end() -> None:
     """The error says that the training goes on, and which job it is."""
-    slept: list[float] = []
+    answers = [status("running")] * 3
     with pytest.raises(ServerTimeout, match="goes on, ask for job 1"):
-        wait(lambda: status("running"), seconds=12, pause=5, sleep=slept.append, clock=lambda: sum(slept))
-    assert slept == [5, 5]
+        waited(lambda: answers.pop(0), seconds=12)
+    assert answers == []
