@@ -1,9 +1,10 @@
 """DeepDetect's REST API as typed calls: the client, what it sends and gets, and what it refuses so that no server dies.
 
-From the top down: services (a service is made to be as configured), the client (one method a call), its plans (the rules,
-which only yield steps: administering, labelling, indexing, predicting, parts, on one core), calls (plans carried out, with
-limits and retries, and the error an answer stands for), the transport (one exchange, the seam that tests and the embedded
-server stand behind) and HTTP. Uses pictures and errors; every house that talks to a server uses it.
+From the top down: services (a service is made to be as configured), the client (one method a call), its plans (the
+rules, which only yield steps: administering, labelling, indexing, predicting, parts, on one core), calls (plans
+carried out, with limits and retries, and the error an answer stands for), the transport (one exchange, the seam that
+tests and the embedded server stand behind) and HTTP. Uses pictures and errors; every house that talks to a server
+uses it.
 """
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
