@@ -235,6 +235,8 @@ class Collection:
             if gone or run.total:
                 self.manifest.set_meta(due=True)
             finished = run.run()
+            if finished:
+                backend.settle()
             learned = self._learn(backend, sample, run) if finished else None
             checked = None
             if options.audit and finished:

@@ -252,6 +252,14 @@ class Backend(Protocol):
         """
         ...
 
+    def settle(self) -> None:
+        """After a run that added or removed all it should: do what makes searches quick and the index small.
+
+        May take long; does nothing where nothing is to be done. Everything is built, and the caller holds the
+        manifest's right to write. What is lost by dying here is only this work.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of memory and locks. What was added and not built may have to be added again."""
         ...
@@ -272,6 +280,10 @@ class Ranking:
     compared: Vectors | None = None
 
 
+Within: TypeAlias = Callable[[int, Collection[str], int], Ranking]
+"""For a query's position, some categories and a number: the nearest rows of items of these, so many."""
+
+
 def search_valid(
     ask: Callable[[list[int], int], Sequence[Ranking]],
     manifest: Records,
@@ -279,6 +291,8 @@ def search_valid(
     queries: int,
     k: int,
     among: Among = None,
+    *,
+    within: Within | None = None,
 ) -> list[Hits]:
     """Ask for more rows than wanted, and for more again until enough of them are valid or there are none left.
 
@@ -289,6 +303,8 @@ def search_valid(
         queries: how many there are.
         k: items wanted for each query.
         among: only items of some categories.
+        within: gives the nearest rows of a query among items of some categories, so many; fewer where there are fewer.
+            For indexes that can filter: whoever cannot is asked for all that is near, which is filtered here.
 
     Raises:
         InvalidRequest: ``k`` below 1.
@@ -297,29 +313,74 @@ def search_valid(
         raise InvalidRequest(f"k={k} must be 1 or more")
     if isinstance(among, str):
         among = (among,)
-    hits: dict[int, Hits] = {}
     select = among if isinstance(among, Select) else Select(lambda _position, _near, _vector: among, among)
-    chosen: dict[int, Collection[str] | None] = {}
-    waiting, wide = list(range(queries)), _wide(manifest, k, select.likely)
+    search = _Search(manifest, scorer, k, select, within)
+    if within is not None and among is not None and not isinstance(among, Select):
+        return [search.narrowed(within, position, frozenset(among)) for position in range(queries)]
+    hits: dict[int, Hits] = {}
+    waiting, wide = list(range(queries)), max(_WIDE, 4 * k) if within else _wide(manifest, k, select.likely)
     while waiting:
-        rankings = ask(waiting, wide)
-        rows = manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
-        for position, ranking in zip(waiting, rankings, strict=True):
-            compared = ranking.vector if ranking.compared is None else ranking.compared
-            found, exhausted = _valid(ranking, rows, scorer(compared)), len(ranking.rows) < wide
-            if position not in chosen:
-                near = _one_each(found, rows) if select.fold else found
-                if len(near) < select.sees and not exhausted:
-                    continue
-                chosen[position] = select.choose(position, near, ranking.vector)
-            only = chosen[position]
-            kept = tuple(one for one in found if only is None or one.category in only)
-            kept = (_folded(kept, rows) if select.fold else kept)[:k]
-            if len(kept) == k or exhausted:
-                hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
+        hits |= search.take(waiting, ask(waiting, wide), wide)
         waiting = [position for position in waiting if position not in hits]
         wide *= _WIDER
     return [hits[position] for position in range(queries)]
+
+
+class _Search:
+    """One search for several queries: what was chosen for them, and what of an answer is of use."""
+
+    def __init__(
+        self,
+        manifest: Records,
+        scorer: Callable[[Vectors], Callable[[float], float]],
+        k: int,
+        select: Select,
+        within: Within | None,
+    ) -> None:
+        self._manifest = manifest
+        self._scorer = scorer
+        self._k = k
+        self._select = select
+        self._within = within
+        self._chosen: dict[int, Collection[str] | None] = {}
+
+    def take(self, positions: Sequence[int], rankings: Sequence[Ranking], wide: int) -> dict[int, Hits]:
+        """The hits of those queries for which an answer of so many rows was enough."""
+        rows = self._manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
+        hits: dict[int, Hits] = {}
+        for position, ranking in zip(positions, rankings, strict=True):
+            found, exhausted = self._found(ranking, rows), len(ranking.rows) < wide
+            if position not in self._chosen:
+                near = _one_each(found, rows) if self._select.fold else found
+                if len(near) < self._select.sees and not exhausted:
+                    continue
+                self._chosen[position] = self._select.choose(position, near, ranking.vector)
+            only = self._chosen[position]
+            kept = self._kept(found, rows, only)
+            if len(kept) == self._k or exhausted:
+                hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
+            elif self._within is not None and only is not None:
+                hits[position] = self.narrowed(self._within, position, frozenset(only))
+        return hits
+
+    def narrowed(self, within: Within, position: int, only: frozenset[str]) -> Hits:
+        """The hits of one query among items of some categories, asked for by themselves."""
+        wide = max(_WIDE, 4 * self._k)
+        while True:
+            ranking = within(position, only, wide)
+            rows = self._manifest.resolve(vid for vid, _ in ranking.rows)
+            kept = self._kept(self._found(ranking, rows), rows, only)
+            if len(kept) == self._k or len(ranking.rows) < wide:
+                return Hits(ranking.vector, kept, only)
+            wide *= _WIDER
+
+    def _found(self, ranking: Ranking, rows: Mapping[int, Row]) -> tuple[Found, ...]:
+        compared = ranking.vector if ranking.compared is None else ranking.compared
+        return _valid(ranking, rows, self._scorer(compared))
+
+    def _kept(self, found: Sequence[Found], rows: Mapping[int, Row], only: Collection[str] | None) -> tuple[Found, ...]:
+        kept = tuple(one for one in found if only is None or one.category in only)
+        return (_folded(kept, rows) if self._select.fold else kept)[: self._k]
 
 
 def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:

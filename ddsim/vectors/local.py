@@ -218,6 +218,9 @@ class LocalBackend:
         self._file.unlink(missing_ok=True)
         self._learned.unlink(missing_ok=True)
 
+    def settle(self) -> None:
+        """Nothing is left to do after the last build."""
+
     def close(self) -> None:
         """Let go of the vectors in memory."""
         self._ahead.close()

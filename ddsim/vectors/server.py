@@ -193,6 +193,9 @@ class ServerBackend:
             if self._served.repository_drawn:
                 self._remove(self._served.spec(), self._served.stored > 0, self._manifest.get_meta("dimension"))
 
+    def settle(self) -> None:
+        """The server keeps its index in order by itself."""
+
     def close(self) -> None:
         """Let searches through again, as far as the manifest lets them."""
         with self._lock:
