@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -74,6 +75,14 @@ def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
         disable_socket(allow_unix_socket=True)
     yield
     enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """What a command sets of the log, for the rest of its process, ends with the test that calls it."""
+    yield
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("ddsim")]:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @dataclass(frozen=True)

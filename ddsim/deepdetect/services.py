@@ -41,12 +41,15 @@ class Ensured:
         created: whether it had to be created.
         dimension: the length of its features; None for a classification service.
         incarnation: see :class:`Mark`.
+        replaced: whether it took the place of one of the same owner, which was deleted: the server knew that one, so it
+            had not been restarted.
     """
 
     name: str
     created: bool
     dimension: int | None
     incarnation: str | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,12 @@ def _ensure(
     marked = spec.model_copy(update={"description": _describe(spec, owner, secrets.token_hex(8))})
     found, created = _found_or_created(client, marked)
     differing = {} if created else _all_differences(spec, found, owner, incarnation)
+    replaced = False
     if differing and replace_own and owner is not None and mark_of(found).owner == owner:
         _log.info("service %s is created anew, as it differs in %s", spec.name, ", ".join(differing))
         with suppress(ServiceNotFound):
             client.delete_service(spec.name)
+            replaced = True
         found, created = _found_or_created(client, marked)
         differing = {} if created else _all_differences(spec, found, owner, incarnation)
     if differing:
@@ -119,7 +124,7 @@ def _ensure(
         if created:
             _remove(client, spec.name)
         raise
-    return Ensured(spec.name, created, dimension, mark_of(found).incarnation)
+    return Ensured(spec.name, created, dimension, mark_of(found).incarnation, replaced)
 
 
 def shared(spec: ServiceSpec) -> ServiceSpec:

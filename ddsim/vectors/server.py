@@ -343,7 +343,9 @@ class ServerBackend:
 
     def _count_deaths(self, ensured: Ensured) -> None:
         """Note that the index is about to be loaded, which nobody takes back where the server dies of it."""
-        deaths = int(self._manifest.get_meta("loading") or 0) if ensured.created else 0
+        # A run that was killed while it waited leaves the service there; a server that died does not.
+        died = ensured.created and not ensured.replaced
+        deaths = int(self._manifest.get_meta("loading") or 0) if died else 0
         if deaths < _DEATHS:
             self._served.note(loading=deaths + 1)
             return

@@ -12,7 +12,7 @@ from sqlite3 import Connection
 import numpy as np
 import pytest
 from homes import HOMES, Blow, Home, Killed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shop import Sent, lost_reply, once, picture
 
@@ -555,6 +555,7 @@ STEPS = st.one_of(
 
 @pytest.mark.parametrize("name", HOMES)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@example(steps=[("client", "before", 7), ("client", "before", 9)], k=1)  # two runs killed while the index was loaded
 @given(steps=st.lists(STEPS, min_size=3, max_size=10), k=st.integers(1, 9))
 def test_any_history_ends_well(
     name: str, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], k: int
