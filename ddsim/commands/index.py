@@ -149,9 +149,9 @@ def _await_server(settings: Settings, seconds: float) -> None:
     except Unconnectable:
         raise
     except (ConnectionLost, ServerUnreachable):
+        where = settings.server.shown
         err.print(
-            f"No server answers at {settings.server.url} yet. Waiting up to {seconds:g} s for one that is starting ...",
-            markup=False,
+            f"No server answers at {where} yet. Waiting up to {seconds:g} s for one that is starting ...", markup=False
         )
         patient = Retries(tries=_FOREVER, seconds=seconds, longest_wait=2.0)
         with connect(settings, retries=patient) as client:

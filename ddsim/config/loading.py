@@ -118,6 +118,8 @@ def plain(settings: Settings) -> dict[str, Any]:
     server = settings.server
     secrets = {key: found.get_secret_value() for key in _VARIABLES if (found := getattr(server, key)) is not None}
     raw["server"] = "embedded" if server.embedded else raw["server"] | secrets
+    if not server.embedded:
+        del raw["server"]["url" if server.urls else "urls"]
     if raw.pop("trained"):
         raw["classification"] = _TRAINED
     for part in ("classification", "similarity"):
@@ -197,7 +199,9 @@ def _complete_services(raw: dict[str, Any], filling: Filling) -> dict[Key, Key]:
             filling.fill(part, {key: inherited.get((section, key), (section, key)) for key in fields(Network)})
             _complete_service(part, purpose, raw)
     if isinstance(raw["index"], dict) and isinstance(raw["similarity"], dict):
-        raw["index"].setdefault("backend", "local" if raw["similarity"].get("mllib") == "torch" else "server")
+        several = isinstance(raw["server"], dict) and raw["server"].get("urls") is not None
+        torch = raw["similarity"].get("mllib") == "torch"
+        raw["index"].setdefault("backend", "local" if torch or several else "server")
     return inherited
 
 

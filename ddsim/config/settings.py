@@ -30,11 +30,12 @@ from ddsim.config.values import (
     ServiceName,
     Size,
     Url,
+    Urls,
     Word,
 )
 from ddsim.config.web import Web
 from ddsim.config.yamlfile import Key
-from ddsim.deepdetect import Credentials, ServiceSpec, shown_address, split_address
+from ddsim.deepdetect import NO_INDEX, Credentials, ServiceSpec, shown_address, split_address
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
 from ddsim.networks import centre_file, centre_name, put_right
 from ddsim.pictures import Upload
@@ -53,6 +54,9 @@ class Server(Part):
 
     url: Url | None = "http://localhost:8080"
     """Address of a DeepDetect server; none means the server that is embedded in ddsim."""
+    urls: Urls = ()
+    """Addresses of several servers with the same network, in place of ``url``; all take the same user, password or
+    token. Vectors are kept by ddsim then (``index.backend: local``)."""
     user: Word | None = None
     """Sent with ``password`` as HTTP basic authentication; both may stand in the address (user:password@host) too."""
     password: SecretStr | None = None
@@ -67,15 +71,18 @@ class Server(Part):
     @model_validator(mode="before")
     @classmethod
     def _apart(cls, data: Any) -> Any:
-        """Take user and password out of the address before anybody sees them there."""
-        if not isinstance(data, dict) or not isinstance(data.get("url"), str):
+        """Take user and password out of the addresses before anybody sees them there."""
+        if not isinstance(data, dict):
+            return data
+        if data.get("urls") is not None:
+            return _several(data)
+        if not isinstance(data.get("url"), str):
             return data
         try:
             url, written = split_address(data["url"])
         except ValueError:
             return data  # the address is refused below
-        given = {"user": written.user, "password": written.password}
-        return {**data, "url": url, **{key: value for key, value in given.items() if value is not None}}
+        return {**data, "url": url, **_given(written)}
 
     @model_validator(mode="after")
     def _one_way(self) -> Server:
@@ -84,6 +91,16 @@ class Server(Part):
         if self.embedded and self.credentials.header() is not None:
             raise ValueError("the embedded server takes no user, password or token: leave them out")
         return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of all servers; none for the embedded one."""
+        return self.urls or (() if self.url is None else (self.url,))
+
+    @property
+    def shown(self) -> str:
+        """The servers' addresses as a message names them."""
+        return " and ".join(self.addresses) or "embedded"
 
     @property
     def certificates(self) -> str | None:
@@ -113,6 +130,37 @@ class Server(Part):
     def embedded(self) -> bool:
         """Whether ddsim itself plays the server."""
         return self.url is None
+
+
+def _given(written: Credentials) -> dict[str, Any]:
+    return {key: value for key in ("user", "password") if (value := getattr(written, key)) is not None}
+
+
+def _several(data: dict[str, Any]) -> dict[str, Any]:
+    """The server section with several addresses; the first of them counts where one is asked for."""
+    urls = data["urls"]
+    urls = urls.replace(",", " ").split() if isinstance(urls, str) else urls
+    if not isinstance(urls, (list, tuple)) or not all(isinstance(url, str) for url in urls):
+        return data  # refused below
+    if data.get("url") is not None:
+        raise ValueError("both url and urls are given: leave one out")
+    if not urls:
+        raise ValueError("urls is empty: name the servers, or one of them by url")
+    try:
+        apart = [split_address(url) for url in urls]
+    except ValueError:
+        return data
+    written = {_shown(credentials): credentials for _, credentials in apart}
+    if len(written) > 1:
+        raise ValueError("the servers in urls are given different users or passwords: write server.user and password")
+    bare = [url.rstrip("/") for url, _ in apart]
+    if twice := next((url for url in bare if bare.count(url) > 1), None):
+        raise ValueError(f"urls names {shown_address(twice)} twice: leave one out")
+    return {**data, "url": bare[0], "urls": bare if len(bare) > 1 else (), **_given(apart[0][1])}
+
+
+def _shown(credentials: Credentials) -> tuple[str | None, str | None]:
+    return credentials.user, credentials.password.get_secret_value() if credentials.password else None
 
 
 class _Network(Part):
@@ -399,6 +447,8 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield ("routing", "by"), f"{settings.routing.by} leaves the trained classifier out: write combined or service"
     if settings.index.metric != "l2" and settings.index.backend != "local":
         yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
+    if settings.server.urls and settings.index.backend != "local":
+        yield ("index", "backend"), f"server.urls names several servers, and {NO_INDEX}: write backend: local"
     yield from _recipe_rules(settings.index)
     if similarity.mllib == "torch":
         yield from _torch_rules(settings)

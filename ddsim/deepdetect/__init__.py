@@ -1,25 +1,30 @@
 """DeepDetect's REST API as typed calls: the client, what it sends and gets, and what it refuses so that no server dies.
 
-From the top down: services (a service is made to be as configured), the client (one method a call), its plans (the
-rules, which only yield steps: administering, labelling, indexing, predicting, parts, on one core), calls (plans
-carried out, with limits and retries, and the error an answer stands for), the transport (one exchange, the seam that
-tests and the embedded server stand behind) and HTTP. Uses pictures and errors; every house that talks to a server
-uses it.
+From the top down: services (a service is made to be as configured), several servers as one client, the client (one
+method a call), its plans (the rules, which only yield steps: administering, labelling, indexing, predicting, parts, on
+one core), calls (plans carried out, with limits and retries, and the error an answer stands for), the transport (one
+exchange, the seam that tests and the embedded server stand behind) and HTTP. Uses pictures and errors; every house that
+talks to a server uses it.
 """
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
 from ddsim.deepdetect.calls import Calls, TimeLimits
+from ddsim.deepdetect.canary import SAME, Canary, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
-from ddsim.deepdetect.services import Ensured, differences, ensure, mark_of, shared
+from ddsim.deepdetect.results import Classification, Ensured, Label, Neighbour, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.services import differences, ensure, mark_of, shared
+from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
 
 __all__ = [
     "INDEX_TYPE",
+    "NO_INDEX",
+    "SAME",
     "Calls",
+    "Canary",
     "Capabilities",
     "Classification",
     "Client",
@@ -34,6 +39,7 @@ __all__ = [
     "SearchReply",
     "ServiceInfo",
     "ServiceSpec",
+    "Several",
     "TimeLimits",
     "Timeout",
     "TrainingStatus",
@@ -42,8 +48,10 @@ __all__ = [
     "Vectors",
     "check_uri",
     "differences",
+    "drawn",
     "ensure",
     "mark_of",
+    "members_of",
     "service_name",
     "shared",
     "shown_address",

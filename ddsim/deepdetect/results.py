@@ -33,6 +33,26 @@ class Classification:
         return self.labels[0] if self.labels else None
 
 
+@dataclass(frozen=True)
+class Ensured:
+    """A service that is as configured and has answered a prediction.
+
+    Attributes:
+        name: the service.
+        created: whether it had to be created.
+        dimension: the length of its features; None for a classification service.
+        incarnation: see :class:`ddsim.deepdetect.services.Mark`.
+        replaced: whether it took the place of one of the same owner, which was deleted: the server knew that one, so it
+            had not been restarted.
+    """
+
+    name: str
+    created: bool
+    dimension: int | None
+    incarnation: str | None = None
+    replaced: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     """An item found for a query.

@@ -9,11 +9,15 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 from PIL import Image
 
+from ddsim.deepdetect.canary import Canary
 from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.results import Ensured
+from ddsim.deepdetect.several import Several
 from ddsim.deepdetect.wire import ServiceInfo, ServiceSpec
 from ddsim.errors import (
     ApiError,
@@ -30,26 +34,6 @@ _log = logging.getLogger(__name__)
 _MARK = "ddsim "
 # The server shows neither of these again, so they travel in the description, which it does show.
 _UNSHOWN = ("definition", "weights", "corresp", "templates")
-
-
-@dataclass(frozen=True)
-class Ensured:
-    """A service that is as configured and has answered a prediction.
-
-    Attributes:
-        name: the service.
-        created: whether it had to be created.
-        dimension: the length of its features; None for a classification service.
-        incarnation: see :class:`Mark`.
-        replaced: whether it took the place of one of the same owner, which was deleted: the server knew that one, so it
-            had not been restarted.
-    """
-
-    name: str
-    created: bool
-    dimension: int | None
-    incarnation: str | None = None
-    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +58,7 @@ def ensure(
     owner: str | None = None,
     incarnation: str | None = None,
     replace_own: bool = False,
+    canary: Canary | None = None,
 ) -> Ensured:
     """Create a service, or keep the one that is there if it has the same settings.
 
@@ -89,12 +74,17 @@ def ensure(
         incarnation: keep only the service of this owner that carries this word; ``""`` fits none, so none is kept.
         replace_own: whether a service of this owner with other settings is deleted and created anew. That touches no
             file, but what was added to its index and not built is lost.
+        canary: what is kept of the layer's vectors, which tells with several servers who has the right network.
 
     Raises:
         ServiceConflict: it exists with other settings, or for another owner; nothing was changed.
         ApiError: it cannot be created, or cannot predict.
         InvalidRequest: a layer of a service that gives no features.
+        NetworkChanged: of several servers some give other vectors than the others; they are named.
     """
+    if isinstance(client, Several):
+        make = partial(ensure, spec=spec, layer=layer, owner=owner, incarnation=incarnation, replace_own=replace_own)
+        return client.ensured(spec.name, layer, make, canary)
     try:
         return _ensure(client, spec, layer, owner, incarnation, replace_own)
     except ServiceNotFound:

@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import tenacity
 
 from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
 
 _log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
 _PASSING_FAULTS = frozenset({502, 503, 504})
 
 
@@ -106,8 +107,13 @@ class Retries:
     longest_wait: float = 5.0
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self, call: Callable[[], Reply], *, repeatable: bool) -> Reply:
-        """Make the call, again where that is safe; the last answer or error comes out."""
+    def run(self, call: Callable[[], _Answer], *, repeatable: bool) -> _Answer:
+        """Make the call, again where that is safe; the last answer or error comes out.
+
+        Args:
+            call: what to do.
+            repeatable: whether it may be done again after it has reached a server; it gives a :class:`Reply` then.
+        """
 
         def passing(state: tenacity.RetryCallState) -> bool:
             outcome = state.outcome
@@ -129,8 +135,8 @@ class Retries:
             before_sleep=_tell,
             sleep=self.sleep,
         )
-        reply: Reply = retrying(call)
-        return reply
+        answer: _Answer = retrying(call)
+        return answer
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

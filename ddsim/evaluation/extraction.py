@@ -11,13 +11,13 @@ from functools import partial
 import numpy as np
 
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Label, Vectors
+from ddsim.deepdetect import Canary, Client, Label, Vectors
 from ddsim.errors import DDSimError, ImageError, InvalidResponse
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.sending import Extraction, Outcome, Work
 from ddsim.evaluation.throwaway import borrowed
 from ddsim.pictures import Encoded
-from ddsim.vectors import Cache, Canary, label_key, looks_alike, network_key, vector_key
+from ddsim.vectors import Cache, label_key, looks_alike, network_key, vector_key
 
 _log = logging.getLogger(__name__)
 

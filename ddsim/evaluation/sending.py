@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 
 from ddsim.catalogue import ItemState, Row
 from ddsim.config import Settings
-from ddsim.deepdetect import Client
+from ddsim.deepdetect import Client, drawn
 from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, ServerUnreachable, TooLarge, TransportError
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
 from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
 from ddsim.pictures import Encoded, encode, read_file
-from ddsim.vectors import Cache, Patience, drawn
+from ddsim.vectors import Cache, Patience
 
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
@@ -139,7 +139,7 @@ class Extraction(Generic[_Value]):
         return value, time.perf_counter() - begun
 
     def drawn(self) -> list[_Value]:
-        """The values of the pictures that tell networks apart; see :class:`ddsim.vectors.Canary`.
+        """The values of the pictures that tell networks apart; see :class:`ddsim.deepdetect.Canary`.
 
         Raises:
             ApiError, TransportError: as :meth:`over`.

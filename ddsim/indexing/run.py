@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -257,18 +258,18 @@ class Run:
     # What to send
 
     def _foreseen(self) -> Generator[list[Ready], None, None]:
-        """The batches; the home of the vectors hears of each while the one before it is still to be added."""
-        if not self._backend.looks_ahead:
-            yield from self._cut()
-            return
-        held: list[Ready] | None = None
+        """The batches; the home of the vectors hears of each while some before it are still to be added.
+
+        Of several servers one may be slow or gone: what the others have done is added meanwhile.
+        """
+        ahead = self._backend.looks_ahead
+        held: list[tuple[list[Ready], Future[Vectors] | None]] = []
         for batch in self._cut():
-            self._backend.foresee([ready.picture for ready in batch])
-            if held is not None:
-                yield held
-            held = batch
-        if held is not None:
-            yield held
+            held.append((batch, self._backend.foresee([ready.picture for ready in batch]) if ahead else None))
+            if len(held) > ahead:
+                yield held.pop(_first_done([future for _, future in held]))[0]
+        while held:
+            yield held.pop(_first_done([future for _, future in held]))[0]
 
     def _cut(self) -> Generator[list[Ready], None, None]:
         """Batches within both limits."""
@@ -286,11 +287,13 @@ class Run:
 
     def _readable(self) -> Iterator[Ready]:
         self._known.clear()  # a pass that was broken off left them pending
+        # Several servers may want another batch at the same moment.
+        at_once = 2 + self._backend.looks_ahead // 2
         ahead = prepare_ahead(
             self._pending(),
             self._make,
-            count=2 * self._limits.batch_size,
-            size=2 * self._limits.batch_bytes,
+            count=at_once * self._limits.batch_size,
+            size=at_once * self._limits.batch_bytes,
             threads=self._limits.threads,
         )
         for item in ahead:
@@ -407,3 +410,11 @@ class Run:
         row = item.row
         self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
         self.failed += 1
+
+
+def _first_done(requests: Sequence[Future[Vectors] | None]) -> int:
+    """The place of the first of some requests that has ended; waits for one. Where none is under way, the first."""
+    under_way = [one for one in requests if one is not None]
+    if len(under_way) == len(requests):
+        wait(under_way, return_when=FIRST_COMPLETED)
+    return next((place for place, one in enumerate(requests) if one is None or one.done()), 0)

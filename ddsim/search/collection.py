@@ -32,6 +32,7 @@ from ddsim.routing import (
     unmatched,
 )
 from ddsim.search import beside
+from ddsim.search.connection import away
 from ddsim.search.places import FAILURES, place_of
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.training import TrainReport, train
@@ -317,7 +318,7 @@ class Collection:
             learned=learned,
             finished=finished,
             seconds=took,
-            warnings=(*run.warnings, *self._unmapped()),
+            warnings=(*run.warnings, *self._unmapped(), *away(self._client)),
         )
 
     def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:

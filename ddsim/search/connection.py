@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, HttpTransport, Retries, TimeLimits, Transport
+from ddsim.deepdetect import Client, HttpTransport, Retries, Several, TimeLimits, Transport
 
 
 def connect(
@@ -13,7 +13,7 @@ def connect(
     retries: int | Retries | None = None,
     transport: Transport | None = None,
 ) -> Client:
-    """Open a client to the configured server; close it when done.
+    """Open a client to the configured server, or servers; close it when done.
 
     Args:
         settings: the configuration; it names the server, and says how pictures are prepared and batched.
@@ -24,11 +24,21 @@ def connect(
     Raises:
         CapabilityError: the settings want the embedded server and what it needs is not installed.
     """
+    if transport is None and settings.server.urls:
+        clients = {
+            url: _client(settings, _http(settings, url), timeout, Retries(tries=1)) for url in settings.server.urls
+        }
+        return Several(clients, upload=settings.upload_options(), retries=retries)
+    return _client(settings, transport if transport is not None else transport_to(settings), timeout, retries)
+
+
+def _client(
+    settings: Settings, transport: Transport, timeout: float | TimeLimits | None, retries: int | Retries | None
+) -> Client:
     return Client(
-        settings.server.url or "http://localhost",
         timeout=timeout,
         retries=retries,
-        transport=transport if transport is not None else transport_to(settings),
+        transport=transport,
         upload=settings.upload_options(),
         batch_size=settings.index.batch_size,
         batch_bytes=settings.index.batch_bytes,
@@ -36,15 +46,28 @@ def connect(
 
 
 def transport_to(settings: Settings) -> Transport:
-    """What carries exchanges to the configured server.
+    """What carries exchanges to the configured server, the first where there are several.
 
     Raises:
         CapabilityError: the settings want the embedded server and what it needs is not installed.
     """
     if settings.server.url is not None:
-        server = settings.server
-        return HttpTransport(settings.server.url, credentials=server.credentials, verify=server.certificates)
+        return _http(settings, settings.server.url)
     # Only here: whoever talks to a real server needs neither ONNX Runtime nor FAISS.
     from ddsim.embedded import EmbeddedTransport, Engine
 
     return EmbeddedTransport(Engine(threads=settings.index.threads))
+
+
+def _http(settings: Settings, url: str) -> HttpTransport:
+    return HttpTransport(url, credentials=settings.server.credentials, verify=settings.server.certificates)
+
+
+def away(client: Client | None) -> list[str]:
+    """A sentence for each of several servers that did not answer, while the others went on without it."""
+    if not isinstance(client, Several):
+        return []
+    return [
+        f"the server at {url} could not be used, and the others went on without it: {reason}"
+        for url, reason in client.troubles.items()
+    ]

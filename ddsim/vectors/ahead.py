@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ddsim.deepdetect import Vectors
 from ddsim.pictures import Encoded
-
-#: Requests under way at a time: one that the server works on, one that waits there for its turn.
-_UNDER_WAY = 2
 
 
 class Ahead:
@@ -18,19 +14,23 @@ class Ahead:
 
     Args:
         extract: asks for the features of some pictures; called in other threads.
+        under_way: requests at a time: for each server one that it works on, and one that waits there for its turn.
     """
 
-    def __init__(self, extract: Callable[[Sequence[Encoded]], Vectors]) -> None:
+    def __init__(self, extract: Callable[[Sequence[Encoded]], Vectors], under_way: int = 2) -> None:
         self._extract = extract
+        self._under_way = under_way
         self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[tuple[list[Encoded], Future[Vectors]]] = deque()
+        self._waiting: list[tuple[list[Encoded], Future[Vectors]]] = []
 
-    def foresee(self, pictures: Sequence[Encoded]) -> None:
-        """Ask for the features of pictures that :meth:`take` will be called for, after those foreseen before."""
+    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
+        """Ask for the features of pictures that :meth:`take` will be called for, in whatever order."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_UNDER_WAY, thread_name_prefix="ddsim-extract")
+            self._pool = ThreadPoolExecutor(self._under_way, thread_name_prefix="ddsim-extract")
         wanted = list(pictures)
-        self._waiting.append((wanted, self._pool.submit(self._extract, wanted)))
+        future = self._pool.submit(self._extract, wanted)
+        self._waiting.append((wanted, future))
+        return future
 
     def take(self, pictures: Sequence[Encoded]) -> Vectors:
         """The features of pictures, (n, d); asked for now where nobody has foreseen exactly these.
@@ -40,8 +40,7 @@ class Ahead:
         """
         for place, (foreseen, future) in enumerate(self._waiting):
             if len(foreseen) == len(pictures) and all(a is b for a, b in zip(foreseen, pictures, strict=True)):
-                for _ in range(place + 1):
-                    self._waiting.popleft()
+                del self._waiting[place]
                 return future.result()
         return self._extract(pictures)
 

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias, TypeVar
@@ -151,14 +152,17 @@ class Backend(Protocol):
         ...
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether it can make use of :meth:`foresee`."""
+    def looks_ahead(self) -> int:
+        """How many batches it wants to hear of by :meth:`foresee` beside the one that is added next; 0 for none."""
         ...
 
-    def foresee(self, pictures: Sequence[Encoded]) -> None:
-        """Be told which pictures the next calls of :meth:`add` will bring, a batch at a time and in that order.
+    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors] | None:
+        """Be told which pictures a later call of :meth:`add` will bring, a batch at a time.
 
-        A home that keeps vectors itself asks for their features at once, so that the server never waits.
+        A home that keeps vectors itself asks for their features at once, so that no server waits.
+
+        Returns:
+            what is done when :meth:`add` need not wait for them; None where nothing is asked for.
         """
         ...
 

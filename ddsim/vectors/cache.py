@@ -4,8 +4,8 @@ One SQLite file, used by whoever indexes and evaluates. Every batch is a transac
 it had, and any number of processes and threads may use it at once. What was computed twice meanwhile is the same.
 
 A key says by which files or paths a network is known; whether a server still gives the vectors that are kept under it
-is told by the canary that is kept beside them (:mod:`ddsim.vectors.canary`). A network that comes under another key, as
-when the same files lie on another server, is recognised by it, too.
+is told by the canary that is kept beside them (:class:`ddsim.deepdetect.Canary`). A network that comes under another
+key, as when the same files lie on another server, is recognised by it, too.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ import portalocker
 from portalocker import LockFlags
 
 from ddsim.catalogue import transaction
-from ddsim.deepdetect import Label, Vectors
+from ddsim.deepdetect import Canary, Label, Vectors
 from ddsim.errors import ConfigError
-from ddsim.vectors.canary import Canary
 
 # No configuration can be called so, whose folders lie beside it.
 FOLDER, FILE = "_cache", "extracted.sqlite"

@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -22,12 +23,12 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, ServiceSpec, Vectors, ensure, shared, similarity_scorer
+from ddsim.deepdetect import Client, ServiceSpec, Vectors, ensure, members_of, shared, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound, StateNotWritable
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
-from ddsim.vectors.canary import check_network
+from ddsim.vectors.canary import canary_of, check_network
 from ddsim.vectors.flat import Metric, Vids, load_faiss
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.space import Space
@@ -36,6 +37,8 @@ from ddsim.vectors.vectorfile import Damaged, read, write
 
 _log = logging.getLogger(__name__)
 
+# Under way at a time, to each server: one that it works on, one that waits there for its turn.
+_REQUESTS = 2
 FILE = "vectors.npz"
 LEARNED = "transform.npz"
 #: What the manifest's meta calls :attr:`ddsim.vectors.space.Space.described`.
@@ -71,7 +74,8 @@ class LocalBackend:
         self._lock = threading.RLock()
         self._writing = False
         self._loaded: Space | None = None
-        self._ahead = Ahead(self._asked)
+        self._requests = _REQUESTS * len(members_of(client))
+        self._ahead = Ahead(self._asked, self._requests)
         self._unsaved = False
         self._seen: object = None
         self._memory: Memory | None = None
@@ -107,13 +111,13 @@ class LocalBackend:
                     _log.info("a run is at work: what it adds is found when it has saved it")
 
     @property
-    def looks_ahead(self) -> bool:
-        """Whether the server may have two requests at a time."""
-        return self._client.concurrent
+    def looks_ahead(self) -> int:
+        """As many as there are requests under way beside the next one; none where there may be one at a time only."""
+        return self._requests - 1 if self._client.concurrent else 0
 
-    def foresee(self, pictures: Sequence[Encoded]) -> None:
+    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
         """Ask for their features."""
-        self._ahead.foresee(pictures)
+        return self._ahead.foresee(pictures)
 
     def add(self, batch: Sequence[Prepared]) -> Vectors:
         """Add pictures."""
@@ -247,7 +251,8 @@ class LocalBackend:
         owner = owner_of(self._settings, self._manifest)
         with forgetting(self._service):
             # Whoever agrees on it shares it; the owner is who made it.
-            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
+            kept = None if anew else canary_of(self._manifest)
+            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner, canary=kept)
             check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
         return ensured.dimension or 0
 

@@ -102,9 +102,9 @@ class ServerBackend:
                 self._is_in_step()
 
     @property
-    def looks_ahead(self) -> bool:
-        """No: the server's index takes one request after the other."""
-        return False
+    def looks_ahead(self) -> int:
+        """None: the server's index takes one request after the other."""
+        return 0
 
     def foresee(self, pictures: Sequence[Encoded]) -> None:
         """Nothing is done before its time."""

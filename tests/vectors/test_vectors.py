@@ -28,8 +28,9 @@ from ddsim import (
 )
 from ddsim.catalogue.database import Database
 from ddsim.catalogue.manifest import ItemState
+from ddsim.deepdetect import drawn
 from ddsim.errors import IndexBusy, ManifestBusy
-from ddsim.vectors import Patience, drawn
+from ddsim.vectors import Patience
 
 
 @pytest.fixture(params=HOMES)

@@ -18,6 +18,7 @@ from shop import PATIENT, TINY, Sent, Shop, lost_reply, once, picture, refusal
 import ddsim.evaluation.rows
 import ddsim.evaluation.sending
 from ddsim import Client, ConnectionLost, Reply, ServerUnreachable, Settings, connect
+from ddsim.deepdetect import Canary
 from ddsim.embedded import Engine
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments
@@ -26,7 +27,6 @@ from ddsim.evaluation.run import Options, Step, evaluate
 from ddsim.pictures import encode
 from ddsim.vectors.base import Patience
 from ddsim.vectors.cache import Cache
-from ddsim.vectors.canary import Canary
 from ddsim.vectors.fingerprints import looks_alike, vector_key
 
 QUIET = Options(timing_queries=0)

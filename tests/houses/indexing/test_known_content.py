@@ -12,10 +12,10 @@ from shop import Shop, picture
 from stock import assert_sound, index, names, sent_uris
 
 from ddsim import Collection, NetworkChanged
+from ddsim.deepdetect import SAME, Canary, drawn
 from ddsim.evaluation.experiments import read_experiments
 from ddsim.evaluation.run import Options, evaluate
 from ddsim.vectors.cache import FILE, FOLDER, Cache
-from ddsim.vectors.canary import SAME, Canary, drawn
 
 
 @pytest.fixture
