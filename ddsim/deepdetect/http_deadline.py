@@ -1,0 +1,125 @@
+"""Time limits for whole exchanges: urllib3's own count anew with every byte that arrives.
+
+A server that sends a byte a second would hold a call for ever, and a large request has the time of a connection only to
+be sent in.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+
+class _Limit:
+    """How long sending a request and reading its answer may take, from the first byte sent."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def left(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            TimeoutError: there are none.
+        """
+        now = time.monotonic()
+        if self._end is None:
+            self._end = now + self._seconds
+        if now >= self._end:
+            raise TimeoutError("timed out")
+        return self._end - now
+
+
+_LIMIT: ContextVar[_Limit] = ContextVar("limit")
+
+
+@contextmanager
+def whole_within(seconds: float) -> Iterator[None]:
+    """Whatever is sent and read inside, through an adapter of this module, has this time altogether."""
+    token = _LIMIT.set(_Limit(seconds))
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+class _Reading(io.RawIOBase):
+    """Reads a socket until the limit."""
+
+    def __init__(self, sock: socket.socket, stream: io.RawIOBase) -> None:
+        self._sock = sock
+        self._stream = stream
+        self._limit = _LIMIT.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._limit.left())
+        count: int | None = self._stream.readinto(buffer)
+        return count
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Reading(sock, self.fp.detach()))
+
+
+class _Sending:
+    """A connection that sends until the limit."""
+
+    sock: socket.socket | None
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        if self.sock is not None:
+            self.sock.settimeout(_LIMIT.get().left())
+        super().send(data)  # type: ignore[misc]
+
+
+class _Connection(_Sending, HTTPConnection):
+    response_class = _Answer
+
+
+class _SafeConnection(_Sending, HTTPSConnection):
+    response_class = _Answer
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SafePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SafeConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """What requests uses to connect, with connections that heed :func:`whole_within`."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make connections of this module."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        """Make connections of this module to proxies, too."""
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
+        return manager
