@@ -45,6 +45,8 @@ if _typing.TYPE_CHECKING:
     from ddsim.catalogue import Item, scan
     from ddsim.config import Settings, load
     from ddsim.deepdetect import (
+        AsyncClient,
+        AsyncTransport,
         Capabilities,
         Classification,
         Client,
@@ -56,6 +58,7 @@ if _typing.TYPE_CHECKING:
         SearchReply,
         ServiceInfo,
         ServiceSpec,
+        ThreadedTransport,
         TimeLimits,
         Timeout,
         TrainingStatus,
@@ -69,6 +72,8 @@ if _typing.TYPE_CHECKING:
 
 __all__ = [
     "ApiError",
+    "AsyncClient",
+    "AsyncTransport",
     "Audit",
     "BadInput",
     "BadParameter",
@@ -119,6 +124,7 @@ __all__ = [
     "ServiceSpec",
     "Settings",
     "StateNotWritable",
+    "ThreadedTransport",
     "TimeLimits",
     "Timeout",
     "Timings",
@@ -145,8 +151,8 @@ _HOUSES = {
     "catalogue": "Item scan",
     "config": "Settings load",
     "deepdetect": (
-        "Capabilities Classification Client Info Label Neighbour Reply Retries SearchReply ServiceInfo "
-        "ServiceSpec TimeLimits Timeout TrainingStatus Transport"
+        "AsyncClient AsyncTransport Capabilities Classification Client Info Label Neighbour Reply Retries SearchReply "
+        "ServiceInfo ServiceSpec ThreadedTransport TimeLimits Timeout TrainingStatus Transport"
     ),
     "indexing": "Audit Failure IndexReport Progress",
     "pictures": "Picture ServerPath Upload Url",

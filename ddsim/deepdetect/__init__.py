@@ -8,6 +8,7 @@ talks to a server uses it.
 """
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
+from ddsim.deepdetect.asynchronous import AsyncClient, ThreadedTransport
 from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, Canary, drawn
 from ddsim.deepdetect.client import Client
@@ -16,13 +17,15 @@ from ddsim.deepdetect.results import Classification, Ensured, Label, Neighbour, 
 from ddsim.deepdetect.services import differences, ensure, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
-from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
+from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
 
 __all__ = [
     "INDEX_TYPE",
     "NO_INDEX",
     "SAME",
+    "AsyncClient",
+    "AsyncTransport",
     "Calls",
     "Canary",
     "Capabilities",
@@ -40,6 +43,7 @@ __all__ = [
     "ServiceInfo",
     "ServiceSpec",
     "Several",
+    "ThreadedTransport",
     "TimeLimits",
     "Timeout",
     "TrainingStatus",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -23,7 +24,7 @@ class Timeout:
 
     Attributes:
         connect: until a connection stands.
-        read: until the answer begins, and between its parts.
+        read: from then on until the whole answer is there; sending the request counts.
     """
 
     connect: float
@@ -74,6 +75,18 @@ class Transport(Protocol):
         ...
 
 
+class AsyncTransport(Protocol):
+    """As :class:`Transport`, for tasks of asyncio."""
+
+    async def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
+        """See :meth:`Transport.exchange`. Where the task is cancelled, nothing of this exchange meets a later one."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections; the transport is not used afterwards."""
+        ...
+
+
 @runtime_checkable
 class ValueTransport(Transport, Protocol):
     """A transport within the process: what both sides have as values is not written as text and read again."""
@@ -98,7 +111,7 @@ class Retries:
         tries: calls in all; 1 switches retrying off.
         seconds: no new try begins later than this after the first.
         first_wait, longest_wait: seconds; the wait doubles in between, with up to first_wait of jitter on top.
-        sleep: how to wait; tests pass one that does not.
+        sleep: how to wait; tests pass one that does not. Tasks wait by asyncio.
     """
 
     tries: int = 3
@@ -114,7 +127,15 @@ class Retries:
             call: what to do.
             repeatable: whether it may be done again after it has reached a server; it gives a :class:`Reply` then.
         """
+        answer: _Answer = tenacity.Retrying(**self._policy(repeatable), sleep=self.sleep)(call)
+        return answer
 
+    async def run_in_task(self, call: Callable[[], Awaitable[Reply]], *, repeatable: bool) -> Reply:
+        """As :meth:`run`; other tasks go on while this one waits."""
+        reply: Reply = await tenacity.AsyncRetrying(**self._policy(repeatable), sleep=asyncio.sleep)(call)
+        return reply
+
+    def _policy(self, repeatable: bool) -> dict[str, Any]:
         def passing(state: tenacity.RetryCallState) -> bool:
             outcome = state.outcome
             if outcome is None or not outcome.failed:
@@ -123,20 +144,18 @@ class Retries:
             again = isinstance(error, ServerUnreachable) and not isinstance(error, Unconnectable)
             return again or (repeatable and isinstance(error, (ConnectionLost, ServerTimeout)))
 
-        def last(state: tenacity.RetryCallState) -> Any:
-            return state.outcome.result() if state.outcome else None
-
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.tries) | tenacity.stop_before_delay(self.seconds),
-            wait=tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
+        return {
+            "stop": tenacity.stop_after_attempt(self.tries) | tenacity.stop_before_delay(self.seconds),
+            "wait": tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
             + tenacity.wait_random(0, self.first_wait),
-            retry=passing,
-            retry_error_callback=last,
-            before_sleep=_tell,
-            sleep=self.sleep,
-        )
-        answer: _Answer = retrying(call)
-        return answer
+            "retry": passing,
+            "retry_error_callback": _last,
+            "before_sleep": _tell,
+        }
+
+
+def _last(state: tenacity.RetryCallState) -> Any:
+    return state.outcome.result() if state.outcome else None
 
 
 def _tell(state: tenacity.RetryCallState) -> None:

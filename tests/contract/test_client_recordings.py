@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from awaited import Awaited
 from client_side import EXCHANGES, KINDS, NO_CALL, Exchange, expected, files, no_call, part, read, refusal, spec_of
 
 from ddsim import Client, Reply, Timeout
@@ -34,11 +35,13 @@ def assert_refused(error: DDSimError, exchange: Exchange) -> None:
         ).decode() in str(error)
 
 
+@pytest.mark.parametrize("kind", [Client, Awaited], ids=["threads", "tasks"])
 @pytest.mark.parametrize("exchange", [one for one in EXCHANGES if not no_call(one)], ids=lambda one: one.where)
-def test_recorded_answer(exchange: Exchange, wire_answers: Any) -> None:
-    """The call that stands for a recorded request makes of the recorded answer what it should."""
+def test_recorded_answer(exchange: Exchange, kind: Any, wire_answers: Any, request: pytest.FixtureRequest) -> None:
+    """The call that stands for a recorded request makes of the recorded answer what it should, in both clients."""
     transport = wire_answers.transport()
-    client = Client(transport=transport, retries=0, batch_size=1000)
+    client = kind(transport=transport, retries=0, batch_size=1000)
+    request.addfinalizer(client.close)
     wanted = expected(exchange)
     if isinstance(wanted, type):
         with pytest.raises(wanted) as raised:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
+import io
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import ddsim
@@ -74,6 +78,25 @@ def test_programs_use_what_there_is(code: str) -> None:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ddsim"
     }
     assert used <= set(ddsim.__all__)
+
+
+def test_the_service_of_fastapi_runs(
+    monkeypatch: pytest.MonkeyPatch, wire_answers: Any, draw: Any, as_sent: Any, loopback: None
+) -> None:
+    """The service that the README shows answers an uploaded photo with its labels."""
+    transport = wire_answers.transport()
+    transport.services["resnet50-classes"] = transport.services["cls"]
+    behind = functools.partial(ddsim.AsyncClient, transport=ddsim.ThreadedTransport(transport))
+    monkeypatch.setattr(ddsim, "AsyncClient", behind)
+    space: dict[str, Any] = {}
+    code = next(code for code in PROGRAMS if "FastAPI" in code)
+    exec(compile(code, "README.md", "exec"), space)  # noqa: S102  the program that people are told to run
+    photo = io.BytesIO()
+    draw().save(photo, "PNG")
+    with TestClient(space["app"]) as browser:
+        [label] = browser.post("/labels", files={"photo": photo.getvalue()}).json()
+    assert label["name"] == as_sent(photo.getvalue())[-20:]
+    assert transport.closed
 
 
 def test_the_first_program_runs(

@@ -49,6 +49,7 @@ AT_HOME = {
     "faiss": ("embedded", "vectors.flat"),
     "onnx": ("embedded",),
     "onnxruntime": ("embedded.runtime",),
+    "httpx2": ("deepdetect.http_async",),
     "fastapi": ("web",),
     "jinja2": ("evaluation", "web"),
     "python_multipart": ("web",),

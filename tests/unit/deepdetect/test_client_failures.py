@@ -31,8 +31,9 @@ LOST = [ConnectionLost("gone"), ServerTimeout("slow"), InvalidResponse("noise")]
 # A service that changes under a client
 
 
-def test_a_service_replaced_while_pictures_are_read(transport: Any, draw: Any, client: Client) -> None:
+def test_a_service_replaced_while_pictures_are_read(transport: Any, draw: Any) -> None:
     """A similarity service that became a classification service in the middle of a search is not searched (29)."""
+    client = Client(transport=transport, retries=0)
     search(client, draw)
 
     def pictures() -> Iterator[Any]:
@@ -46,8 +47,9 @@ def test_a_service_replaced_while_pictures_are_read(transport: Any, draw: Any, c
     assert len(transport.predicts) == 1
 
 
-def test_a_service_replaced_while_pictures_are_added(transport: Any, draw: Any, client: Client) -> None:
+def test_a_service_replaced_while_pictures_are_added(transport: Any, draw: Any) -> None:
     """As for a search: the check is made when nothing can come in between any more."""
+    client = Client(transport=transport, retries=0)
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -284,10 +286,9 @@ def test_whatever_becomes_of_the_poisoned_call(transport: Any, draw: Any, wire_a
         client.extract("sim", [draw()], layer="x")
 
 
-def test_nobody_gets_between_the_unknown_layer_and_its_sacrifice(
-    client: Client, transport: Any, draw: Any, wire_answers: Any
-) -> None:
+def test_nobody_gets_between_the_unknown_layer_and_its_sacrifice(transport: Any, draw: Any, wire_answers: Any) -> None:
     """Another thread's call on the service waits until the poison is gone."""
+    client = Client(transport=transport, retries=0)
     free: list[bool] = []
 
     def sacrifice(_: Any) -> Any:
@@ -324,8 +325,9 @@ def test_wrong_parameters_of_a_classification_are_not_poison(
 # Threads
 
 
-def test_threads_get_their_own_results(client: Client, draw: Any, as_sent: Any) -> None:
+def test_threads_get_their_own_results(transport: Any, draw: Any, as_sent: Any) -> None:
     """Eight threads share a client, and each gets what it asked for."""
+    client = Client(transport=transport)
     found: dict[int, Any] = {}
     failed: list[BaseException] = []
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import pytest
+from awaited import AT_ONCE, Awaited
 from client_calls import index, search, spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ddsim import Client, Retries
+from ddsim import Client
 from ddsim.errors import (
     DDSimError,
     ServerTimeout,
@@ -95,6 +98,7 @@ class FragileServer:
         self.there, self.engine, self.unbuilt = False, "none", False
 
 
+@pytest.mark.parametrize("kind", [Client, Awaited], ids=["threads", "tasks"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(
     calls=st.lists(st.sampled_from(sorted(CALLS)), max_size=12),
@@ -103,13 +107,12 @@ class FragileServer:
     ),
 )
 def test_no_sequence_of_calls_kills_the_server(
-    draw: Any, wire_answers: Any, calls: list[str], outcomes: list[str]
+    draw: Any, wire_answers: Any, kind: Any, calls: list[str], outcomes: list[str]
 ) -> None:
     """Whatever a caller does and whatever goes wrong, nothing that kills a server or spoils its index is sent."""
     server = FragileServer(wire_answers, outcomes)
-    client = Client(transport=server.transport, retries=Retries(sleep=lambda _: None))
+    client = kind(transport=server.transport, retries=AT_ONCE)
     for call in calls:
-        try:
+        with suppress(DDSimError):
             CALLS[call](client, draw)
-        except DDSimError:
-            continue
+    client.close()

@@ -7,16 +7,19 @@ import http.client
 import inspect
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import orjson
 import pytest
 import requests
 import urllib3
+from awaited import AwaitedTransport
 
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.transport import Timeout
@@ -97,15 +100,21 @@ def http_bytes(body: bytes = b"{}", status: str = "200 OK", *headers: str) -> by
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+@pytest.fixture(params=[HttpTransport, AwaitedTransport], ids=["threads", "tasks"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Both transports: what is demanded of one is demanded of the other."""
+    return request.param
+
+
 @pytest.fixture
-def serving(loopback: None) -> Iterator[Callable[..., tuple[HttpTransport, Server]]]:
+def serving(loopback: None, kind: Any) -> Iterator[Callable[..., tuple[Any, Server]]]:
     """Starts a server that answers these bytes (or does this), and a transport to it."""
-    started: list[tuple[HttpTransport, Server]] = []
+    started: list[tuple[Any, Server]] = []
 
     def start(answer: bytes | Callable[[socket.socket], None]) -> tuple[HttpTransport, Server]:
         script = answer if callable(answer) else lambda connection: connection.sendall(answer)
         server = Server(script)
-        started.append((HttpTransport(server.url), server))
+        started.append((kind(server.url), server))
         return started[-1]
 
     yield start
@@ -177,14 +186,16 @@ def test_compressed_answers_are_unpacked(serving: Any) -> None:
     assert transport.exchange("GET", "/info", None, LONG).body == b'{"a": 1}'
 
 
-def test_nobody_listens(loopback: None) -> None:
+def test_nobody_listens(loopback: None, kind: Any, request: pytest.FixtureRequest) -> None:
     """A refused connection is ServerUnreachable, which says where and what to start."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    transport = kind(url)
+    request.addfinalizer(transport.close)
     with pytest.raises(ServerUnreachable, match=f"/info: no server answers at {url}; start one") as raised:
-        HttpTransport(url).exchange("GET", "/info", None, LONG)
+        transport.exchange("GET", "/info", None, LONG)
     assert (raised.value.method, raised.value.path) == ("GET", "/info")
-    assert isinstance(raised.value.__cause__, requests.ConnectionError)
+    assert isinstance(raised.value.__cause__, (requests.ConnectionError, httpx2.ConnectError))
 
 
 def test_no_answer_in_time(serving: Any) -> None:
@@ -210,6 +221,38 @@ def test_half_an_answer_in_time(serving: Any) -> None:
     try:
         with pytest.raises(ServerTimeout):
             transport.exchange("GET", "/info", None, SHORT)
+    finally:
+        done.set()
+
+
+def test_an_answer_that_drips(serving: Any) -> None:
+    """However often a byte arrives, the time for the whole answer ends; and for sending, too."""
+
+    def drip(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+            while True:
+                connection.sendall(b"x")
+
+    transport, _ = serving(drip)
+    with pytest.raises(ServerTimeout, match=r"0\.1 s"):
+        transport.exchange("GET", "/info", None, Timeout(connect=0.1, read=0.1))
+
+
+def test_a_server_that_does_not_read(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sending has the time of the answer, not that of the connection; a server that reads nothing is ServerTimeout."""
+    done = threading.Event()
+
+    def a_byte(connection: socket.socket) -> bytes:
+        if connection.recv(1):
+            done.wait(30)
+        return b""
+
+    monkeypatch.setattr(sys.modules[__name__], "received", a_byte)
+    transport, _ = serving(b"")
+    try:
+        with pytest.raises(ServerTimeout, match=r"0\.2 s"):
+            transport.exchange("POST", "/predict", {"data": ["x" * 20_000_000]}, SHORT)
     finally:
         done.set()
 
@@ -247,15 +290,13 @@ def test_connection_lost(serving: Any, answer: Callable[[socket.socket], None]) 
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"\x00\x01\x02\x03\r\n\r\n",
         b"HTTP/1.1 abc\r\n\r\n",
-        b"HTTP/3.7 200 OK\r\n\r\n",
         b"x" * 70_000,
-        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
     ],
     ids=lambda answer: repr(answer[:24]),
 )
-def test_something_else_answers(serving: Any, answer: bytes) -> None:
-    """Bytes that are not HTTP, or broken HTTP, are InvalidResponse."""
+def test_something_else_answers(serving: Any, kind: Any, answer: bytes) -> None:
+    """Bytes that are not HTTP, or broken HTTP, are InvalidResponse; what ends before httpx2 can tell is lost."""
 
     def talk(connection: socket.socket) -> None:
         with suppress(OSError):  # the client may have heard enough before the end
@@ -263,8 +304,19 @@ def test_something_else_answers(serving: Any, answer: bytes) -> None:
             connection.shutdown(socket.SHUT_WR)
 
     transport, _ = serving(talk)
+    with pytest.raises(InvalidResponse if kind is HttpTransport else (InvalidResponse, ConnectionLost)):
+        transport.exchange("GET", "/info", None, LONG)
+
+
+@pytest.mark.parametrize("answer", [http_bytes(b"{}", "200 OK", *["A: b"] * 200), b"HTTP/3.7 200 OK\r\n\r\n"])
+def test_what_no_server_sends(loopback: None, answer: bytes) -> None:
+    """More headers than there are, and versions that do not exist, are noise, too; httpx2 minds neither."""
+    server = Server(lambda connection: connection.sendall(answer))
+    transport = HttpTransport(server.url)
     with pytest.raises(InvalidResponse):
         transport.exchange("GET", "/info", None, LONG)
+    transport.close()
+    server.stop()
 
 
 def test_an_earlier_failure_does_not_colour_a_later_one(serving: Any, loopback: None) -> None:
@@ -302,11 +354,11 @@ def test_threads_share_a_transport(loopback: None) -> None:
 
 
 @pytest.mark.parametrize(("status", "connections"), [(200, 1), (404, 1), (500, 3)])
-def test_a_connection_is_not_used_again_after_a_500(loopback: None, status: int, connections: int) -> None:
+def test_a_connection_is_not_used_again_after_a_500(loopback: None, kind: Any, status: int, connections: int) -> None:
     """The server keeps a failed search's state by connection: after a 500 the next call has one of its own."""
     met: set[object] = set()
     with echoing(status, met) as url:
-        transport = HttpTransport(url)
+        transport = kind(url)
         for _ in range(3):
             assert transport.exchange("POST", "/predict", {}, LONG).status == status
         transport.close()
