@@ -52,7 +52,7 @@ if _typing.TYPE_CHECKING:
         Client,
         Info,
         Label,
-        Neighbour,
+        Match,
         Reply,
         Retries,
         SearchReply,
@@ -67,7 +67,22 @@ if _typing.TYPE_CHECKING:
     from ddsim.indexing import Audit, Failure, IndexReport, Progress
     from ddsim.pictures import Picture, ServerPath, Upload, Url
     from ddsim.routing import Learned, RoutedCategory
-    from ddsim.search import Collection, ImageSearch, IndexOptions, SearchResult, Timings, connect
+    from ddsim.search import (
+        CatalogueMap,
+        Collection,
+        Duplicate,
+        Duplicates,
+        Failures,
+        ImageSearch,
+        IndexOptions,
+        Items,
+        ItemVectors,
+        Neighbour,
+        SearchResult,
+        Timings,
+        connect,
+    )
+    from ddsim.showing import ProgressBar
     from ddsim.training import TrainReport
 
 __all__ = [
@@ -79,6 +94,7 @@ __all__ = [
     "BadParameter",
     "Capabilities",
     "CapabilityError",
+    "CatalogueMap",
     "CatalogueVanished",
     "Classification",
     "Client",
@@ -86,7 +102,10 @@ __all__ = [
     "ConfigError",
     "ConnectionLost",
     "DDSimError",
+    "Duplicate",
+    "Duplicates",
     "Failure",
+    "Failures",
     "ImageError",
     "ImageSearch",
     "IndexBusy",
@@ -100,14 +119,18 @@ __all__ = [
     "InvalidRequest",
     "InvalidResponse",
     "Item",
+    "ItemVectors",
+    "Items",
     "Label",
     "Learned",
     "MalformedRequest",
     "ManifestBusy",
+    "Match",
     "Neighbour",
     "NetworkChanged",
     "Picture",
     "Progress",
+    "ProgressBar",
     "Reply",
     "Retries",
     "RoutedCategory",
@@ -151,13 +174,17 @@ _HOUSES = {
     "catalogue": "Item scan",
     "config": "Settings load",
     "deepdetect": (
-        "AsyncClient AsyncTransport Capabilities Classification Client Info Label Neighbour Reply Retries SearchReply "
+        "AsyncClient AsyncTransport Capabilities Classification Client Info Label Match Reply Retries SearchReply "
         "ServiceInfo ServiceSpec ThreadedTransport TimeLimits Timeout TrainingStatus Transport"
     ),
     "indexing": "Audit Failure IndexReport Progress",
     "pictures": "Picture ServerPath Upload Url",
     "routing": "Learned RoutedCategory",
-    "search": "Collection ImageSearch IndexOptions SearchResult Timings connect",
+    "search": (
+        "CatalogueMap Collection Duplicate Duplicates Failures ImageSearch IndexOptions ItemVectors Items Neighbour "
+        "SearchResult Timings connect"
+    ),
+    "showing": "ProgressBar",
     "training": "TrainReport",
 }
 _HOUSE_OF = {name: house for house, names in _HOUSES.items() for name in names.split()}

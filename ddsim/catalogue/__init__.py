@@ -9,6 +9,7 @@ from ddsim.catalogue.folder import Item, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
+from ddsim.catalogue.products import PRODUCTS, product_of, product_pattern
 from ddsim.catalogue.records import ItemState, Records, Row
 from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, compiled
 from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled
@@ -17,6 +18,7 @@ from ddsim.catalogue.survey import Survey
 __all__ = [
     "IGNORE_FILE",
     "MARK_FILE",
+    "PRODUCTS",
     "Change",
     "Item",
     "ItemState",
@@ -32,6 +34,8 @@ __all__ = [
     "choices",
     "compiled",
     "on_disk",
+    "product_of",
+    "product_pattern",
     "same_name",
     "scan",
     "spelled",

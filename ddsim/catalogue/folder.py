@@ -15,13 +15,14 @@ from pathlib import Path
 from ddsim.catalogue.rules import Kind, Patterns, Rules, is_own
 from ddsim.catalogue.survey import Survey, is_named_like_a_picture
 from ddsim.errors import ConfigError
+from ddsim.showing import Value
 
 _log = logging.getLogger(__name__)
 _EVERYTHING = Patterns()
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+@dataclass(frozen=True, slots=True, repr=False)
+class Item(Value):
     """One reference picture.
 
     Attributes:

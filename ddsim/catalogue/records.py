@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,8 +13,9 @@ from itertools import groupby, islice
 from typing import Any
 
 from ddsim.catalogue.database import Database, pack, unpack
-from ddsim.catalogue.spelling import writings
+from ddsim.catalogue.spelling import Names, writings
 
+_LOOKED_AT, _MEANT = 5000, 3
 _CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
 
 
@@ -92,6 +94,13 @@ class Records:
     def find(self, name: str) -> Row | None:
         """One item by a name that a person or a file gives, which may write its letters in another way."""
         return next((row for uri in writings(name) if (row := self.get(uri)) is not None), None)
+
+    def meant(self, name: str) -> str:
+        """Words that name the items that may be meant by a name that none has; none where nothing is near."""
+        folder = Names(self.categories()).find(name.partition("/")[0])
+        some = [row.uri for row in self.rows(category=folder, limit=_LOOKED_AT)]
+        near = difflib.get_close_matches(name[:500], some, _MEANT)
+        return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
     def rows(
         self, state: ItemState | None = None, category: str | None = None, after: str = "", limit: int = 500

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from ddsim.catalogue.rules import Kind
+from ddsim.showing import Value
 
 _EXAMPLES = 5
 # Endings that pictures have, whether or not this installation can read all of them.
@@ -32,8 +33,8 @@ class Tally:
             self.examples.append(uri)
 
 
-@dataclass
-class Survey:
+@dataclass(repr=False)
+class Survey(Value):
     """Filled by :func:`ddsim.catalogue.folder.walk` as it goes.
 
     Attributes:
@@ -51,8 +52,8 @@ class Survey:
         """One more of a kind."""
         self.met.setdefault(kind, Tally()).add(uri)
 
-    def as_json(self) -> dict[str, object]:
-        """In plain values: kind -> count and examples."""
+    def to_dict(self) -> dict[str, object]:
+        """Plain values: kind -> count and examples."""
         return {kind.value: {"count": one.count, "examples": one.examples} for kind, one in sorted(self.met.items())}
 
 

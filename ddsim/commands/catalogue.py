@@ -80,7 +80,7 @@ def failures(
     with reported(), _collection(config, catalogue) as collection:
         failed = list(collection.failures())
     if json:
-        print_json({"failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in failed]})
+        print_json({"failed": [one.to_dict() for one in failed]})
     else:
         for one in failed:
             out.print(f"{printable(one.uri)}: {printable(one.reason)}", markup=False)

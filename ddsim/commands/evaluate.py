@@ -19,6 +19,7 @@ from rich.cells import cell_len
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from ddsim.catalogue import PRODUCTS
 from ddsim.commands.common import (
     INTERRUPTED,
     SERVER_TROUBLE,
@@ -40,7 +41,6 @@ from ddsim.commands.progress import Lines
 from ddsim.config import dump
 from ddsim.errors import ConfigError, ImageError
 from ddsim.evaluation import (
-    PRODUCTS,
     Evaluation,
     Experiment,
     Interval,
@@ -129,7 +129,7 @@ def evaluate_command(
             raise typer.Exit(INTERRUPTED)
         files = _write(evaluation, found, catalogue, queries, out_folder)
     if json:
-        print_json({**evaluation.as_json(), "files": {name: str(path) for name, path in files.items()}})
+        print_json({**evaluation.to_dict(), "files": {name: str(path) for name, path in files.items()}})
     else:
         _print(evaluation, files)
     _exit(evaluation)
@@ -173,10 +173,10 @@ def _run(
             if step.total == 0:
                 return  # nothing of it to do: the cache has it all
             if not err.is_terminal:
-                lines.tell(step.what, step.done, step.total or 0)
-            if step.what not in tasks:
-                tasks[step.what] = bar.add_task(step.what, total=step.total)
-            bar.update(tasks[step.what], completed=step.done, total=step.total)
+                lines.tell(step.stage, step.done, step.total or 0)
+            if step.stage not in tasks:
+                tasks[step.stage] = bar.add_task(step.stage, total=step.total)
+            bar.update(tasks[step.stage], completed=step.done, total=step.total)
 
         return evaluate(
             found,
@@ -223,10 +223,10 @@ def _write(
 
 def _json(evaluation: Evaluation) -> bytes:
     try:
-        return orjson.dumps(evaluation.as_json(), option=orjson.OPT_INDENT_2)
+        return orjson.dumps(evaluation.to_dict(), option=orjson.OPT_INDENT_2)
     except orjson.JSONEncodeError:
         # A file name that is not Unicode: the standard library escapes it.
-        return stdlib_json.dumps(evaluation.as_json(), indent=2).encode()
+        return stdlib_json.dumps(evaluation.to_dict(), indent=2).encode()
 
 
 def _best(evaluation: Evaluation, found: Sequence[Experiment]) -> str | None:

@@ -124,7 +124,7 @@ def index(
                 return
             report = _run(search, options, verbose)
         if json:
-            print_json(_as_json(settings, catalogue, report))
+            print_json({**_where(settings, catalogue), **report.to_dict()})
         else:
             _print(settings, report)
         for sentence in advice(settings):
@@ -261,7 +261,7 @@ def _print_audit(audit: Audit) -> None:
 
 def _end_audit(audit: Audit, json: bool) -> None:
     if json:
-        print_json({"audit": _audit_json(audit)})
+        print_json({"audit": audit.to_dict()})
     else:
         _print_audit(audit)
     if not audit.passed:
@@ -271,7 +271,7 @@ def _end_audit(audit: Audit, json: bool) -> None:
 def _show_outlook(outlook: Outlook, json: bool) -> None:
     counts = {change.value: count for change, count in outlook.changes.items()}
     if json:
-        met = {"met": outlook.survey.as_json(), "unreadable": outlook.survey.shut}
+        met = {"met": outlook.survey.to_dict(), "unreadable": outlook.survey.shut}
         print_json({"changes": counts, **met, "stops": outlook.stop})
         return
     for word, count in counts.items():
@@ -291,36 +291,5 @@ def _print_survey(survey: Survey) -> None:
             out.print(f"  {tally.count} {words}: {names}", markup=False)
 
 
-def _audit_json(audit: Audit | None) -> dict[str, object] | None:
-    return None if audit is None else {"checked": audit.checked, "problems": list(audit.problems)}
-
-
-def _as_json(settings: Settings, catalogue: Path, report: IndexReport) -> dict[str, object]:
-    return {
-        "configuration": settings.name,
-        "catalogue": str(catalogue),
-        "service": settings.similarity.service,
-        "home": report.home,
-        "indexed": report.indexed,
-        "sent": report.sent,
-        "reused": report.reused,
-        "changes": report.changes,
-        "met": report.survey.as_json(),
-        "unreadable": report.survey.shut,
-        "twins": report.twins,
-        "rows": report.rows,
-        "tombstones": report.tombstones,
-        "dimension": report.dimension,
-        "compared_anew": report.compared_anew,
-        "seconds": round(report.seconds, 3),
-        "finished": report.finished,
-        "warnings": list(report.warnings),
-        "failed": [{"uri": one.uri, "reason": one.reason, "tries": one.tries} for one in report.failures],
-        "learned": None if report.learned is None else _learned_json(report.learned),
-        "audit": _audit_json(report.audit),
-    }
-
-
-def _learned_json(learned: Learned) -> dict[str, object]:
-    # The line itself is long, and nobody's business here.
-    return {key: value for key, value in learned.as_json().items() if key != "line"}
+def _where(settings: Settings, catalogue: Path) -> dict[str, object]:
+    return {"configuration": settings.name, "catalogue": str(catalogue), "service": settings.similarity.service}

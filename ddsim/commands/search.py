@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +23,7 @@ from ddsim.commands.common import (
     save_png,
 )
 from ddsim.config import load
-from ddsim.deepdetect import Neighbour
-from ddsim.search import ImageSearch, SearchResult, contact_sheet
+from ddsim.search import ImageSearch, Neighbour, SearchResult, contact_sheet
 
 EPILOG = """
 Examples:
@@ -73,7 +71,7 @@ def search(
         photo = given(photo)
         result = searcher.query(photo, k, category=category or None, route=not everything, twins=twins)
         if json:
-            print_json(_as_json(result, sheet))
+            print_json({**result.to_dict(), "sheet": None if sheet is None else str(sheet)})
         else:
             _print(result)
         if sheet is not None:
@@ -122,28 +120,3 @@ def _twins(one: Neighbour) -> str:
         return ""
     more = len(one.also) - 1
     return f"also {printable(one.also[0])}" + (f" and {more} more" if more else "")
-
-
-def _as_json(result: SearchResult, sheet: Path | None) -> dict[str, object]:
-    return {
-        "query": result.query,
-        "remark": result.remark,
-        "searched": result.searched,
-        "nothing_similar": result.nothing_similar,
-        "labels": [{"name": label.name, "probability": label.probability} for label in result.labels[:10]],
-        "categories": [asdict(one) for one in result.categories],
-        "neighbours": [
-            {
-                "rank": neighbour.rank,
-                "uri": neighbour.uri,
-                "category": neighbour.category,
-                "path": str(neighbour.path),
-                "distance": neighbour.distance,
-                "score": neighbour.score,
-                "also": neighbour.also,
-            }
-            for neighbour in result.neighbours
-        ],
-        "timings": asdict(result.timings),
-        "sheet": None if sheet is None else str(sheet),
-    }

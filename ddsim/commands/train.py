@@ -92,7 +92,7 @@ def train(
             served = _serve(settings, files)
     if json:
         facts = {"network": [str(file) for file in files], "served": served, "sheet": sheet and str(sheet)}
-        print_json({**report.as_json(), **facts})
+        print_json({**report.to_dict(), **facts})
         return
     _print(report, suspects)
     _print_network(settings, config, files, served)

@@ -39,6 +39,7 @@ from ddsim.deepdetect import NO_INDEX, Credentials, ServiceSpec, shown_address, 
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
 from ddsim.networks import centre_file, centre_name, put_right
 from ddsim.pictures import Upload
+from ddsim.showing import clipped
 
 
 class RulesBroken(ValueError):
@@ -355,6 +356,14 @@ class Settings(Part):
     """What is done to pictures before they are sent."""
     web: Web = Web()
     """How the web page looks and speaks, and what it takes."""
+
+    def __repr__(self) -> str:
+        server = "embedded server" if self.server.embedded else shown_address(str(self.server.url))
+        layer, catalogue = clipped(repr(self.similarity.extract_layer)), clipped(repr(str(self.catalogue)))
+        return f"<Settings: {self.name!r}, {server}, layer {layer}, catalogue {catalogue}>"
+
+    def __str__(self) -> str:
+        return repr(self)
 
     @model_validator(mode="after")
     def _check_together(self) -> Settings:

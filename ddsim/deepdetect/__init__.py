@@ -13,7 +13,7 @@ from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, Canary, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.results import Classification, Ensured, Label, Neighbour, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, similarity_scorer
 from ddsim.deepdetect.services import differences, ensure, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
@@ -36,7 +36,7 @@ __all__ = [
     "HttpTransport",
     "Info",
     "Label",
-    "Neighbour",
+    "Match",
     "Reply",
     "Retries",
     "SearchReply",

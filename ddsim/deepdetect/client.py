@@ -16,6 +16,7 @@ from ddsim.deepdetect.results import Classification, SearchReply, Vectors
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Retries, Transport, ValueTransport
 from ddsim.pictures import Picture, Upload
+from ddsim.showing import clipped
 
 
 class Client:
@@ -53,6 +54,9 @@ class Client:
         self._calls = Calls(self._transport, limits, retries_of(retries))
         values = isinstance(self._transport, ValueTransport)
         self._core = Core(threading.RLock, limits, upload or Upload(), batch_size, batch_bytes, values)
+
+    def __repr__(self) -> str:
+        return f"<Client: {clipped(getattr(self._transport, 'url', type(self._transport).__name__))}>"
 
     @property
     def concurrent(self) -> bool:

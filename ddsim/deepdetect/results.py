@@ -5,24 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ddsim.showing import DataFrame, Shown, Sketch, Table, Value, clipped, counted, data_frame, percent
+
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Label(Value):
     """One class of a network, as its label file names it, with its probability in [0, 1]."""
 
     name: str
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+@dataclass(frozen=True, slots=True, repr=False)
+class Classification(Shown):
     """The labels of one picture, most probable first; empty where none passed the asked minimum."""
 
     labels: tuple[Label, ...]
@@ -32,9 +36,27 @@ class Classification:
         """The most probable label, None where there is none."""
         return self.labels[0] if self.labels else None
 
+    def to_dataframe(self) -> DataFrame:
+        """A row for each label: name, probability.
 
-@dataclass(frozen=True)
-class Ensured:
+        Raises:
+            CapabilityError: pandas is not installed.
+        """
+        return data_frame((label.to_dict() for label in self.labels), ("name", "probability"))
+
+    def _brief(self) -> str:
+        shown = ", ".join(f"{clipped(one.name, 40)!r} {percent(one.probability)}" for one in self.labels[:3])
+        more = f" and {len(self.labels) - 3:,} more" if len(self.labels) > 3 else ""
+        return (shown or "no label") + more
+
+    def _sketch(self) -> Sketch:
+        rows = [(one.name, percent(one.probability)) for one in self.labels[:_SHOWN]]
+        table = Table(("label", "probability"), rows, more=max(0, len(self.labels) - _SHOWN))
+        return Sketch(counted(len(self.labels), "label"), tables=[table] if rows else ())
+
+
+@dataclass(frozen=True, repr=False)
+class Ensured(Value):
     """A service that is as configured and has answered a prediction.
 
     Attributes:
@@ -53,43 +75,28 @@ class Ensured:
     replaced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An item found for a query.
+@dataclass(frozen=True, slots=True, repr=False)
+class Match(Value):
+    """A name that a server's index gave for a picture.
 
     Attributes:
-        uri: the item's name in the index.
+        uri: as it was given to :meth:`ddsim.Client.add_to_index`.
         distance: as the index gives it; from DeepDetect v0.25.0 it is the squared L2 distance divided by the number of
             values in a vector (checked on a running server).
-        score: in [0, 1], larger is more similar, 1 for the same picture. From a search it is the probability that an
-            item at this distance is of the query's category (:class:`ddsim.Learned`), from a client alone
-            :func:`similarity_score`.
+        closeness: the distance without its unit, in [0, 1], 1 for the same picture: see :func:`similarity_score`. It
+            compares distances of one query; what they mean only a search that has learned from its catalogue says
+            (:attr:`ddsim.Neighbour.score`).
         rank: its place, from 1.
-        path: its picture in the catalogue; None from a client, which knows no catalogue.
-        also: names of further items with the very same picture, which a search folds into this one.
     """
 
     uri: str
     distance: float
-    score: float
+    closeness: float
     rank: int = 1
-    path: Path | None = None
-    also: tuple[str, ...] = ()
-
-    @property
-    def category(self) -> str:
-        """The first part of the uri (``lamp`` of ``lamp/lamp-007.jpg``).
-
-        A catalogue without category folders is one category, called as its folder; empty where that is not known.
-        """
-        head, slash, _ = self.uri.partition("/")
-        if slash:
-            return head
-        return self.path.absolute().parent.name if self.path is not None else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
-class SearchReply:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # arrays do not compare to one truth value
+class SearchReply(Shown):
     """What the index answered for one picture.
 
     Attributes:
@@ -98,7 +105,24 @@ class SearchReply:
     """
 
     vector: Vectors
-    neighbours: tuple[Neighbour, ...]
+    neighbours: tuple[Match, ...]
+
+    def to_dataframe(self) -> DataFrame:
+        """A row for each neighbour: rank, uri, distance, closeness.
+
+        Raises:
+            CapabilityError: pandas is not installed.
+        """
+        return data_frame((one.to_dict() for one in self.neighbours), ("rank", "uri", "distance", "closeness"))
+
+    def _brief(self) -> str:
+        first = f", nearest {clipped(self.neighbours[0].uri)!r}" if self.neighbours else ""
+        return f"{counted(len(self.neighbours), 'neighbour')}{first}; vector of {self.vector.size} values"
+
+    def _sketch(self) -> Sketch:
+        rows = [(str(one.rank), one.uri, f"{one.distance:.4g}", f"{one.closeness:.4f}") for one in self.neighbours[:50]]
+        table = Table(("", "uri", "distance", "closeness"), rows, more=max(0, len(self.neighbours) - 50))
+        return Sketch(self._brief(), tables=[table] if rows else ())
 
 
 def similarity_scorer(vector: Vectors) -> Callable[[float], float]:

@@ -27,13 +27,14 @@ from ddsim.deepdetect.core import Core, ask
 from ddsim.deepdetect.steps import Pause, Plan
 from ddsim.deepdetect.wire import service_name
 from ddsim.errors import InvalidResponse, ServerTimeout
+from ddsim.showing import Value
 
 State = Literal["running", "finished", "error", "terminated"]
 _STATES: tuple[State, ...] = ("running", "finished", "error", "terminated")
 
 
-@dataclass(frozen=True)
-class TrainingStatus:
+@dataclass(frozen=True, repr=False)
+class TrainingStatus(Value):
     """Where a training stands.
 
     Attributes:

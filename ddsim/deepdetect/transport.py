@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import tenacity
 
 from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
+from ddsim.showing import Value
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -31,8 +32,8 @@ class Timeout:
     read: float
 
 
-@dataclass(frozen=True)
-class Reply:
+@dataclass(frozen=True, repr=False)
+class Reply(Value):
     """What a server answered.
 
     Attributes:

@@ -14,8 +14,9 @@ import numpy as np
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.results import Classification, Label, Match, SearchReply, Vectors, similarity_scorer
 from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
+from ddsim.showing import Shown, Sketch, Table, clipped, counted, plain, several
 
 # Loggers share one namespace with services: these two cannot be created (recordings 12b, 12c). `true` and `false` are
 # read as booleans in the query strings of some endpoints.
@@ -146,6 +147,18 @@ class ServiceSpec(BaseModel):
                 wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
                 raise InvalidRequest(f"service: {wrong}") from error
 
+    def __repr__(self) -> str:
+        where = clipped(self.repository)
+        return f"<ServiceSpec: {self.name!r}, {self.mllib} {self.type}, {self.nclasses} classes, repository {where!r}>"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, by the names of the attributes."""
+        plain_values: dict[str, Any] = plain(self.model_dump(mode="python"))
+        return plain_values
+
     def body(self) -> dict[str, Any]:
         """The JSON of the PUT that creates this service.
 
@@ -191,10 +204,18 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-class _Received(BaseModel):
+class _Received(Shown, BaseModel):
     """Unknown keys are kept: servers of other versions say more."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with whatever else the server said."""
+        plain_values: dict[str, Any] = plain(self.model_dump(mode="python"))
+        return plain_values
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 _Model = TypeVar("_Model", bound=_Received)
@@ -214,6 +235,11 @@ class Capabilities(_Received):
     torch: bool
     similarity_search: bool
     similarity_engine: str | None
+
+    def _brief(self) -> str:
+        libraries = [name for name, there in (("caffe", self.caffe), ("torch", self.torch)) if there]
+        search = f"similarity search by {self.similarity_engine or 'an unknown engine'}"
+        return ", ".join([*libraries, search if self.similarity_search else "no similarity search"])
 
 
 class ServiceInfo(_Received):
@@ -249,6 +275,23 @@ class ServiceInfo(_Received):
         value = self._parameter("mllib", "nclasses")
         return value if isinstance(value, int) else None
 
+    def _facts(self) -> list[tuple[str, str]]:
+        facts = [
+            ("type", f"{self.mllib} {self.type}".strip()),
+            ("repository", self.repository),
+            ("pictures", f"{self.width} x {self.height}" if self.width else ""),
+            ("classes", "" if self.nclasses is None else str(self.nclasses)),
+            ("labels", several(self.labels, len(self.labels))),
+        ]
+        return [(name, value) for name, value in facts if value]
+
+    def _brief(self) -> str:
+        facts = ", ".join(f"{name} {clipped(value)}" for name, value in self._facts())
+        return f"{clipped(self.name)!r}, {facts}" if facts else repr(clipped(self.name))
+
+    def _sketch(self) -> Sketch:
+        return Sketch(f"Service {self.name}", facts=self._facts())
+
     def _parameter(self, part: str, key: str) -> Any:
         shown = self.parameters.get(part)
         return shown.get(key) if isinstance(shown, Mapping) else None
@@ -275,6 +318,17 @@ class Info(_Received):
             similarity_search=search,
             similarity_engine=engine if search else None,
         )
+
+    def _brief(self) -> str:
+        services = counted(len(self.services), "service")
+        named = f": {several((one.name for one in self.services), len(self.services))}" if self.services else ""
+        return f"DeepDetect {clipped(self.version) or 'of unknown version'}, {services}{named}"
+
+    def _sketch(self) -> Sketch:
+        rows = [(one.name, f"{one.mllib} {one.type}", one.repository) for one in self.services]
+        facts = [("version", self.version), ("built with", self.capabilities._brief())]
+        table = Table(("service", "type", "repository"), rows)
+        return Sketch("DeepDetect", facts=facts, tables=[table] if rows else ())
 
 
 def decode(body: bytes) -> Any:
@@ -367,9 +421,7 @@ def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
         raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
     found.sort(key=lambda entry: entry[1])
     score = similarity_scorer(vector)
-    return SearchReply(
-        vector, tuple(Neighbour(uri, dist, score(dist), rank) for rank, (uri, dist) in enumerate(found, 1))
-    )
+    return SearchReply(vector, tuple(Match(uri, dist, score(dist), rank) for rank, (uri, dist) in enumerate(found, 1)))
 
 
 def _member(payload: Any, key: str) -> Mapping[str, Any]:

@@ -7,12 +7,10 @@ configuration; `ddsim evaluate` is its command.
 from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.page import render
-from ddsim.evaluation.pictures import PRODUCTS
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate
 
 __all__ = [
-    "PRODUCTS",
     "Evaluation",
     "Experiment",
     "Interval",

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 
 from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
+from ddsim.showing import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+@dataclass(frozen=True, slots=True, repr=False)
+class Interval(Value):
     """A mean and how far it can be trusted.
 
     Attributes:

@@ -9,16 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ddsim.catalogue import Survey, same_name, walk
-from ddsim.errors import ImageError, InvalidRequest
+from ddsim.catalogue import Survey, product_of, same_name, walk
+from ddsim.errors import ImageError
 from ddsim.pictures import read_file
-
-#: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name has no
-#: digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same.
-PRODUCTS = (
-    r"(?P<product>[^/]*?\d[^/]*?)"
-    r"(?:[-_. ](?:view|angle|side|front|back|left|right|top|detail|pose)[-_. ]?\d*)?\.[^./]+$"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
 
     Args:
         root: the folder.
-        products: see :func:`product_pattern`.
+        products: see :func:`ddsim.catalogue.product_pattern`.
         max_bytes: larger files count as unreadable.
         told: called after every file.
 
@@ -89,29 +82,6 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
             photos.append(Photo(entry.uri, same_name(entry.category), entry.path, entry.size, sha256, product))
         told()
     return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable | survey.shut)
-
-
-def product_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern that finds a product's name in a uri.
-
-    Raises:
-        InvalidRequest: no regular expression, or without a group ``(?P<product>...)``.
-    """
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise InvalidRequest(f"product pattern {pattern!r}: no regular expression: {error}") from error
-    if "product" not in compiled.groupindex:
-        raise InvalidRequest(
-            f"product pattern {pattern!r}: name the part that is the product, such as (?P<product>lamp-[0-9]+)"
-        )
-    return compiled
-
-
-def product_of(uri: str, category: str, pattern: re.Pattern[str]) -> str | None:
-    """The product that a picture shows, None where its name does not tell. 001 of chairs is not 001 of lamps."""
-    match = pattern.search(uri)
-    return f"{category}/{match['product']}" if match and match["product"] else None
 
 
 def sample(photos: Sequence[Photo], most: int | None, seed: int) -> list[Photo]:

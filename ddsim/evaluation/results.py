@@ -6,7 +6,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ddsim import showing
 from ddsim.evaluation.bootstrap import Interval
+from ddsim.showing import DataFrame, Sketch, Table, Value, clipped, counted, data_frame, percent, plain
 
 #: The measures in the order in which they are shown: name -> what it says, in one line.
 MEASURES = {
@@ -24,16 +26,16 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+@dataclass(frozen=True, slots=True, repr=False)
+class Measure(Value):
     """A measure over all queries, and over those of each category."""
 
     overall: Interval
     by_category: dict[str, Interval]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass(frozen=True, slots=True, repr=False)
+class Row(Value):
     """One configuration's outcome, or a floor's.
 
     Attributes:
@@ -68,8 +70,8 @@ class Row:
     by_server: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Value):
     """Two rows on the same queries.
 
     Attributes:
@@ -97,8 +99,8 @@ class Comparison:
         return f"{better} beats {worse} by {amount:.1f} ± {margin:.1f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+@dataclass(frozen=True, slots=True, repr=False)
+class Shown(Value):
     """A neighbour in a grid: its uri and category, its distance, and whether it is of the query's category."""
 
     uri: str
@@ -107,8 +109,8 @@ class Shown:
     relevant: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Disagreement:
+@dataclass(frozen=True, slots=True, repr=False)
+class Disagreement(Value):
     """A query on which the configurations differ much.
 
     Attributes:
@@ -124,8 +126,8 @@ class Disagreement:
     neighbours: dict[str, tuple[Shown, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(showing.Shown):
     """Everything an evaluation found.
 
     Attributes:
@@ -154,19 +156,50 @@ class Evaluation:
     disagreements: tuple[Disagreement, ...]
     conclusion: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for results.json; what is not a number becomes null."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        for comparison, said in zip(plain["comparisons"], self.comparisons, strict=True):
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in results.json; what is not a number is None."""
+        facts: dict[str, Any] = plain(asdict(self))
+        for comparison, said in zip(facts["comparisons"], self.comparisons, strict=True):
             comparison["verdict"] = said.verdict
-        return plain
+        return facts
+
+    def to_dataframe(self) -> DataFrame:
+        """A row for each configuration and floor: name, kind, failed, costs, and the mean of each measure.
+
+        Raises:
+            CapabilityError: pandas is not installed.
+        """
+        costs = ("dimension", "index_bytes", "latency_p50", "latency_p95", "seconds")
+        rows = [
+            {"name": row.name, "kind": row.kind, "failed": row.failed}
+            | {name: measure.overall.value for name, measure in row.measures.items()}
+            | {name: getattr(row, name) for name in costs}
+            for row in self.rows
+        ]
+        return data_frame(rows, ("name", "kind", "failed", *self._measures(), *costs))
+
+    def _measures(self) -> list[str]:
+        """Names of the measures that some row has."""
+        return [name for name in MEASURES if any(name in row.measures for row in self.rows)]
+
+    def _brief(self) -> str:
+        rows = [row for row in self.rows if row.kind == "configuration"]
+        asked = f"{counted(self.asked, 'query', 'queries')} on {counted(self.items, 'item')}"
+        return f"{counted(len(rows), 'configuration')}, {asked}: {clipped(self.conclusion, 180)}"
+
+    def _sketch(self) -> Sketch:
+        measures = self._measures()
+        rows = [[row.name, *(_mean(row, name) for name in measures)] for row in self.rows if row.failed is None]
+        failed = [(row.name, row.failed) for row in self.rows if row.failed is not None]
+        tables = [Table(("", *measures), rows), Table(("failed", "why"), failed)]
+        title = f"{counted(self.asked, 'query', 'queries')} on {counted(self.items, 'item')}, ranked by {self.primary}"
+        return Sketch(title, notes=[self.conclusion], tables=[table for table in tables if table.rows])
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _mean(row: Row, name: str) -> str:
+    """A measure in percent, with its margin where there is one."""
+    measure = row.measures.get(name)
+    if measure is None or not measure.overall.n:
+        return ""
+    mean = percent(measure.overall.value)
+    return mean if math.isnan(measure.overall.low) else f"{mean} ± {100 * measure.overall.margin:.1f}"

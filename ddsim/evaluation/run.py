@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ddsim.catalogue import PRODUCTS, product_pattern
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
@@ -15,7 +16,7 @@ from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.extraction import extract_labels, extract_vectors
 from ddsim.evaluation.floors import KEY, keep_thumbnails
-from ddsim.evaluation.pictures import PRODUCTS, Folder, Photo, gather, product_pattern, sample, some
+from ddsim.evaluation.pictures import Folder, Photo, gather, sample, some
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.rows import NAMED, Rows, failed
 from ddsim.evaluation.scoring import Scores
@@ -23,6 +24,7 @@ from ddsim.evaluation.sending import Outcome, Stopped, Work
 from ddsim.evaluation.task import Task
 from ddsim.pictures import Upload
 from ddsim.search import connect
+from ddsim.showing import Value
 from ddsim.vectors import Cache, Patience, label_key, vector_key
 
 # Categories named in a sentence at most.
@@ -57,16 +59,16 @@ class Options:
             raise InvalidRequest("evaluate: limit must be 1 or more, and the other numbers not below 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(frozen=True, slots=True, repr=False)
+class Step(Value):
     """How far an evaluation is.
 
     Attributes:
-        what: it is doing.
+        stage: what it does now.
         done, total: of that; ``total`` None where it is not known.
     """
 
-    what: str
+    stage: str
     done: int
     total: int | None
 

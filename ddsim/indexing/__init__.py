@@ -5,7 +5,8 @@ Uses the vectors' homes, the manifest and pictures; a collection of the search h
 
 from ddsim.indexing.audit import Audit, audit_index
 from ddsim.indexing.preparing import Ready, Unreadable, prepare, prepare_ahead
-from ddsim.indexing.run import Failure, IndexReport, Progress, Run
+from ddsim.indexing.report import Failure, IndexReport, Progress
+from ddsim.indexing.run import Run
 
 __all__ = [
     "Audit",

@@ -10,6 +10,7 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.pictures import Encoded
+from ddsim.showing import Shown, Sketch, clipped, counted
 from ddsim.vectors import Backend, Found, Hits, PictureOf
 
 _SAMPLE = 60
@@ -20,8 +21,8 @@ _SAME = 1e-5
 _NAMED = 5
 
 
-@dataclass(frozen=True)
-class Audit:
+@dataclass(frozen=True, repr=False)
+class Audit(Shown):
     """What an audit found.
 
     Attributes:
@@ -36,6 +37,15 @@ class Audit:
     def passed(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+    def _brief(self) -> str:
+        checked = f"{counted(self.checked, 'item')} checked"
+        if self.passed:
+            return f"{checked}, all found"
+        return f"{checked}, {counted(len(self.problems), 'problem')}: {clipped(self.problems[0], 150)}"
+
+    def _sketch(self) -> Sketch:
+        return Sketch(f"Audit: {counted(self.checked, 'item')} checked", notes=self.problems or ("all found",))
 
 
 def audit_index(

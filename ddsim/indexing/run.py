@@ -11,22 +11,19 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from ddsim.catalogue import ItemState, Manifest, Row, Survey
+from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TooLarge, TransportError
-from ddsim.indexing.audit import Audit
 from ddsim.indexing.preparing import Known, Ready, Unreadable, prepare, prepare_ahead
 from ddsim.indexing.remarks import Remarks
+from ddsim.indexing.report import Progress, Stage
 from ddsim.pictures import Upload
-from ddsim.routing import Learned
 from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)
@@ -40,80 +37,6 @@ _STRIDE_S = 3.0
 _STRIDE_BUILDS = 5.0
 _BUILDS = 3
 _KNOWN_AT_ONCE = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, in items.
-
-    Attributes:
-        done: sent or failed in this run.
-        total: what this run set out to do.
-        failed: of those done, the ones that cannot be indexed.
-        stage: what it does now: once all is sent, it learns from the index and checks it.
-    """
-
-    done: int
-    total: int
-    failed: int
-    stage: Literal["indexing", "learning", "checking"] = "indexing"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An item that is not in the index because it cannot be, why, and how often it was tried."""
-
-    uri: str
-    reason: str
-    tries: int = 1
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """What an indexing run did, and what holds now.
-
-    Attributes:
-        indexed: items in the index.
-        sent: items that this run sent and added to it.
-        reused: items that it added without sending them, as their content was known under another name, from another
-            catalogue or an evaluation.
-        changes: what the run found: new, changed, touched, unchanged, waiting, failed, vanished -> how many items.
-        survey: what was met in the folder besides items.
-        failures: folders that cannot be read, and items in quarantine, by uri.
-        failures_file: the same, a JSON object a line.
-        twins: groups of items with the same content; each of them is indexed.
-        home: where the vectors are, e.g. ``server Flat``.
-        rows: rows of the index, tombstones included.
-        tombstones: their share, 0 to 1: rows of removed and replaced pictures that no search shows.
-        dimension: the length of the vectors.
-        compared_anew: how vectors are compared now, where this run changed that for pictures indexed before: under
-            other settings, or since components were learned from more or fewer pictures. Their distances are others
-            then, and nothing of them was sent again. None where all is as before.
-        audit: what checking the index gave; None where it was not checked.
-        learned: what the catalogue's own distances taught; see :mod:`ddsim.routing.calibration`.
-        finished: False after a run that was told to stop.
-        seconds: how long it took.
-        warnings: what was indexed and should be looked at, a sentence for each kind.
-    """
-
-    indexed: int
-    sent: int
-    reused: int
-    changes: dict[str, int]
-    survey: Survey
-    failures: tuple[Failure, ...]
-    failures_file: Path
-    twins: int
-    home: str
-    rows: int
-    tombstones: float
-    dimension: int
-    compared_anew: str | None
-    audit: Audit | None
-    learned: Learned | None
-    finished: bool
-    seconds: float
-    warnings: tuple[str, ...] = ()
 
 
 class Run:
@@ -247,7 +170,7 @@ class Run:
         self._unbuilt, self._built_at = self._manifest.counts()[ItemState.ADDED], self._clock()
         self._stride = max(_STRIDE_S, _STRIDE_BUILDS * (self._built_at - begun))
 
-    def tell(self, stage: Literal["indexing", "learning", "checking"] = "indexing") -> None:
+    def tell(self, stage: Stage = "indexing") -> None:
         """Tell the listener how far the run is, where that has changed."""
         left = self._manifest.counts()[ItemState.PENDING]
         now = Progress(self.total - left, self.total, self.failed, stage)

@@ -6,6 +6,7 @@ picture uses it.
 """
 
 from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, describe, encode, read_file
+from ddsim.pictures.thumbnails import cut, part_of, thumbnail
 
 __all__ = [
     "Encoded",
@@ -13,7 +14,10 @@ __all__ = [
     "ServerPath",
     "Upload",
     "Url",
+    "cut",
     "describe",
     "encode",
+    "part_of",
     "read_file",
+    "thumbnail",
 ]

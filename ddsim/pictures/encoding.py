@@ -24,6 +24,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ddsim.errors import ImageError, InvalidRequest
 from ddsim.pictures import jpegs, pixels
+from ddsim.showing import Value
 
 _ACCEPTED = "give a path, the bytes of a picture file, an open binary file, a PIL image or a numpy array"
 _DARK = "16-bit colours of which only the lower 12 bits or fewer are used, a black picture; save it with 8 bits"
@@ -31,8 +32,8 @@ _LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")
 _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPath:
+@dataclass(frozen=True, slots=True, repr=False)
+class ServerPath(Value):
     """A picture that the server reads from its own disk.
 
     Raises:
@@ -61,8 +62,8 @@ class ServerPath:
         return self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+@dataclass(frozen=True, slots=True, repr=False)
+class Url(Value):
     """A picture that the server fetches by itself; the address must work from where *the server* is.
 
     Raises:
@@ -88,8 +89,8 @@ class Url:
         return self.url
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+@dataclass(frozen=True, slots=True, repr=False)
+class Encoded(Value):
     """A picture as it is sent; a call that takes pictures takes it too, and does not prepare it again.
 
     Attributes:

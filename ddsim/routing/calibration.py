@@ -7,7 +7,7 @@ is of, so nothing else has to be labelled.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values, matches
 from ddsim.routing.categories import Shares, combine, vote
 from ddsim.routing.isotonic import Calibration, calibrate
+from ddsim.showing import Shown, Sketch, counted, percent, plain
 
 # One picture in so many of the catalogue's own may be told that nothing is similar to it.
 _FALSE_ALARM = 0.01
@@ -28,8 +29,8 @@ _WEIGHTS = np.linspace(0.0, 1.0, 21)
 _LEAST = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+@dataclass(frozen=True, slots=True, repr=False)
+class Learned(Shown):
     """What was learned from a catalogue.
 
     Attributes:
@@ -53,6 +54,26 @@ class Learned:
     weight: float | None
     items: int
     classified: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in the ``learned`` of ``ddsim index --json``: all but the line, which is long."""
+        return {one.name: plain(getattr(self, one.name)) for one in fields(self) if one.name != "line"}
+
+    def _facts(self) -> list[tuple[str, str]]:
+        weight = "" if self.weight is None else f"{percent(self.weight)}, the neighbours' vote the rest"
+        facts = [
+            ("learned from", counted(self.items, "item")),
+            ("the classification service counts", weight),
+            ("nothing is similar beyond", "" if self.reach is None else f"distance {self.reach:.4g}"),
+            ("nothing is recognised below", "" if self.floor is None else percent(self.floor)),
+        ]
+        return [(name, value) for name, value in facts if value]
+
+    def _brief(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self._facts())
+
+    def _sketch(self) -> Sketch:
+        return Sketch("What distances mean in this catalogue", facts=self._facts())
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain values, which JSON can hold."""

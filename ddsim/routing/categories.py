@@ -13,6 +13,7 @@ from typing import Literal
 from ddsim.catalogue import Names
 from ddsim.deepdetect import Label
 from ddsim.errors import InvalidRequest
+from ddsim.showing import Value
 
 Shares = dict[str, float]
 
@@ -23,8 +24,8 @@ _LEAST = 0.5
 _NAMED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class RoutedCategory:
+@dataclass(frozen=True, slots=True, repr=False)
+class RoutedCategory(Value):
     """A category that a picture may show.
 
     Attributes:

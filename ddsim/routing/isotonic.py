@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
+from ddsim.showing import Value
 
 # So many steps tell all that a line can, and take a tenth of a second.
 _RUNS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+@dataclass(frozen=True, slots=True, repr=False)
+class Calibration(Value):
     """How probable it is that an item at a distance is of the query's category: a line that never rises.
 
     Attributes:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ddsim.showing import Value
+
 _LEAST_DISTANCE = 1e-9
 _LEAST_PROBABILITY = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSet:
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenSet(Value):
     """A line through the two signs, and where on it something else begins.
 
     Attributes:

@@ -7,15 +7,26 @@ people's code use it.
 
 from ddsim.search.collection import Collection, IndexOptions, Outlook, was_indexed
 from ddsim.search.connection import connect, transport_to
-from ddsim.search.search import ImageSearch, SearchResult, Timings
+from ddsim.search.contents import Failures, Items, ItemVectors
+from ddsim.search.duplicates import Duplicate, Duplicates
+from ddsim.search.exploring import CatalogueMap
+from ddsim.search.results import Neighbour, SearchResult, Timings
+from ddsim.search.search import ImageSearch
 from ddsim.search.sheet import confusion_sheet, contact_sheet
 from ddsim.search.states import State, cache_bytes, remove_state, states
 from ddsim.search.vanishing import reason_to_stop
 
 __all__ = [
+    "CatalogueMap",
     "Collection",
+    "Duplicate",
+    "Duplicates",
+    "Failures",
     "ImageSearch",
     "IndexOptions",
+    "ItemVectors",
+    "Items",
+    "Neighbour",
     "Outlook",
     "SearchResult",
     "State",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Survey, choices, walk
 from ddsim.config import Settings
-from ddsim.deepdetect import Client
+from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
 from ddsim.pictures import Encoded, Picture, encode
@@ -35,6 +35,7 @@ from ddsim.search import beside
 from ddsim.search.connection import away
 from ddsim.search.places import FAILURES, place_of
 from ddsim.search.vanishing import reason_to_stop
+from ddsim.showing import Value, clipped, counted
 from ddsim.training import TrainReport, train
 from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for, check_trainable
 
@@ -60,8 +61,8 @@ class IndexOptions:
     allow_vanished: bool = False
 
 
-@dataclass(frozen=True)
-class Outlook:
+@dataclass(frozen=True, repr=False)
+class Outlook(Value):
     """What a run would do.
 
     Attributes:
@@ -99,6 +100,7 @@ class Collection:
         self.manifest = Manifest.look(folder or self._place.folder, self._place.identity(settings))
         self._backend: Backend | None = None
         self._opened: object = None
+        self._closed = False
         self._opening = threading.Lock()
         self._trained: TrainedHead | None = None
 
@@ -108,8 +110,15 @@ class Collection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        where = f"{self.settings.name!r}, catalogue {clipped(repr(str(self.catalogue)))}"
+        if self._closed:
+            return f"<Collection: {where}, closed>"
+        return f"<Collection: {where}, {counted(self.manifest.counts()[ItemState.INDEXED], 'item')} indexed>"
+
     def close(self) -> None:
         """Let go of the manifest and the vectors."""
+        self._closed = True
         if self._backend is not None:
             self._backend.close()
             self._backend = None
@@ -364,7 +373,7 @@ class Collection:
 
     def audit(self) -> Audit:
         """Check the index; see :func:`ddsim.indexing.audit.audit`."""
-        return self._audit(self._open_backend())
+        return self._audit(self.home())
 
     def _audit(self, backend: Backend) -> Audit:
         return audit_index(self.manifest, backend, self.picture_of)
@@ -379,17 +388,30 @@ class Collection:
             InvalidRequest: a category is named that no indexed item is of.
             IndexLost: the server's index turns out to be gone.
         """
-        wanted = among.likely if isinstance(among, Select) else among
-        named = self.check((wanted,) if isinstance(wanted, str) else wanted)
-        if wanted is not None and not isinstance(among, Select):
-            among = named
-        hits = self._open_backend().search(pictures, k, among)
+        among = self._named(among)
+        hits = self.home().search(pictures, k, among)
         if pictures and not self.manifest.categories():
             raise IndexLost(
                 "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
                 "`ddsim index`, which sends every picture again"
             )
         return hits
+
+    def search_vectors(self, vectors: Vectors, k: int, *, among: Among = None) -> list[Hits]:
+        """Find the items nearest to vectors; see :meth:`ddsim.vectors.Backend.search_vectors`.
+
+        Raises:
+            ConfigError: nothing is indexed.
+            InvalidRequest: a category is named that no indexed item is of, or the vectors have another length.
+            CapabilityError: the vectors' home takes pictures only.
+        """
+        return self.home().search_vectors(vectors, k, self._named(among))
+
+    def _named(self, among: Among) -> Among:
+        """The same with categories as the catalogue has them."""
+        wanted = among.likely if isinstance(among, Select) else among
+        named = self.check((wanted,) if isinstance(wanted, str) else wanted)
+        return among if wanted is None or isinstance(among, Select) else named
 
     def check(self, categories: Iterable[str] | None = None) -> tuple[str, ...]:
         """Make sure that there is something to search; the server is not asked.
@@ -446,7 +468,8 @@ class Collection:
             rows = [self.manifest.find(uri) for uri in uris]
             if unknown := [uri for uri, row in zip(uris, rows, strict=True) if row is None]:
                 more = f", nor {len(unknown) - 1} more of those that were named" if len(unknown) > 1 else ""
-                raise InvalidRequest(f"not in the catalogue: {unknown[0]!r}{more}; nothing was removed")
+                meant = self.manifest.meant(unknown[0])
+                raise InvalidRequest(f"not in the catalogue: {unknown[0]!r}{more}; nothing was removed{meant}")
             vids = [row.vid for row in rows if row is not None and row.vid is not None]
             count = self.manifest.remove(row.uri for row in rows if row is not None)
             if vids:
@@ -461,7 +484,12 @@ class Collection:
         except ImageError:
             return None
 
-    def _open_backend(self) -> Backend:
+    def home(self) -> Backend:
+        """Where the vectors are, open for searching; it is closed with this object.
+
+        Raises:
+            CapabilityError, ServiceConflict, ApiError, TransportError: as :meth:`ddsim.vectors.Backend.open`.
+        """
         with self._opening:
             return self._backend_open()
 

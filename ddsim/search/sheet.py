@@ -11,10 +11,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ddsim.deepdetect import Neighbour
 from ddsim.errors import ImageError
 from ddsim.pictures import Encoded, Picture, Upload, encode
-from ddsim.search.search import SearchResult
+from ddsim.search.results import Neighbour, SearchResult
 from ddsim.training import TrainReport
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ Uses the vectors' homes, the manifest and the heads of the routing house; ImageS
 the extra ``train`` (scikit-learn) where something is trained; whoever only searches does not.
 """
 
-from ddsim.training.features import Features, gather
+from ddsim.training.features import Features, features_kept, gather
 from ddsim.training.fitting import Fitted, fit
 from ddsim.training.network import NetworkSource, source_of, write_network
 from ddsim.training.report import SOURCES, TrainReport
@@ -20,6 +20,7 @@ __all__ = [
     "Suspect",
     "TrainReport",
     "Worth",
+    "features_kept",
     "fit",
     "gather",
     "source_of",

@@ -78,6 +78,11 @@ def gather(
     return Features([rows[place] for place in places.tolist()], vectors[places], compared[places], fresh)
 
 
+def features_kept(manifest: Manifest) -> dict[int, Vectors]:
+    """What a training computed and kept beside a manifest: the number of an item -> its features, shape (d,)."""
+    return _Store(manifest).known
+
+
 class _Store:
     """Features by vid, in a file beside the manifest."""
 

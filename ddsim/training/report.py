@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ddsim.catalogue import Row
 from ddsim.routing import OpenSet, Shares
-from ddsim.training.worth import Confusion, Suspect, Worth, by_category, plain, worth_of
+from ddsim.showing import DataFrame, Shown, Sketch, Table, clipped, counted, data_frame, percent
+from ddsim.training.worth import Confusion, Suspect, Worth, by_category, worth_of
 
+_ROWS = 20
 #: Who tells categories, in the order in which they are shown.
 SOURCES = ("trained", "neighbours", "labels")
 
 
-@dataclass(frozen=True)
-class TrainReport:
+@dataclass(frozen=True, repr=False)
+class TrainReport(Shown):
     """What a training came to. All measures are of items that were held out.
 
     Attributes:
@@ -47,14 +49,42 @@ class TrainReport:
     open_set: OpenSet | None
     seconds: float
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values; what is not known is None."""
-        facts = asdict(self)
-        facts["worth"] = {who: plain(worth) for who, worth in self.worth.items()}
-        facts["by_category"] = {
-            name: {who: plain(worth) for who, worth in ones.items()} for name, ones in self.by_category.items()
-        }
-        return facts
+    def to_dataframe(self) -> DataFrame:
+        """A row for each who tells and each category, None for all of them: who, category, items, accuracy and others.
+
+        Raises:
+            CapabilityError: pandas is not installed.
+        """
+        rows: list[dict[str, Any]] = []
+        for name, ones in ((None, self.worth), *self.by_category.items()):
+            rows += [{"who": who, "category": name, **one.to_dict()} for who, one in ones.items()]
+        return data_frame(rows, ("who", "category", "items", "accuracy", "log_loss", "calibration_error"))
+
+    def _brief(self) -> str:
+        worth = self.worth.get("trained")
+        right = "its worth is unknown" if worth is None else f"right for {percent(worth.accuracy)} held out"
+        beside = self.worth.get("neighbours")
+        vote = "" if beside is None else f" (the neighbours' vote: {percent(beside.accuracy)})"
+        suspects = f", {counted(len(self.suspects), 'suspect')}" if self.suspects else ""
+        categories = counted(len(self.categories), "category", "categories")
+        return f"trained on {counted(self.items, 'item')} of {categories}, {right}{vote}{suspects}"
+
+    def _sketch(self) -> Sketch:
+        told = [self.worth[who] for who in SOURCES if who in self.worth]
+        names = [who for who in SOURCES if who in self.worth]
+        rows = [
+            (who, percent(one.accuracy), f"{one.log_loss:.2f}", f"{one.calibration_error:.3f}", f"{one.items:,}")
+            for who, one in zip(names, told, strict=True)
+        ]
+        confused = [(one.category, one.taken_for, str(one.items)) for one in self.confusions]
+        odd = [(one.uri, one.taken_for, percent(one.other)) for one in self.suspects[:_ROWS]]
+        more = max(0, len(self.suspects) - _ROWS)
+        tables = [
+            Table(("who tells", "right", "log loss", "calibration error", "items held out"), rows),
+            Table(("category", "taken for", "items"), confused, "most often confused"),
+            Table(("item", "looks like", "probability"), odd, "may lie in the wrong folder", more),
+        ]
+        return Sketch(clipped(self._brief(), 200), tables=[table for table in tables if table.rows])
 
 
 def measured(told: Mapping[str, Sequence[tuple[Row, Shares]]]) -> tuple[dict[str, Worth], dict[str, dict[str, Worth]]]:

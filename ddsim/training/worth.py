@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.routing import Shares
+from ddsim.showing import Value
 
 # What a category that got no probability is taken to have had, so that one such item does not decide the log loss.
 _LEAST = 1e-3
@@ -20,8 +20,8 @@ _EXAMPLES = 3
 _CONFUSIONS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Worth:
+@dataclass(frozen=True, slots=True, repr=False)
+class Worth(Value):
     """Measured on items whose category is known.
 
     Attributes:
@@ -38,8 +38,8 @@ class Worth:
     calibration_error: float
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
+@dataclass(frozen=True, slots=True, repr=False)
+class Confusion(Value):
     """Items of one category that were taken for another: how many, and the uris of the clearest ones."""
 
     category: str
@@ -48,8 +48,8 @@ class Confusion:
     examples: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+@dataclass(frozen=True, slots=True, repr=False)
+class Suspect(Value):
     """An item that looks as if it were in the wrong folder.
 
     Attributes:
@@ -126,8 +126,3 @@ def suspects(told: Sequence[Shares], categories: Sequence[str], uris: Sequence[s
         if name and shares.get(own, 0.0) < _SUSPECT:
             found.append(Suspect(uri, own, shares.get(own, 0.0), name, probability))
     return tuple(sorted(found, key=lambda one: (one.probability, one.uri)))
-
-
-def plain(worth: Worth) -> dict[str, Any]:
-    """Values for JSON; what is not a number is None."""
-    return {key: None if value != value else value for key, value in asdict(worth).items()}

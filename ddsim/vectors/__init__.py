@@ -19,6 +19,7 @@ from ddsim.vectors.cache import Cache
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.flat import Metric, load_faiss
 from ddsim.vectors.local import COMPARED, LocalBackend, local_spec
+from ddsim.vectors.memory import kept_by_content
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend
 from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_trainable
@@ -45,6 +46,7 @@ __all__ = [
     "backend_for",
     "can_search",
     "check_trainable",
+    "kept_by_content",
     "label_key",
     "least_pictures",
     "load_faiss",

@@ -226,6 +226,20 @@ class Backend(Protocol):
         """
         ...
 
+    def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
+        """Find the items nearest to vectors.
+
+        Args:
+            vectors: as the network gives them, float32, shape (n, d).
+            k: as in :meth:`search`.
+            among: likewise.
+
+        Raises:
+            CapabilityError: the index takes pictures only.
+            InvalidRequest: ``k`` below 1, or vectors of another length than the index's.
+        """
+        ...
+
     def vectors_of(self, vids: Sequence[int]) -> Vectors | None:
         """The vectors of valid items as they are searched, shape (n, d); None where the index gives none back."""
         ...

@@ -176,21 +176,38 @@ class LocalBackend:
         queries = self._extract(pictures)
         if not len(queries):
             return []
-
         with self._lock:
-            if not self._writing and self._seen != self._signature():
-                self._load(queries.shape[1])
+            self._refresh(queries.shape[1])
             self._check_dimension(queries.shape[1])
-            compared = self._index.compared(queries)
+            return self._nearest(queries, k, among)
 
-            def ask(positions: list[int], wide: int) -> list[Ranking]:
-                return [
-                    Ranking(queries[place], self._index.nearest(compared[place], wide), compared[place])
-                    for place in positions
-                ]
+    def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
+        """Find the items nearest to vectors."""
+        with self._lock:
+            self._refresh(self._index.dimension)
+            if vectors.ndim != 2 or vectors.shape[1] != self._index.dimension:
+                raise InvalidRequest(
+                    f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have "
+                    f"{self._index.dimension}, as the network gives them"
+                )
+            return self._nearest(vectors, k, among)
 
-            found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
-            return [self._completed(hits) for hits in found]
+    def _refresh(self, dimension: int) -> None:
+        """Read the files again where a run has replaced them."""
+        if not self._writing and self._seen != self._signature():
+            self._load(dimension)
+
+    def _nearest(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
+        compared = self._index.compared(queries)
+
+        def ask(positions: list[int], wide: int) -> list[Ranking]:
+            return [
+                Ranking(queries[place], self._index.nearest(compared[place], wide), compared[place])
+                for place in positions
+            ]
+
+        found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
+        return [self._completed(hits) for hits in found]
 
     def _completed(self, hits: Hits) -> Hits:
         """With how far the first is apart, where vectors are not compared as they are."""
@@ -237,11 +254,13 @@ class LocalBackend:
     def vectors_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as they are compared; see :meth:`ddsim.vectors.space.Space.compared_rows`."""
         with self._lock:
+            self._refresh(self._index.dimension)
             return self._index.compared_rows(vids)
 
     def features_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as the network gave them."""
         with self._lock:
+            self._refresh(self._index.dimension)
             return self._index.added_rows(vids)
 
     # Service and vectors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ddsim.catalogue import Manifest
 from ddsim.config import Settings
@@ -77,6 +77,26 @@ class Memory:
             self._cache.close()
             self._cache = None
 
+    def recall_all(self, hashes: Iterable[str]) -> dict[str, Vectors]:
+        """The vectors that are known of pictures with such content, shape (d,) each."""
+        cache = self._cache
+        try:
+            return {} if cache is None or not self._recalling else cache.vectors(self._key, hashes)
+        except ConfigError as error:
+            self._give_up(error)
+            return {}
+
     def _give_up(self, error: ConfigError) -> None:
         _log.warning("%s. The run goes on without it", error)
         self.close()
+
+
+def kept_by_content(settings: Settings, manifest: Manifest, hashes: Iterable[str]) -> dict[str, Vectors]:
+    """What the cache has of an index's network, by the content of the pictures; nothing where there is no cache."""
+    memory = Memory.of(settings, manifest)
+    if memory is None:
+        return {}
+    try:
+        return memory.recall_all(hashes)
+    finally:
+        memory.close()

@@ -159,6 +159,18 @@ class ServerBackend:
                     raise
         return self._search(pictures, k, among)
 
+    def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
+        """Refuse: the server's index takes pictures only.
+
+        Raises:
+            CapabilityError: always.
+        """
+        del k, among
+        raise CapabilityError(
+            f"{len(vectors)} vectors cannot be searched for, as the server's index takes pictures only: write "
+            "`backend: local` under `index:`, which keeps the vectors here, and run `ddsim index --rebuild`"
+        )
+
     def vectors_of(self, vids: Sequence[int]) -> None:
         """The server's index gives none of its vectors back."""
 

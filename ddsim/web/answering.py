@@ -11,10 +11,9 @@ from typing import Any
 from PIL import Image
 
 from ddsim.catalogue import Row
-from ddsim.deepdetect import Neighbour
 from ddsim.errors import DDSimError, ImageError
 from ddsim.pictures import Picture, read_file
-from ddsim.search import SearchResult
+from ddsim.search import Neighbour, SearchResult
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
 from ddsim.web.appearance import Appearance

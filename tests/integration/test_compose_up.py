@@ -14,7 +14,7 @@ from shop import picture
 
 from ddsim import Client, DDSimError, ServiceSpec, load
 from ddsim.containers.container import status
-from ddsim.indexing.run import Progress
+from ddsim.indexing import Progress
 
 
 def test_what_is_up(composed: Composed) -> None:

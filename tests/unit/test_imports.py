@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "ddsim"
 # From the bottom up: a house imports from lower lines only. A new house gets its place here.
 ORDER = [
     "errors",
-    "caffe",
+    "caffe showing",
     "metrics pictures catalogue",
     "deepdetect networks",
     "config",
@@ -47,11 +47,14 @@ AT_HOME = {
     "cv2": ("embedded",),
     "docker": ("containers.engine",),
     "faiss": ("embedded", "vectors.flat"),
+    "IPython": ("showing.bar",),
     "onnx": ("embedded",),
+    "pandas": ("showing.frames",),
+    "umap": ("search.exploring",),
     "onnxruntime": ("embedded.runtime",),
     "httpx2": ("deepdetect.http_async",),
     "fastapi": ("web",),
-    "jinja2": ("evaluation", "web"),
+    "jinja2": ("evaluation", "search.exploring", "showing.html", "web"),
     "python_multipart": ("web",),
     "starlette": ("web",),
     "uvicorn": ("commands.serve",),
@@ -59,7 +62,7 @@ AT_HOME = {
     "urllib3": ("deepdetect.http",),
     "tenacity": ("deepdetect.transport",),
     "typer": ("commands", "index", "__main__"),
-    "rich": ("commands",),
+    "rich": ("commands", "showing"),
     "yaml": ("config", "web.texts"),
 }
 

@@ -130,7 +130,7 @@ def test_an_evaluation(shop: Shop) -> None:
     assert len([one for one in found.comparisons if one.category is None]) == 6
     assert len(found.comparisons) == 18
     assert found.conclusion
-    assert found.as_json()["rows"][0]["name"] == found.rows[0].name
+    assert found.to_dict()["rows"][0]["name"] == found.rows[0].name
 
 
 def test_no_index_is_touched_and_no_service_stays(shop: Shop) -> None:
@@ -243,7 +243,7 @@ def test_names_of_any_kind(shop: Shop) -> None:
     found = run(shop, several(shop, layer=["pool1", "fc1"]))
     assert (found.items, found.categories["椅子 [red]"]) == (19, 3)
     assert "3 pictures are left out" in found.rows[0].warnings[0]
-    assert found.as_json()
+    assert found.to_dict()
 
 
 def test_no_picture_at_all(shop: Shop) -> None:
@@ -422,7 +422,7 @@ def test_stopping_and_going_on(shop: Shop) -> None:
     steps: list[Step] = []
     found = several(shop, layer=["pool1"])
     stopped = ask(
-        shop, found, progress=steps.append, stopping=lambda: steps[-1].what == "extracting" and steps[-1].done > 4
+        shop, found, progress=steps.append, stopping=lambda: steps[-1].stage == "extracting" and steps[-1].done > 4
     )
     assert stopped is None
     done = steps[-1].done
@@ -437,7 +437,7 @@ def test_stopping_and_going_on(shop: Shop) -> None:
 def test_stopping_elsewhere(shop: Shop, what: str) -> None:
     """It can be stopped at any step."""
     steps: list[Step] = []
-    stopped = ask(shop, several(shop, layer=["pool1"]), progress=steps.append, stopping=lambda: steps[-1].what == what)
+    stopped = ask(shop, several(shop, layer=["pool1"]), progress=steps.append, stopping=lambda: steps[-1].stage == what)
     assert stopped is None
 
 
@@ -445,7 +445,7 @@ def test_progress(shop: Shop) -> None:
     """One step after the other, each to its end."""
     steps: list[Step] = []
     run(shop, several(shop, layer=["pool1", "fc1"]), progress=steps.append)
-    last = {step.what: step for step in steps}
+    last = {step.stage: step for step in steps}
     assert list(last) == ["reading", "extracting", "classifying", "thumbnails", "searching", "comparing"]
     assert {(step.done, step.total) for what, step in last.items() if what in ("classifying", "thumbnails")} == {
         (16, 16)

@@ -24,8 +24,8 @@ from ddsim import (
     SearchResult,
     ServiceConflict,
     ServiceNotFound,
+    Timings,
 )
-from ddsim.search.search import Timings
 from ddsim.vectors import Select
 
 

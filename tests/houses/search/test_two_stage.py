@@ -22,12 +22,11 @@ from stock import index
 
 import ddsim.search.collection
 import ddsim.vectors.base
-from ddsim import ConfigError, InvalidRequest, SearchResult
+from ddsim import ConfigError, InvalidRequest, SearchResult, Timings
 from ddsim.catalogue.manifest import ItemState, Row
 from ddsim.pictures.encoding import describe
 from ddsim.routing.calibration import Learned
 from ddsim.routing.categories import combine
-from ddsim.search.search import Timings
 from ddsim.vectors import Found, Hits, Select
 from ddsim.vectors.base import Ranking, search_valid
 

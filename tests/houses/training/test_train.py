@@ -130,7 +130,7 @@ def test_what_it_is_worth(shop: Shop) -> None:
     assert report.worth["trained"].accuracy > 0.9
     assert set(report.worth) == {"trained", "neighbours"}
     assert set(report.by_category) == set(COLOURS)
-    assert report.as_json()["worth"]["trained"]["items"] == 36
+    assert report.to_dict()["worth"]["trained"]["items"] == 36
 
 
 def test_a_picture_in_the_wrong_folder_is_suspected(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_files_beside_the_categories_are_left_out_and_told(tmp_path: Path) -> No
     touch(tmp_path, "readme.txt", "stray.jpg", "lamp/a.jpg", "products.csv", "failures.jsonl", ".ddsimignore")
     survey = Survey()
     assert [entry.uri for entry in walk(tmp_path, survey=survey)] == ["lamp/a.jpg"]
-    assert survey.as_json() == {"loose": {"count": 2, "examples": ["readme.txt", "stray.jpg"]}}
+    assert survey.to_dict() == {"loose": {"count": 2, "examples": ["readme.txt", "stray.jpg"]}}
 
 
 def test_what_is_met_is_counted_with_examples(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_is_met_is_counted_with_examples(tmp_path: Path) -> None:
     touch(tmp_path, *(f"lamp/{number}.txt" for number in range(7)), "lamp/.x.jpg", "lamp/a.JPEG", "lamp/b.heic")
     survey = Survey()
     assert len(list(walk(tmp_path, survey=survey))) == 9
-    assert survey.as_json() == {
+    assert survey.to_dict() == {
         "hidden": {"count": 1, "examples": ["lamp/.x.jpg"]},
         "odd": {"count": 7, "examples": [f"lamp/{number}.txt" for number in range(5)]},
     }

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddsim.deepdetect.results import Classification, Label, Neighbour, SearchReply, similarity_score
+from ddsim import Neighbour
+from ddsim.deepdetect.results import Classification, Label, SearchReply, similarity_score
 
 
 def test_best_label() -> None:

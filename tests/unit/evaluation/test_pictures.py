@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from shop import picture
 
+from ddsim.catalogue import PRODUCTS, product_of, product_pattern
 from ddsim.errors import InvalidRequest
-from ddsim.evaluation.pictures import PRODUCTS, Photo, gather, product_of, product_pattern, sample, some
+from ddsim.evaluation.pictures import Photo, gather, sample, some
 
 DEFAULT = product_pattern(PRODUCTS)
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 from shop import plain
 
-from ddsim import ImageError, Label, Neighbour, RoutedCategory, SearchResult
-from ddsim.search.search import Timings
+from ddsim import ImageError, Label, Neighbour, RoutedCategory, SearchResult, Timings
 from ddsim.search.sheet import contact_sheet
 
 # Far from each other and from the sheet's own colours.

@@ -1,0 +1,38 @@
+"""Which product a picture shows, as far as its name tells."""
+
+from __future__ import annotations
+
+import re
+
+from ddsim.errors import InvalidRequest
+
+#: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name has no
+#: digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same.
+PRODUCTS = (
+    r"(?P<product>[^/]*?\d[^/]*?)"
+    r"(?:[-_. ](?:view|angle|side|front|back|left|right|top|detail|pose)[-_. ]?\d*)?\.[^./]+$"
+)
+_USUAL = re.compile(PRODUCTS)
+
+
+def product_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern that finds a product's name in a uri.
+
+    Raises:
+        InvalidRequest: no regular expression, or without a group ``(?P<product>...)``.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InvalidRequest(f"product pattern {pattern!r}: no regular expression: {error}") from error
+    if "product" not in compiled.groupindex:
+        raise InvalidRequest(
+            f"product pattern {pattern!r}: name the part that is the product, such as (?P<product>lamp-[0-9]+)"
+        )
+    return compiled
+
+
+def product_of(uri: str, category: str, pattern: re.Pattern[str] = _USUAL) -> str | None:
+    """The product that a picture shows, None where its name does not tell. 001 of chairs is not 001 of lamps."""
+    match = pattern.search(uri)
+    return f"{category}/{match['product']}" if match and match["product"] else None

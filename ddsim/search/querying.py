@@ -1,0 +1,335 @@
+"""Searching: for pictures, parts of them, items and vectors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ddsim.catalogue import Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Label, Vectors
+from ddsim.errors import InvalidRequest
+from ddsim.pictures import Encoded, Picture, describe, encode, part_of
+from ddsim.routing import Classifier, Decision
+from ddsim.search.collection import Collection
+from ddsim.search.contents import indexed_item, vector_of
+from ddsim.search.results import Neighbour, SearchResult, Timings
+from ddsim.search.router import Router
+from ddsim.vectors import Found, Hits, Select
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one call searches for.
+
+    Attributes:
+        names: of the queries, as the caller has them.
+        labels: of each, by the classification service.
+        prepared, classified: seconds that this took.
+        photos: of the queries, to be shown; None where there is none.
+        remarks: of the pictures.
+    """
+
+    names: Sequence[str]
+    labels: Sequence[tuple[Label, ...]]
+    photos: Sequence[Picture | None]
+    remarks: Sequence[str]
+    prepared: float = 0.0
+    classified: float = 0.0
+
+
+class Queries:
+    """The ways to search; :class:`ddsim.ImageSearch` has them."""
+
+    settings: Settings
+    collection: Collection
+    client: Client
+    _classifier: Classifier
+
+    @property
+    def catalogue(self) -> Path:
+        """The folder of reference pictures."""
+        return self.collection.catalogue
+
+    def query(
+        self,
+        picture: Picture,
+        k: int = 10,
+        *,
+        region: Sequence[float] | None = None,
+        category: str | Iterable[str] | None = None,
+        route: bool = True,
+        labels: bool = False,
+        twins: bool = False,
+    ) -> SearchResult:
+        """Find the most similar items.
+
+        Args:
+            picture: see :data:`ddsim.Picture`.
+            k: how many; fewer come back only where the searched categories hold fewer.
+            region: search for this part of the picture: left, top, width and height as fractions of the upright
+                picture, from 0 to 1, such as ``(0.25, 0.25, 0.5, 0.5)`` for its middle.
+            category: search this category, or these, whatever the picture shows.
+            route: False searches all categories where none is given.
+            labels: ask the classification service for its labels even where they decide nothing: where the catalogue
+                has taught that its own pictures know better, or where the settings go by neighbours alone.
+            twins: list items with the very same picture one by one; otherwise the nearest of them is listed, and the
+                others are in its ``also``.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            InvalidRequest: ``k`` below 1, a category that is not indexed, or a region that is not inside the picture;
+                or this object is closed.
+            ConfigError: nothing is indexed.
+            IndexBusy: an indexing run is adding pictures at this moment.
+            ApiError, TransportError: the server does not answer as it should.
+        """
+        self._check_open()
+        name = describe(picture)
+        wanted = picture if region is None else part_of(picture, region, self.settings.upload_options())
+        (found,) = self._query([wanted], [name], k, category, route, labels, twins)
+        return found
+
+    def query_many(
+        self,
+        pictures: Iterable[Picture],
+        k: int = 10,
+        *,
+        category: str | Iterable[str] | None = None,
+        route: bool = True,
+        labels: bool = False,
+        twins: bool = False,
+    ) -> list[SearchResult]:
+        """Find the most similar items for each of some pictures, in batches.
+
+        Args:
+            pictures: the queries; see :data:`ddsim.Picture`.
+            k: as in :meth:`query`, and so are the others.
+            category: likewise.
+            route: likewise.
+            labels: likewise.
+            twins: likewise.
+
+        Raises:
+            ImageError: one of them cannot be read; nothing was sent.
+            InvalidRequest, ConfigError, IndexBusy, ApiError, TransportError: as :meth:`query`.
+        """
+        self._check_open()
+        if isinstance(pictures, (str, bytes)):
+            raise InvalidRequest("query_many: one picture is given, expected several; query() takes one")
+        pictures = list(pictures)
+        return self._query(pictures, [describe(one) for one in pictures], k, category, route, labels, twins)
+
+    def query_vector(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        category: str | Iterable[str] | None = None,
+        route: bool = True,
+        twins: bool = False,
+    ) -> SearchResult:
+        """Find the items that are most similar to a vector, such as the mean of some items' vectors.
+
+        Args:
+            vector: shape (d,), as the network gives it and :meth:`ImageSearch.vectors` has it: not yet normalised or
+                reduced.
+            k: as in :meth:`query`, and so are the others.
+            category: likewise.
+            route: likewise; the classification service has no voice, as it sees pictures only.
+            twins: likewise.
+
+        Raises:
+            InvalidRequest: it has another length than the index's vectors, or values that are not finite; and as
+                :meth:`query`.
+            CapabilityError: the vectors are in the server's own index, which takes pictures only.
+            ConfigError, ApiError, TransportError: as :meth:`query`.
+        """
+        self._check_open()
+        return self._query_vector(_one_vector(vector), "<vector>", None, k, category, route, twins)
+
+    def query_item(
+        self,
+        uri: str,
+        k: int = 10,
+        *,
+        category: str | Iterable[str] | None = None,
+        route: bool = True,
+        twins: bool = False,
+    ) -> SearchResult:
+        """Find the items that are most similar to one of the catalogue, which is left out itself.
+
+        Where ddsim keeps the vectors, the item's own is taken and the network has nothing to do; otherwise its picture
+        is searched for.
+
+        Args:
+            uri: the item's name, as in :meth:`ImageSearch.items`.
+            k: as in :meth:`query`, and so are the others.
+            category: likewise.
+            route: likewise.
+            twins: likewise.
+
+        Raises:
+            InvalidRequest: no item of that name is indexed; and as :meth:`query`.
+            ImageError: the item's picture is needed and cannot be read.
+            ConfigError, ApiError, TransportError: as :meth:`query`.
+        """
+        self._check_open()
+        _check_k(k)
+        row = indexed_item(self.collection, uri)
+        path = self.catalogue / row.uri
+        vector = vector_of(self.collection, row)
+        if vector is None:
+            (found,) = self._query([path], [row.uri], k + 1, category, route, False, twins)
+        else:
+            found = self._query_vector(vector, row.uri, path, k + 1, category, route, twins)
+        return _without(found, row, k)
+
+    # Underneath
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def _query(
+        self,
+        pictures: Sequence[Picture],
+        names: Sequence[str],
+        k: int,
+        category: str | Iterable[str] | None,
+        route: bool,
+        labels: bool,
+        twins: bool,
+    ) -> list[SearchResult]:
+        _check_k(k)
+        forced = self._forced(category)  # before the classification service is asked
+        if not pictures:
+            return []
+        begun = time.perf_counter()
+        upload = self.settings.upload_options()
+        prepared: list[Encoded] = [encode(picture, upload) for picture in pictures]
+        ready = time.perf_counter()
+        told = self._classifier.labels(prepared) if labels or self._labels_count() else [()] * len(prepared)
+        classified = time.perf_counter() - ready
+        asked = _Asked(names, told, prepared, [one.remark for one in prepared], ready - begun, classified)
+        return self._answers(
+            asked, forced, route, twins, lambda select: self.collection.search(prepared, k, among=select)
+        )
+
+    def _query_vector(
+        self,
+        vector: Vectors,
+        name: str,
+        photo: Path | None,
+        k: int,
+        category: str | Iterable[str] | None,
+        route: bool,
+        twins: bool,
+    ) -> SearchResult:
+        _check_k(k)
+        asked = _Asked([name], [()], [photo], [""])
+        (found,) = self._answers(
+            asked,
+            self._forced(category),
+            route,
+            twins,
+            lambda select: self.collection.search_vectors(vector[np.newaxis], k, among=select),
+        )
+        return found
+
+    def _forced(self, category: str | Iterable[str] | None) -> tuple[str, ...] | None:
+        """The categories that are asked for, as the catalogue has them."""
+        forced = None if category is None else (category,) if isinstance(category, str) else tuple(category)
+        if forced == ():
+            raise InvalidRequest(
+                "query: category is an empty list; leave it out to search the categories that the picture shows"
+            )
+        named = self.collection.check(forced)
+        return None if forced is None else tuple(dict.fromkeys(named))
+
+    def _labels_count(self) -> bool:
+        """Whether the classification service's labels have a part in choosing categories."""
+        by, learned = self.settings.routing.by, self.collection.learned()
+        return by == "service" or (by == "combined" and not (learned is not None and learned.weight == 0.0))
+
+    def _answers(
+        self,
+        asked: _Asked,
+        forced: tuple[str, ...] | None,
+        route: bool,
+        twins: bool,
+        search: Callable[[Select], list[Hits]],
+    ) -> list[SearchResult]:
+        begun = time.perf_counter()
+        router = Router(self.settings, self.collection, asked.labels, route)
+        decisions: dict[int, Decision] = {}
+
+        def choose(position: int, near: Sequence[Found], vector: Vectors) -> tuple[str, ...] | None:
+            decisions[position] = router.decide(position, near, vector, forced)
+            return decisions[position].searched or None  # None searches all categories
+
+        found = search(Select(choose, forced, self.settings.routing.voters, fold=not twins))
+        took = time.perf_counter() - begun
+        timings = Timings(asked.prepared, asked.classified, took, asked.prepared + asked.classified + took)
+        return [
+            self._result(asked, position, hits, decisions[position], router, timings)
+            for position, hits in enumerate(found)
+        ]
+
+    def _result(
+        self, asked: _Asked, position: int, hits: Hits, decision: Decision, router: Router, timings: Timings
+    ) -> SearchResult:
+        neighbours = tuple(
+            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri, one.also)
+            for rank, (one, score) in enumerate(zip(hits.found, router.probabilities(hits.found), strict=True), 1)
+        )
+        return SearchResult(
+            query=asked.names[position],
+            labels=asked.labels[position],
+            categories=decision.categories,
+            searched=decision.searched,
+            neighbours=neighbours,
+            nothing_similar=router.nothing_similar(position, hits, decision),
+            timings=timings,
+            remark=asked.remarks[position],
+            photo=asked.photos[position],
+        )
+
+
+def without(one: Neighbour, uri: str) -> Neighbour | None:
+    """A neighbour without this one of its names; None where it has no other."""
+    names = [name for name in (one.uri, *one.also) if name != uri]
+    if not names or names[0] == one.uri:
+        return replace(one, also=tuple(names[1:])) if names else None
+    root = None if one.path is None else one.path.parents[one.uri.count("/")]
+    return replace(one, uri=names[0], also=tuple(names[1:]), path=None if root is None else root / names[0])
+
+
+def _without(found: SearchResult, row: Row, k: int) -> SearchResult:
+    """A result without the item that was searched for."""
+    others = [one for one in (without(one, row.uri) for one in found.neighbours) if one is not None][:k]
+    ranked = tuple(replace(one, rank=rank) for rank, one in enumerate(others, 1))
+    nothing = found.nothing_similar or (None if ranked else "no other item of these categories is indexed")
+    return replace(found, neighbours=ranked, nothing_similar=nothing)
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InvalidRequest(f"query: k={k} must be 1 or more")
+
+
+def _one_vector(vector: ArrayLike) -> Vectors:
+    try:
+        with np.errstate(over="ignore"):  # what is too large is told below
+            values: Vectors = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"query_vector: no vector of numbers: {error}") from error
+    if values.ndim != 1 or not values.size:
+        raise InvalidRequest(f"query_vector: one vector of shape (d,) is needed, this has shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise InvalidRequest("query_vector: the vector holds values that are not finite (NaN or infinite)")
+    return values
