@@ -97,7 +97,14 @@ def test_search_as_json(indexed: Shop) -> None:
     first = {"rank": 1, "uri": "bed/d.png", "category": "bed"}
     path = value["neighbours"][0]["path"]
     assert Path(path).samefile(indexed.catalogue / "bed/d.png")
-    assert value["neighbours"][0] == {**first, "path": path, "distance": 0.0, "score": 1.0, "also": []}
+    assert value["neighbours"][0] == {
+        **first,
+        "product": None,
+        "path": path,
+        "distance": 0.0,
+        "score": 1.0,
+        "also": [],
+    }
 
 
 def test_search_one_category(indexed: Shop) -> None:

@@ -241,7 +241,7 @@ def test_search_index(client: Client, transport: Any, draw: Any, as_sent: Any, w
     for reply, picture in zip(replies, pictures, strict=True):
         text = as_sent(picture)
         assert [item.uri for item in reply.neighbours] == [f"near/{text[-20:]}", f"far/{text[-20:]}"]
-        assert reply.neighbours[0].score == 1.0 > reply.neighbours[1].score
+        assert reply.neighbours[0].closeness == 1.0 > reply.neighbours[1].closeness
         np.testing.assert_array_equal(reply.vector, np.float32(wire_answers.features(text)))
     assert transport.predicts[0]["parameters"]["output"] == {"search": True, "search_nn": 2}
 

@@ -435,7 +435,7 @@ def test_neighbours_are_nearest_first() -> None:
     vector = np.array([3.0, 4.0], np.float32)
     found = wire.parse_search({"nns": [{"uri": "far", "dist": 12.5}, {"uri": "same", "dist": 0.0}]}, vector)
     assert [(item.uri, item.distance) for item in found.neighbours] == [("same", 0.0), ("far", 12.5)]
-    assert [item.score for item in found.neighbours] == [1.0, pytest.approx(math.exp(-1))]
+    assert [item.closeness for item in found.neighbours] == [1.0, pytest.approx(math.exp(-1))]
     assert found.vector is vector
 
 

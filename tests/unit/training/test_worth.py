@@ -14,7 +14,6 @@ from ddsim.training.worth import (
     by_category,
     calibration_error,
     confusions,
-    plain,
     suspects,
     worth_of,
 )
@@ -33,7 +32,7 @@ def test_worth_by_hand() -> None:
 
 def test_worth_of_nothing() -> None:
     """Without items nothing is known, and JSON says null."""
-    assert plain(worth_of([], [])) == {"items": 0, "accuracy": None, "log_loss": None, "calibration_error": None}
+    assert worth_of([], []).to_dict() == {"items": 0, "accuracy": None, "log_loss": None, "calibration_error": None}
 
 
 def test_worth_by_category() -> None:
