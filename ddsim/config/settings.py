@@ -39,7 +39,7 @@ from ddsim.deepdetect import NO_INDEX, Credentials, ServiceSpec, shown_address, 
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
 from ddsim.networks import centre_file, centre_name, put_right
 from ddsim.pictures import Upload
-from ddsim.showing import clipped
+from ddsim.showing import clipped, several
 
 
 class RulesBroken(ValueError):
@@ -358,7 +358,8 @@ class Settings(Part):
     """How the web page looks and speaks, and what it takes."""
 
     def __repr__(self) -> str:
-        server = "embedded server" if self.server.embedded else shown_address(str(self.server.url))
+        there = self.server.addresses
+        server = several(map(shown_address, there), len(there)) or "embedded server"
         layer, catalogue = clipped(repr(self.similarity.extract_layer)), clipped(repr(str(self.catalogue)))
         return f"<Settings: {self.name!r}, {server}, layer {layer}, catalogue {catalogue}>"
 

@@ -14,7 +14,7 @@ from ddsim.deepdetect.core import Core
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
 from ddsim.deepdetect.tasks import TaskCalls, TaskLock
 from ddsim.deepdetect.training import TrainingStatus
-from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport
+from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport, where
 from ddsim.errors import CapabilityError, install_hint
 from ddsim.pictures import Picture, Upload
 
@@ -52,6 +52,9 @@ class AsyncClient:
         self._calls = TaskCalls(self._transport, limits, retries_of(retries))
         values = isinstance(self._transport, ThreadedTransport) and self._transport.values
         self._core = Core(TaskLock, limits, upload or Upload(), batch_size, batch_bytes, values)
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient: {where(self._transport)}>"
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -179,6 +182,9 @@ class ThreadedTransport:
         self._transport = transport
         self.values = isinstance(transport, ValueTransport)
         self._exchange = transport.exchange_values if isinstance(transport, ValueTransport) else transport.exchange
+
+    def __repr__(self) -> str:
+        return f"<ThreadedTransport: {where(self._transport)}>"
 
     async def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """See :meth:`ddsim.deepdetect.transport.AsyncTransport.exchange`; a cancelled one goes on in its thread."""

@@ -14,9 +14,8 @@ from ddsim.deepdetect.core import Core
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
 from ddsim.deepdetect.training import TrainingStatus
-from ddsim.deepdetect.transport import Retries, Transport, ValueTransport
+from ddsim.deepdetect.transport import Retries, Transport, ValueTransport, where
 from ddsim.pictures import Picture, Upload
-from ddsim.showing import clipped
 
 
 class Client:
@@ -56,7 +55,7 @@ class Client:
         self._core = Core(threading.RLock, limits, upload or Upload(), batch_size, batch_bytes, values)
 
     def __repr__(self) -> str:
-        return f"<Client: {clipped(getattr(self._transport, 'url', type(self._transport).__name__))}>"
+        return f"<Client: {where(self._transport)}>"
 
     @property
     def concurrent(self) -> bool:

@@ -29,6 +29,7 @@ from ddsim.errors import (
     UnsafeCall,
 )
 from ddsim.pictures import Picture, Upload
+from ddsim.showing import several
 
 _Answer = TypeVar("_Answer")
 # A picture that ends servers must not end them all.
@@ -88,6 +89,9 @@ class Several(Client):
         self._retries = retries_of(retries)
         self._wanted: dict[str, _Wanted] = {}
         self._servers = Members(clients, self._admit, pause or Pause())
+
+    def __repr__(self) -> str:
+        return f"<Several: {several(self.members, len(self.members))}>"
 
     @property
     def members(self) -> dict[str, Client]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import tenacity
 
 from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
-from ddsim.showing import Value
+from ddsim.showing import Value, clipped
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -98,6 +98,11 @@ class ValueTransport(Transport, Protocol):
         The answer is the same as to base64 and JSON; where it says yes to a prediction it may come as values.
         """
         ...
+
+
+def where(transport: object) -> str:
+    """Where a transport leads, in a word for people: its address, without secrets, or what kind it is."""
+    return clipped(str(getattr(transport, "url", type(transport).__name__)))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from shop import Shop
 
 import ddsim
 from ddsim.catalogue import Kind, Survey
+from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.wire import parse_info
 from ddsim.evaluation import Evaluation, Interval, Options, Row, Step
 from ddsim.evaluation.results import Comparison, Disagreement, Measure
@@ -158,6 +159,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "TrainingStatus": lambda: ddsim.TrainingStatus("one", 1, "error", None, {EVIL: 1.0}, EVIL),
 }
 OTHERS: dict[str, Callable[[], Any]] = {
+    "AsyncClient": ddsim.AsyncClient,
     "Client": ddsim.Client,
     "Encoded": lambda: Encoded(b"x" * MANY, "image/png", (1, 1), (1, 1), EVIL),
     "IndexOptions": ddsim.IndexOptions,
@@ -167,6 +169,7 @@ OTHERS: dict[str, Callable[[], Any]] = {
     "Reply": lambda: ddsim.Reply(200, EVIL.encode("utf-8", "replace")),
     "Retries": ddsim.Retries,
     "ServerPath": lambda: ddsim.ServerPath("/x" * MANY),
+    "ThreadedTransport": lambda: ddsim.ThreadedTransport(HttpTransport("http://localhost:8080")),
     "TimeLimits": ddsim.TimeLimits,
     "Timeout": lambda: ddsim.Timeout(1, 2),
     "Upload": ddsim.Upload,
@@ -175,7 +178,7 @@ OTHERS: dict[str, Callable[[], Any]] = {
 # Made from files and servers: looked at below.
 OPENED = {"Collection", "ImageSearch", "Settings"}
 # Nobody makes one.
-PROTOCOLS = {"Transport"}
+PROTOCOLS = {"AsyncTransport", "Transport"}
 
 
 def is_short(text: str) -> bool:
