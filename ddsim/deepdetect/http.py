@@ -62,10 +62,6 @@ class HttpTransport:
                 allow_redirects=False,
                 verify=self._endpoint.verify,
             )
-            if answer.status_code == 500:
-                # A search that fails at a name leaves its connection of no use for others: each search on it then fails
-                # in LMDB, even after a build. The server keeps that state by connection, so none is used again.
-                self._session.close()
             lowered = {name.lower(): value for name, value in answer.headers.items()}
             return Reply(answer.status_code, answer.content, lowered)
 
@@ -115,7 +111,7 @@ _MEANINGS = Meanings(
         urllib3.exceptions.ProxySchemeUnsupported,
         UnicodeError,
     ),
-    # Another thread dropped all idle connections in this moment.
+    # Another thread closed the transport in this moment.
     dropped=(urllib3.exceptions.ClosedPoolError,),
     late=(requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError),
     compression=(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError),

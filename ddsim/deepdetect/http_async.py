@@ -63,7 +63,7 @@ class AsyncHttpTransport:
                 ) as answer:
                     content = await answer.aread()
                     if answer.status_code == 500:
-                        # A search that fails at a name leaves its connection of no use for others: see HttpTransport.
+                        # A search that fails at a name leaves its connection of no use for others: see http_deadline.
                         await answer.extensions["network_stream"].aclose()
         except _BELOW as error:
             kind, words = explain(error, _MEANINGS, self._endpoint, timeout)

@@ -1,7 +1,12 @@
-"""Time limits for whole exchanges: urllib3's own count anew with every byte that arrives.
+"""Connections as ddsim needs them, beneath requests.
 
-A server that sends a byte a second would hold a call for ever, and a large request has the time of a connection only to
-be sent in.
+Time limits hold for whole exchanges. urllib3's own count anew with every byte that arrives, so that a server which
+sends one a second would hold a call for ever; and a large request has the time of a connection only to be sent in.
+
+A connection is not used again after a 500: a search that fails at a name leaves it of no use for others, each search on
+it then fails in LMDB, even after a build. The server keeps that state by connection.
+
+Closing closes: urllib3 itself leaves connections to the garbage collector, which comes late where an error was met.
 """
 
 from __future__ import annotations
@@ -81,24 +86,40 @@ class _Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_Reading(sock, self.fp.detach()))
 
 
-class _Sending:
-    """A connection that sends until the limit."""
+class _Limited:
+    """A connection that sends until the limit, and is spoilt by a 500."""
 
     sock: socket.socket | None
+    _spoilt = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the pool may give it out as it is."""
+        connected: bool = super().is_connected  # type: ignore[misc]
+        return connected and not self._spoilt
+
+    def connect(self) -> None:
+        self._spoilt = False
+        super().connect()  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        answer = super().getresponse()  # type: ignore[misc]
+        self._spoilt = answer.status == 500
+        return answer
 
     def send(self, data: Any) -> None:
         if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
+            self.connect()
         if self.sock is not None:
             self.sock.settimeout(_LIMIT.get().left())
         super().send(data)  # type: ignore[misc]
 
 
-class _Connection(_Sending, HTTPConnection):
+class _Connection(_Limited, HTTPConnection):
     response_class = _Answer
 
 
-class _SafeConnection(_Sending, HTTPSConnection):
+class _SafeConnection(_Limited, HTTPSConnection):
     response_class = _Answer
 
 
@@ -123,3 +144,12 @@ class DeadlineAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _SafePool}
         return manager
+
+    def close(self) -> None:
+        """Close all connections that are not at work; those that are, when they are done."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118  it cannot be iterated
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()

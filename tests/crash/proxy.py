@@ -118,7 +118,7 @@ class Proxy:
         with self._lock:
             self._connections.add(client)
         try:
-            while request := _message(client):
+            while request := message(client):
                 if upstream is None:
                     upstream = socket.create_connection(("127.0.0.1", self.target), _SECONDS)
                     _hurry(upstream)
@@ -167,7 +167,7 @@ class Proxy:
         upstream.sendall(request[half:])
         if not passed("sent"):
             return False
-        answer = _message(upstream)
+        answer = message(upstream)
         if _DEADLY in answer:
             self.deadly.append(answer)
         if not answer or not passed("answered"):
@@ -185,7 +185,7 @@ def _hurry(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _message(connection: socket.socket) -> bytes:
+def message(connection: socket.socket) -> bytes:
     """One HTTP message, head and body; nothing at the connection's end, be it in the middle of one."""
     data = b""
     while b"\r\n\r\n" not in data:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from ddsim import AsyncClient, Reply, Retries, ThreadedTransport
@@ -17,19 +20,33 @@ class Awaited:
     """Each call in an event loop of this object's; close it.
 
     Args:
-        transport: one for threads.
+        transport: one for threads; HTTP where there is none.
         options: of AsyncClient.
     """
 
-    def __init__(self, transport: Any, **options: Any) -> None:
+    def __init__(self, transport: Any = None, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client = AsyncClient(transport=ThreadedTransport(transport), **({"retries": AT_ONCE} | options))
+        behind = None if transport is None else ThreadedTransport(transport)
+        self._client = AsyncClient(transport=behind, **({"retries": AT_ONCE} | options))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
         if not inspect.iscoroutinefunction(found):
             return found
         return lambda *args, **options: self._loop.run_until_complete(found(*args, **options))
+
+    def cancel(self, call: Callable[[AsyncClient], Awaitable[Any]], *, when: threading.Event) -> None:
+        """Make a call in a task, and cancel it when the event is set."""
+
+        async def made() -> None:
+            task = asyncio.ensure_future(call(self._client))
+            await asyncio.to_thread(when.wait)
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            assert task.cancelled()
+
+        self._loop.run_until_complete(made())
 
     def close(self) -> None:
         """Close the client, its threads and its loop."""
