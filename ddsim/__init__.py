@@ -64,6 +64,7 @@ if _typing.TYPE_CHECKING:
         TrainingStatus,
         Transport,
     )
+    from ddsim.evaluation import Evaluation, evaluate
     from ddsim.indexing import Audit, Failure, IndexReport, Progress
     from ddsim.pictures import Picture, ServerPath, Upload, Url
     from ddsim.routing import Learned, RoutedCategory
@@ -104,6 +105,7 @@ __all__ = [
     "DDSimError",
     "Duplicate",
     "Duplicates",
+    "Evaluation",
     "Failure",
     "Failures",
     "ImageError",
@@ -164,6 +166,7 @@ __all__ = [
     "Url",
     "__version__",
     "connect",
+    "evaluate",
     "load",
     "scan",
 ]
@@ -177,6 +180,7 @@ _HOUSES = {
         "AsyncClient AsyncTransport Capabilities Classification Client Info Label Match Reply Retries SearchReply "
         "ServiceInfo ServiceSpec ThreadedTransport TimeLimits Timeout TrainingStatus Transport"
     ),
+    "evaluation": "Evaluation evaluate",
     "indexing": "Audit Failure IndexReport Progress",
     "pictures": "Picture ServerPath Upload Url",
     "routing": "Learned RoutedCategory",

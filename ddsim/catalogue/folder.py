@@ -56,7 +56,11 @@ class Entry:
 def scan(root: Path, patterns: Patterns = _EVERYTHING) -> list[Item]:
     """List the items of a catalogue, sorted by uri.
 
-    Which files are items is told at :func:`walk`. Folders that cannot be read are logged as warnings.
+    Which files are items is told at :func:`ddsim.catalogue.walk`. Folders that cannot be read are logged as warnings.
+
+    Args:
+        root: the catalogue's folder.
+        patterns: what is passed over beside the usual, such as :meth:`ddsim.Settings.patterns` has it.
 
     Raises:
         ConfigError: there is no such folder, it cannot be read, or there is no item.

@@ -47,7 +47,7 @@ from ddsim.evaluation import (
     Options,
     Row,
     Step,
-    evaluate,
+    evaluate_experiments,
     read_experiments,
     render,
 )
@@ -178,7 +178,7 @@ def _run(
                 tasks[step.stage] = bar.add_task(step.stage, total=step.total)
             bar.update(tasks[step.stage], completed=step.done, total=step.total)
 
-        return evaluate(
+        return evaluate_experiments(
             found,
             catalogue,
             queries,

@@ -39,7 +39,7 @@ from ddsim.deepdetect import NO_INDEX, Credentials, ServiceSpec, shown_address, 
 from ddsim.errors import ConfigError, InvalidRequest, UnsafeCall
 from ddsim.networks import centre_file, centre_name, put_right
 from ddsim.pictures import Upload
-from ddsim.showing import clipped, several
+from ddsim.showing import clipped
 
 
 class RulesBroken(ValueError):
@@ -358,10 +358,9 @@ class Settings(Part):
     """How the web page looks and speaks, and what it takes."""
 
     def __repr__(self) -> str:
-        there = self.server.addresses
-        server = several(map(shown_address, there), len(there)) or "embedded server"
+        server = clipped(self.server.shown)
         layer, catalogue = clipped(repr(self.similarity.extract_layer)), clipped(repr(str(self.catalogue)))
-        return f"<Settings: {self.name!r}, {server}, layer {layer}, catalogue {catalogue}>"
+        return f"<Settings: {self.name!r}, server {server}, layer {layer}, catalogue {catalogue}>"
 
     def __str__(self) -> str:
         return repr(self)
@@ -384,6 +383,9 @@ class Settings(Part):
 
     def with_backend(self, backend: Literal["server", "local", "auto"]) -> Settings:
         """The same with vectors living elsewhere.
+
+        Args:
+            backend: where; see ``index.backend``.
 
         Raises:
             ConfigError: that does not go together with the rest.

@@ -116,7 +116,7 @@ class Calls:
             return step.lock.acquire()
         if isinstance(step, Work):
             return step.do()
-        return self.retries.sleep(step.seconds)
+        return self.retries.pause(step.seconds)
 
     def _asked(self, ask: Ask) -> Reply:
         timeout = Timeout(self.limits.connect, ask.read)

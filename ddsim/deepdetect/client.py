@@ -89,6 +89,9 @@ class Client:
         A service that was created may still be unable to predict: DeepDetect v0.25.0 notices a missing weights file
         only at the first prediction (checked on a running server). :func:`ddsim.deepdetect.services.ensure` tries one.
 
+        Args:
+            spec: all that is to be known of it.
+
         Raises:
             ServiceExists: a service of that name exists, or is being created by another client.
             UnsafeCall: another similarity service has the same repository. On DeepDetect v0.25.0 each would find the
@@ -152,6 +155,10 @@ class Client:
 
     def training_status(self, service: str, job: int) -> TrainingStatus:
         """Ask how a training is doing. The server tells the end of one once, so it is not asked again after a loss.
+
+        Args:
+            service: that is trained.
+            job: its number, as :meth:`train` gave it.
 
         Raises:
             ApiError: the training failed, with the server's words, or there is no such job.

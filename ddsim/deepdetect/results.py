@@ -19,7 +19,12 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Label(Value):
-    """One class of a network, as its label file names it, with its probability in [0, 1]."""
+    """One class of a network.
+
+    Attributes:
+        name: as the network's file of labels has it.
+        probability: that the picture shows it, in [0, 1].
+    """
 
     name: str
     probability: float

@@ -117,14 +117,22 @@ class Retries:
         tries: calls in all; 1 switches retrying off.
         seconds: no new try begins later than this after the first.
         first_wait, longest_wait: seconds; the wait doubles in between, with up to first_wait of jitter on top.
-        sleep: how to wait; tests pass one that does not. Tasks wait by asyncio.
+        sleep: how to wait; tests pass one that does not. None is Python's own; tasks wait by asyncio.
     """
 
     tries: int = 3
     seconds: float = 30.0
     first_wait: float = 0.2
     longest_wait: float = 5.0
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] | None = None
+
+    def pause(self, seconds: float) -> None:
+        """Wait.
+
+        Args:
+            seconds: how long.
+        """
+        (self.sleep or time.sleep)(seconds)
 
     def run(self, call: Callable[[], _Answer], *, repeatable: bool) -> _Answer:
         """Make the call, again where that is safe; the last answer or error comes out.
@@ -133,11 +141,11 @@ class Retries:
             call: what to do.
             repeatable: whether it may be done again after it has reached a server; it gives a :class:`Reply` then.
         """
-        answer: _Answer = tenacity.Retrying(**self._policy(repeatable), sleep=self.sleep)(call)
+        answer: _Answer = tenacity.Retrying(**self._policy(repeatable), sleep=self.pause)(call)
         return answer
 
     async def run_in_task(self, call: Callable[[], Awaitable[Reply]], *, repeatable: bool) -> Reply:
-        """As :meth:`run`; other tasks go on while this one waits."""
+        """Make the call likewise; see :meth:`run`. Other tasks go on while this one waits."""
         reply: Reply = await tenacity.AsyncRetrying(**self._policy(repeatable), sleep=asyncio.sleep)(call)
         return reply
 

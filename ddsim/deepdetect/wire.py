@@ -103,8 +103,16 @@ class ServiceSpec(BaseModel):
 
     Attributes:
         name: see :func:`service_name`.
+        mllib: the library that runs the network: ``caffe`` or ``torch``.
+        description: for people; the name where it is empty.
         type: ``unsupervised`` for similarity search on Caffe; Torch has no such type and extracts on ``supervised``.
         repository: the folder that the service writes into, as the server sees it; one for each similarity service.
+        create_repository: whether the server makes that folder.
+        template, templates: the name of a network definition that comes with the server, in place of ``definition``,
+            and the folder of such where it is not the usual one.
+        width, height: of the network's input, in pixels.
+        rgb: whether the network takes red first; Caffe's take blue first.
+        gpu, gpuid: whether to compute on a GPU, and on which.
         definition, weights, corresp: files elsewhere, as the server sees them; they win over what the repository holds.
         nclasses: an int above 0; without one the server refuses the service, whatever its type.
         mean: subtracted per channel, in B, G, R order for Caffe. Sent as floats only: an official server dies of an
@@ -246,7 +254,13 @@ class ServiceInfo(_Received):
     """A service as the server describes it.
 
     Attributes:
+        name: its name, in small letters.
+        description: as it was created; ddsim notes there whose it is.
+        mllib: the library that runs the network, such as ``caffe``.
         type: ``supervised`` or ``unsupervised``.
+        mltype: what it does, in the server's words, such as ``classification``.
+        repository: the folder that it writes into, as the server sees it.
+        width, height: of the network's input, in pixels; 0 where the server does not say.
         parameters: what it was created with, defaults filled in, as the server words it.
         labels: the network's labels, in no particular order; only where they were asked for.
     """
@@ -298,7 +312,13 @@ class ServiceInfo(_Received):
 
 
 class Info(_Received):
-    """What ``GET /info`` says."""
+    """What ``GET /info`` says.
+
+    Attributes:
+        version, commit: of the server; empty where it does not say.
+        compile_flags: what it was built with, in its own words; :attr:`capabilities` reads them.
+        services: that it has now.
+    """
 
     version: str = ""
     commit: str = ""

@@ -5,10 +5,11 @@ configuration; `ddsim evaluate` is its command.
 """
 
 from ddsim.evaluation.bootstrap import Interval
+from ddsim.evaluation.evaluating import evaluate
 from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.page import render
 from ddsim.evaluation.results import Evaluation, Row
-from ddsim.evaluation.run import Options, Step, evaluate
+from ddsim.evaluation.run import Options, Step, evaluate_experiments
 
 __all__ = [
     "Evaluation",
@@ -18,6 +19,7 @@ __all__ = [
     "Row",
     "Step",
     "evaluate",
+    "evaluate_experiments",
     "read_experiments",
     "render",
 ]

@@ -34,24 +34,27 @@ class Experiment:
     problem: str | None
 
 
-def read_experiments(paths: Sequence[Path]) -> list[Experiment]:
+def read_experiments(configs: Sequence[Path | Settings]) -> list[Experiment]:
     """The configurations of these files, in their order, each matrix expanded to every combination of its values.
 
     A combination that does not go together, and a file whose settings are wrong, are experiments with a problem.
 
     Args:
-        paths: configuration files.
+        configs: configuration files, or settings that were read already.
 
     Raises:
         InvalidRequest: no file.
         ConfigError: a file cannot be read, its matrix is wrong, or there are no experiments but those with a problem.
     """
-    if not paths:
+    if not configs:
         raise InvalidRequest("no configuration to evaluate: name at least one file")
     taken: set[str] = set()
     found: list[Experiment] = []
-    for path in paths:
-        document = read(path)
+    for config in configs:
+        if isinstance(config, Settings):
+            found.append(_of_settings(config, taken))
+            continue
+        document = read(config)
         expand = _expanded if MATRIX in document.data else _single
         found += expand(document.file, document, taken)
     if all(one.settings is None for one in found):
@@ -65,7 +68,11 @@ def _single(file: Path, document: Document, taken: set[str]) -> list[Experiment]
         settings = settle(document.data, file, document)
     except ConfigError as error:
         return [Experiment(_unique(name, taken), {"model": name}, None, str(error))]
-    return [Experiment(_unique(settings.name, taken), _facts(settings, settings.name), settings, None)]
+    return [_of_settings(settings, taken)]
+
+
+def _of_settings(settings: Settings, taken: set[str]) -> Experiment:
+    return Experiment(_unique(settings.name, taken), _facts(settings, settings.name), settings, None)
 
 
 def _expanded(file: Path, document: Document, taken: set[str]) -> list[Experiment]:

@@ -73,7 +73,7 @@ class Step(Value):
     total: int | None
 
 
-def evaluate(
+def evaluate_experiments(
     experiments: Sequence[Experiment],
     catalogue: Path,
     queries: Path | None = None,

@@ -36,7 +36,13 @@ class Progress(Value):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Failure(Value):
-    """An item that is not in the index because it cannot be, why, and how often it was tried."""
+    """An item that is not in the index because it cannot be.
+
+    Attributes:
+        uri: its name.
+        reason: why, in words for people.
+        tries: how often it was tried with this content.
+    """
 
     uri: str
     reason: str

@@ -36,6 +36,9 @@ _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 class ServerPath(Value):
     """A picture that the server reads from its own disk.
 
+    Attributes:
+        path: of the file, as the server sees it.
+
     Raises:
         InvalidRequest: for a path that the server would take for something else: a URL, a directory (the server
             would take all its pictures for one) or an LMDB database.
@@ -64,7 +67,10 @@ class ServerPath(Value):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Url(Value):
-    """A picture that the server fetches by itself; the address must work from where *the server* is.
+    """A picture that the server fetches by itself.
+
+    Attributes:
+        url: its address, which must work from where *the server* is.
 
     Raises:
         InvalidRequest: it does not start with ``http://`` or ``https://`` in lower case. DeepDetect v0.25.0 takes

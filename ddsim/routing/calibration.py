@@ -81,7 +81,11 @@ class Learned(Shown):
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Learned:
-        """Make it again from what :meth:`as_json` gave."""
+        """Make it again.
+
+        Args:
+            plain: what :meth:`as_json` gave.
+        """
         line = plain["line"]
         known = {key: value for key, value in plain.items() if key != "line"}
         if line is None:

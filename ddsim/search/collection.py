@@ -129,6 +129,9 @@ class Collection:
     def changes(self, options: IndexOptions | None = None) -> dict[Change, int]:
         """Count what a run would do, without doing it.
 
+        Args:
+            options: of the run; see :class:`IndexOptions`.
+
         Raises:
             ConfigError: there is no catalogue.
         """
@@ -136,6 +139,9 @@ class Collection:
 
     def outlook(self, options: IndexOptions | None = None) -> Outlook:
         """Look at what a run would do, without doing it.
+
+        Args:
+            options: of the run; see :class:`IndexOptions`.
 
         Raises:
             ConfigError: there is no catalogue.
@@ -457,6 +463,9 @@ class Collection:
     def remove(self, uris: Sequence[str]) -> int:
         """Take items out of the index. Their files stay, and the next run indexes them again if they are still there.
 
+        Args:
+            uris: names of the items.
+
         Returns:
             how many of these items were in the manifest.
 
@@ -478,7 +487,11 @@ class Collection:
         return count
 
     def picture_of(self, uri: str) -> Encoded | None:
-        """An item's picture as it is sent; None where it cannot be read."""
+        """An item's picture as it is sent; None where it cannot be read.
+
+        Args:
+            uri: the item's name.
+        """
         try:
             return encode(self.catalogue / uri, self.settings.upload_options())
         except ImageError:

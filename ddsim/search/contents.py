@@ -25,7 +25,11 @@ _ROWS = 20
 
 
 class Items(Listing[Item]):
-    """The items that are indexed, sorted by uri: a sequence of :class:`ddsim.Item`."""
+    """The items that are indexed, sorted by uri: a sequence of :class:`ddsim.Item`.
+
+    Args:
+        rows: what is in it.
+    """
 
     columns = ("uri", "category", "path")
 
@@ -54,7 +58,11 @@ class Items(Listing[Item]):
 
 
 class Failures(Listing[Failure]):
-    """What could not be indexed: folders that cannot be read, then items; a sequence of :class:`ddsim.Failure`."""
+    """What could not be indexed: folders that cannot be read, then items; a sequence of :class:`ddsim.Failure`.
+
+    Args:
+        rows: what is in it.
+    """
 
     columns = ("uri", "reason", "tries")
 

@@ -52,7 +52,11 @@ class Duplicate(Shown):
 
 
 class Duplicates(Listing[Duplicate]):
-    """Groups of items that are nearly the same picture, the most similar first."""
+    """Groups of items that are nearly the same picture, the most similar first: a sequence of :class:`Duplicate`.
+
+    Args:
+        rows: the groups.
+    """
 
     columns = ("similarity", "uris")
 

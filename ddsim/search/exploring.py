@@ -80,6 +80,12 @@ class CatalogueMap(Listing[Place]):
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the page into a file, to be opened in a browser.
 
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Returns:
+            the same path.
+
         Raises:
             ConfigError: it cannot be written.
         """

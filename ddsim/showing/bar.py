@@ -62,12 +62,13 @@ class ProgressBar:
             sys.stderr.flush()
 
     def _show_in_cell(self, progress: HowFar) -> None:
-        from IPython.display import HTML, display
+        import IPython.display
 
+        displaying: Any = IPython.display
         value = "" if progress.total is None else f' value="{progress.done}" max="{max(progress.total, 1)}"'
-        shown = HTML(f"<progress{value}></progress> {escape(self._told)}")
+        shown = displaying.HTML(f"<progress{value}></progress> {escape(self._told)}")
         if self._cell is None:
-            self._cell = display(shown, display_id=True)
+            self._cell = displaying.display(shown, display_id=True)
         else:
             self._cell.update(shown)
 

@@ -11,7 +11,7 @@ import yaml
 
 from ddsim.evaluation.experiments import read_experiments
 from ddsim.evaluation.results import Evaluation
-from ddsim.evaluation.run import Options, evaluate
+from ddsim.evaluation.run import Options, evaluate_experiments
 
 SHARED = Path(__file__).parents[3] / "shared"
 MODEL = SHARED / "models" / "squeezenet_v1.1"
@@ -49,7 +49,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evaluation]
     }
     config = root / "squeezenet.yaml"
     config.write_text(yaml.safe_dump(raw), "utf-8")
-    found = evaluate(
+    found = evaluate_experiments(
         read_experiments([config]), root / "photos", options=Options(timing_queries=3), cache=root / "cache"
     )
     assert found is not None

@@ -17,7 +17,7 @@ from typer.testing import Result
 import ddsim.commands.evaluate
 from ddsim import Client, Reply, ServerUnreachable, Settings, connect, load
 from ddsim.commands.evaluate import EPILOG, evaluate_command
-from ddsim.evaluation.run import Step, evaluate
+from ddsim.evaluation.run import Step, evaluate_experiments
 
 APP = typer.Typer(rich_markup_mode="markdown")
 APP.command(epilog=EPILOG)(evaluate_command)
@@ -33,7 +33,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     def opening(settings: Settings) -> Client:
         return connect(settings, transport=shop.tap, retries=PATIENT)
 
-    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate", partial(evaluate, opening=opening))
+    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate_experiments", partial(evaluate_experiments, opening=opening))
     return shop
 
 
@@ -202,7 +202,7 @@ def test_ctrl_c(shop: Shop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
         signal.raise_signal(signal.SIGINT)
         assert stopping()
 
-    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate", stopped)
+    monkeypatch.setattr(ddsim.commands.evaluate, "evaluate_experiments", stopped)
     said = error(run(shop.config), 130)
     assert "Stopping after this batch" in capfd.readouterr().err
     assert "run the same command again to go on" in said

@@ -23,7 +23,7 @@ from ddsim.embedded import Engine
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.results import Evaluation, Row
-from ddsim.evaluation.run import Options, Step, evaluate
+from ddsim.evaluation.run import Options, Step, evaluate_experiments
 from ddsim.pictures import encode
 from ddsim.vectors.base import Patience
 from ddsim.vectors.cache import Cache
@@ -81,7 +81,9 @@ def ask(
         return connect(settings, transport=shop.tap, retries=PATIENT)
 
     defaults: dict[str, Any] = {"options": QUIET, "opening": opening, "patience": Patience(sleep=lambda _: None)}
-    return evaluate(found, shop.catalogue, queries, cache=cache or shop.root / "cache", **(defaults | options))
+    return evaluate_experiments(
+        found, shop.catalogue, queries, cache=cache or shop.root / "cache", **(defaults | options)
+    )
 
 
 def asked(shop: Shop, layer: str | None) -> list[str]:

@@ -17,7 +17,7 @@ from ddsim import Client, Collection, Reply, Settings, TooLarge, connect
 from ddsim.catalogue import ItemState
 from ddsim.doctor import Options as Looking
 from ddsim.doctor import diagnose
-from ddsim.evaluation import Options, evaluate, read_experiments
+from ddsim.evaluation import Options, evaluate_experiments, read_experiments
 from ddsim.vectors import Patience
 
 NGINX = b"<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n</html>\r\n"
@@ -93,7 +93,7 @@ def test_evaluating_goes_in_smaller_requests(shop: Shop) -> None:
     def opening(settings: Settings) -> Client:
         return connect(settings, transport=shop.tap, retries=PATIENT)
 
-    found = evaluate(
+    found = evaluate_experiments(
         read_experiments([shop.config]),
         shop.catalogue,
         options=Options(timing_queries=0),

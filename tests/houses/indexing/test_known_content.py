@@ -14,7 +14,7 @@ from stock import assert_sound, index, names, sent_uris
 from ddsim import Collection, NetworkChanged
 from ddsim.deepdetect import SAME, Canary, drawn
 from ddsim.evaluation.experiments import read_experiments
-from ddsim.evaluation.run import Options, evaluate
+from ddsim.evaluation.run import Options, evaluate_experiments
 from ddsim.vectors.cache import FILE, FOLDER, Cache
 
 
@@ -53,12 +53,14 @@ def test_what_an_evaluation_computed(shop: Shop) -> None:
     shop.add(*names("lamp", 3), *names("bed", 3))
     experiments = read_experiments([shop.config])
     cache, options = shop.settings.state / FOLDER, Options(timing_queries=0)
-    evaluate(experiments, shop.catalogue, options=options, cache=cache, opening=lambda _: shop.client())
+    evaluate_experiments(experiments, shop.catalogue, options=options, cache=cache, opening=lambda _: shop.client())
     report = index(shop)
     assert (report.sent, report.reused) == (0, 6)
     shop.add("lamp/new.png")
     assert index(shop).sent == 1
-    found = evaluate(experiments, shop.catalogue, options=options, cache=cache, opening=lambda _: shop.client())
+    found = evaluate_experiments(
+        experiments, shop.catalogue, options=options, cache=cache, opening=lambda _: shop.client()
+    )
     assert found is not None
     assert [(row.extracted, row.cached) for row in found.rows if row.kind == "configuration"] == [(0, 7)]
 

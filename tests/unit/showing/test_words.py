@@ -130,6 +130,7 @@ def cell(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     notebook, displaying = ModuleType("IPython"), ModuleType("IPython.display")
     notebook.get_ipython = lambda: SimpleNamespace(kernel=1)  # type: ignore[attr-defined]
+    notebook.display = displaying  # type: ignore[attr-defined]
     displaying.HTML, displaying.display = str, display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython", notebook)
     monkeypatch.setitem(sys.modules, "IPython.display", displaying)

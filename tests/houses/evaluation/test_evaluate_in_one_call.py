@@ -1,0 +1,73 @@
+"""ddsim.evaluate: configurations compared in one call of the library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import Shop, picture
+
+import ddsim
+from ddsim import ConfigError, InvalidRequest
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Two categories of pictures, each alike in itself."""
+    shop = Shop(tmp_path_factory.mktemp("evaluated"))
+    for category, seed in (("lamp", 1), ("bed", 2)):
+        for number in range(4):
+            image = picture(seed)
+            image.paste(picture(10 * seed + number, (8, 8)), (0, 0))
+            shop.add_picture(f"{category}/{category}-{number}.png", image)
+    shop.configure(classification=None)
+    return shop
+
+
+def test_files_and_settings_are_compared(shop: Shop, tmp_path: Path) -> None:
+    """A file, its name as text, and settings: each is a configuration; no index is touched, and progress is told."""
+    told: list[str] = []
+    found = ddsim.evaluate(
+        [shop.config, str(shop.config), shop.settings], shop.catalogue, progress=lambda step: told.append(step.stage)
+    )
+    assert sorted(row.name for row in found.rows if row.kind == "configuration") == ["shop", "shop-2", "shop-3"]
+    assert {"extracting", "searching", "comparing"} <= set(told)
+    assert "queries on 8 items" in repr(found)
+    assert "P@1" in found._repr_html_()
+    with shop.search() as search:
+        assert len(search.items()) == 0
+
+
+def test_one_configuration_needs_no_list(shop: Shop) -> None:
+    """The catalogue is its own where none is named, and the numbers are the same every time."""
+    once, again = (ddsim.evaluate(shop.settings, limit=2) for _ in range(2))
+    assert once.asked == 4
+    assert once.to_dict()["rows"][0]["measures"] == again.to_dict()["rows"][0]["measures"]
+
+
+def test_an_evaluation_as_a_data_frame(shop: Shop) -> None:
+    """A row for each configuration and floor, a column for each measure."""
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = ddsim.evaluate(shop.settings).to_dataframe()
+    assert {"name", "kind", "P@1", "MAP@R", "dimension", "seconds"} <= set(frame.columns)
+    assert set(frame["kind"]) == {"configuration", "floor"}
+    assert frame["P@1"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("configs", "options", "kind", "said"),
+    [
+        ([], {}, InvalidRequest, "name at least one file"),
+        ("no-such-file.yaml", {}, ConfigError, "no-such-file.yaml"),
+        (None, {"limit": 0}, InvalidRequest, "limit must be 1 or more"),
+        (None, {"products": "("}, InvalidRequest, "no regular expression"),
+        (None, {"catalogue": "nowhere"}, ConfigError, "no such folder"),
+    ],
+)
+def test_what_cannot_be_evaluated(
+    shop: Shop, configs: Any, options: dict[str, Any], kind: type[Exception], said: str
+) -> None:
+    """The error says what is wrong."""
+    with pytest.raises(kind, match=said):
+        ddsim.evaluate(shop.settings if configs is None else configs, **options)
