@@ -43,7 +43,8 @@ class Scene:
 
     def furnish(self) -> None:
         """The services that nobody changes."""
-        self.direct.create_service(ServiceSpec(name="cls", repository=str(MODEL), nclasses=5, width=32, height=32))
+        labels = self.similarity("cls").model_copy(update={"type": "supervised", "corresp": str(MODEL / "corresp.txt")})
+        self.direct.create_service(labels)
         self.direct.create_service(self.similarity("sim"))
         self.direct.add_to_index("sim", {f"old/{seed}": drawn(seed) for seed in range(10, 14)}, layer=LAYER)
 
