@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import random
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddsim.catalogue.database import Database, pack, unpack
 from ddsim.catalogue.spelling import Names, writings
 
 _LOOKED_AT, _MEANT = 5000, 3
+_REMEMBERED = 20_000
 _CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
 
 
@@ -34,9 +35,11 @@ class ItemState(str, Enum):
     """Cannot be indexed; left alone until it changes or failed ones are retried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One item as the manifest knows it.
+_STATES = {state.value: state for state in ItemState}
+
+
+class Row(NamedTuple):
+    """One item as the manifest knows it; a tuple, as a search makes hundreds of them.
 
     Attributes:
         uri, category: as in :class:`ddsim.catalogue.folder.Item`.
@@ -66,6 +69,8 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._resolved: dict[int, Row] = {}
+        self._resolved_at: object = None
 
     def resolve(self, vids: Iterable[int]) -> dict[int, Row]:
         """The items behind numbers of the index.
@@ -76,14 +81,32 @@ class Records:
         Returns:
             The valid ones alone: of items that are indexed or added, under the number they have now.
         """
-        wanted = iter({int(vid) for vid in vids if is_vid(vid)})  # numpy's integers too
-        rows: dict[int, Row] = {}
-        while chunk := list(islice(wanted, _CHUNK)):
-            marks = ", ".join("?" * len(chunk))
-            with self._database.reading() as db:
-                found = db.execute(f"SELECT * FROM items WHERE vid IN ({marks})", chunk).fetchall()  # noqa: S608
-            rows.update((row.vid, row) for row in map(_row, found) if row.vid and row.state is not ItemState.SENDING)
+        wanted = {int(vid) for vid in vids if is_vid(vid)}  # numpy's integers too
+        with self._database.reading() as db:
+            self._forget_what_changed(db)
+            known = self._resolved
+            rows = {vid: known[vid] for vid in wanted & known.keys()}
+            if len(known) > _REMEMBERED:
+                known.clear()
+            unknown = iter(wanted - rows.keys())
+            while chunk := list(islice(unknown, _CHUNK)):
+                marks = ", ".join("?" * len(chunk))
+                found = db.execute(
+                    f"SELECT * FROM items WHERE vid IN ({marks}) AND state <> 'sending'",  # noqa: S608
+                    chunk,
+                )
+                read = {record[-1]: _row(record) for record in found}
+                rows |= read
+                known |= read
         return rows
+
+    def _forget_what_changed(self, db: sqlite3.Connection) -> None:
+        """Searches resolve the same items again and again; they are remembered until any connection changes any."""
+        (others,) = db.execute("PRAGMA data_version").fetchone()
+        now = id(db), others, db.total_changes
+        if now != self._resolved_at:
+            self._resolved.clear()
+            self._resolved_at = now
 
     def get(self, uri: str) -> Row | None:
         """One item, None where there is none of that name."""
@@ -194,7 +217,7 @@ def is_vid(number: int) -> bool:
 
 def _row(record: tuple[Any, ...]) -> Row:
     uri, category, size, mtime_ns, sha256, state, error, tries, changed, vid = record
-    return Row(unpack(uri), unpack(category), size, mtime_ns, sha256, ItemState(state), error, tries, changed, vid)
+    return Row(unpack(uri), unpack(category), size, mtime_ns, sha256, _STATES[state], error, tries, changed, vid)
 
 
 def _quotas(sizes: Mapping[str, int], n: int, chance: random.Random) -> dict[str, int]:

@@ -144,14 +144,11 @@ def similarity_scorer(vector: Vectors) -> Callable[[float], float]:
     """
     energy = float(np.mean(np.square(vector, dtype=np.float64))) if vector.size else 0.0
 
-    def score(distance: float) -> float:
-        if not math.isfinite(distance) or not math.isfinite(energy):
-            return 0.0
-        if energy == 0.0:
-            return 1.0 if distance == 0.0 else 0.0
-        return math.exp(-max(distance, 0.0) / energy)
-
-    return score
+    if not math.isfinite(energy):
+        return lambda _: 0.0
+    if energy == 0.0:
+        return lambda distance: 1.0 if distance == 0.0 else 0.0
+    return lambda distance: math.exp(-max(distance, 0.0) / energy) if math.isfinite(distance) else 0.0
 
 
 def similarity_score(distance: float, vector: Vectors) -> float:

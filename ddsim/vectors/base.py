@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 from ddsim.catalogue import Manifest, Records, Row
@@ -83,7 +83,7 @@ class Select:
         choose: given a query's position, the items nearest to it, of all categories, and its own vector as the network
             gave it; None chooses all.
         likely: what it will choose, where that is known before: the first answer then is wide enough for it.
-        sees: so many items it is given at least, where there are as many, however many rows are not valid any more.
+        sees: so many items it is given, where there are as many, however many rows are not valid any more.
         fold: whether items of the same content are found as one, see :attr:`Found.also`, and give one voice to a
             category in ``choose``.
     """
@@ -367,14 +367,15 @@ class _Search:
         rows = self._manifest.resolve({vid for ranking in rankings for vid, _ in ranking.rows})
         hits: dict[int, Hits] = {}
         for position, ranking in zip(positions, rankings, strict=True):
-            found, exhausted = self._found(ranking, rows), len(ranking.rows) < wide
+            valid, exhausted, score = _valid(ranking, rows), len(ranking.rows) < wide, self._score(ranking)
             if position not in self._chosen:
-                near = _one_each(found, rows) if self._select.fold else found
+                near = _one_each(valid) if self._select.fold else valid
                 if len(near) < self._select.sees and not exhausted:
                     continue
-                self._chosen[position] = self._select.choose(position, near, ranking.vector)
+                seen = [_found(one, score) for one in near[: self._select.sees]]
+                self._chosen[position] = self._select.choose(position, seen, ranking.vector)
             only = self._chosen[position]
-            kept = self._kept(found, rows, only)
+            kept = self._kept(valid, score, only)
             if len(kept) == self._k or exhausted:
                 hits[position] = Hits(ranking.vector, kept, None if only is None else frozenset(only))
             elif self._within is not None and only is not None:
@@ -386,19 +387,21 @@ class _Search:
         wide = max(_WIDE, 4 * self._k)
         while True:
             ranking = within(position, only, wide)
-            rows = self._manifest.resolve(vid for vid, _ in ranking.rows)
-            kept = self._kept(self._found(ranking, rows), rows, only)
+            valid = _valid(ranking, self._manifest.resolve(vid for vid, _ in ranking.rows))
+            kept = self._kept(valid, self._score(ranking), only)
             if len(kept) == self._k or len(ranking.rows) < wide:
                 return Hits(ranking.vector, kept, only)
             wide *= _WIDER
 
-    def _found(self, ranking: Ranking, rows: Mapping[int, Row]) -> tuple[Found, ...]:
-        compared = ranking.vector if ranking.compared is None else ranking.compared
-        return _valid(ranking, rows, self._scorer(compared))
+    def _score(self, ranking: Ranking) -> Callable[[float], float]:
+        return self._scorer(ranking.vector if ranking.compared is None else ranking.compared)
 
-    def _kept(self, found: Sequence[Found], rows: Mapping[int, Row], only: Collection[str] | None) -> tuple[Found, ...]:
-        kept = tuple(one for one in found if only is None or one.category in only)
-        return (_folded(kept, rows) if self._select.fold else kept)[: self._k]
+    def _kept(
+        self, valid: Sequence[_Valid], score: Callable[[float], float], only: Collection[str] | None
+    ) -> tuple[Found, ...]:
+        kept = [one for one in valid if only is None or one[0].category in only]
+        groups = _folded(kept) if self._select.fold else [[one] for one in kept[: self._k]]
+        return tuple(_found(first, score, others) for first, *others in groups[: self._k])
 
 
 def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:
@@ -411,29 +414,41 @@ def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:
     return max(least, min(_WIDEST_AT_ONCE, math.ceil(2 * k / share))) if share else least
 
 
-def _valid(ranking: Ranking, rows: Mapping[int, Row], score: Callable[[float], float]) -> tuple[Found, ...]:
-    found: dict[int, Found] = {}
+# An answer has hundreds of rows, of which a few are shown: what the others would need is not computed for them.
+_Valid: TypeAlias = tuple[Row, int, float]
+"""An item that an index gave, its number and its distance."""
+
+
+def _valid(ranking: Ranking, rows: Mapping[int, Row]) -> list[_Valid]:
+    found: dict[int, _Valid] = {}
     for vid, distance in ranking.rows:
         row = rows.get(vid)
         if row is not None and vid not in found and math.isfinite(distance):
-            found[vid] = Found(vid, row.uri, row.category, distance, score(distance))
-    return tuple(found.values())
+            found[vid] = row, vid, distance
+    return list(found.values())
 
 
-def _one_each(found: Sequence[Found], rows: Mapping[int, Row]) -> tuple[Found, ...]:
+def _found(one: _Valid, score: Callable[[float], float], others: Sequence[_Valid] = ()) -> Found:
+    row, vid, distance = one
+    return Found(vid, row.uri, row.category, distance, score(distance), tuple(other.uri for other, _, _ in others))
+
+
+def _one_each(valid: Sequence[_Valid]) -> list[_Valid]:
     """The nearest item of each content in each category: the same picture once more says nothing new."""
-    first: dict[tuple[object, str], Found] = {}
-    for one in found:
-        first.setdefault((rows[one.vid].sha256 or one.vid, one.category), one)
-    return tuple(first.values())
+    first: dict[tuple[object, str], _Valid] = {}
+    for one in valid:
+        row, vid, _ = one
+        first.setdefault((row.sha256 or vid, row.category), one)
+    return list(first.values())
 
 
-def _folded(found: Sequence[Found], rows: Mapping[int, Row]) -> tuple[Found, ...]:
-    """Items of the same content as one, at the place of the nearest."""
-    groups: dict[object, list[Found]] = {}
-    for one in found:
-        groups.setdefault(rows[one.vid].sha256 or one.vid, []).append(one)
-    return tuple(replace(first, also=tuple(one.uri for one in others)) for first, *others in groups.values())
+def _folded(valid: Sequence[_Valid]) -> list[list[_Valid]]:
+    """Items of the same content together, at the place of the nearest."""
+    groups: dict[object, list[_Valid]] = {}
+    for one in valid:
+        row, vid, _ = one
+        groups.setdefault(row.sha256 or vid, []).append(one)
+    return list(groups.values())
 
 
 def owner_of(settings: Settings, manifest: Manifest) -> str:

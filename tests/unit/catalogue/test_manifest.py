@@ -301,6 +301,19 @@ def test_resolve_gives_current_ones_alone(manifest: Manifest) -> None:
     assert manifest.resolve([]) == {}
 
 
+def test_resolve_sees_what_others_change(manifest: Manifest) -> None:
+    """What was resolved a moment ago is another item's, or nobody's, once this or another connection says so."""
+    fill(manifest, "a", "b")
+    first, second = index(manifest, "a", "b")
+    assert set(manifest.resolve([first, second])) == {first, second}
+    with Manifest.look(manifest.folder, IDENTITY) as other:
+        assert set(other.resolve([first, second])) == {first, second}
+        manifest.remove(["a"])
+        assert set(manifest.resolve([first, second])) == {second} == set(other.resolve([first, second]))
+        other.lost([second])
+        assert manifest.resolve([first, second]) == {} == other.resolve([first, second])
+
+
 def test_resolve_takes_any_number_of_numbers(manifest: Manifest) -> None:
     """More numbers than SQLite takes parameters are resolved."""
     uris = [f"lamp/{i:04}" for i in range(1700)]
