@@ -163,10 +163,14 @@ class Records:
             ).fetchall()
         return {unpack(category): count for category, count in found}
 
-    def vids(self) -> Iterator[int]:
-        """All valid numbers, ascending."""
-        for (vid,) in self._stream("SELECT vid FROM items WHERE vid IS NOT NULL AND state <> 'sending' ORDER BY vid"):
-            yield vid
+    def vids(self, categories: Iterable[str] | None = None) -> Iterator[int]:
+        """All valid numbers, ascending; of these categories alone, in any order."""
+        sql = "SELECT vid FROM items WHERE vid IS NOT NULL AND state <> 'sending'"
+        if categories is None:
+            yield from (vid for (vid,) in self._stream(f"{sql} ORDER BY vid"))
+            return
+        for category in categories:
+            yield from (vid for (vid,) in self._stream(f"{sql} AND category = ?", (pack(category),)))
 
     def twins(self) -> Iterator[list[str]]:
         """Items in the index that have the same content, the uris of a group sorted."""

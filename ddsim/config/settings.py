@@ -273,6 +273,12 @@ class IndexSettings(Part):
     """So many principal components are compared in place of the vectors themselves (``local`` only)."""
     whiten: bool = False
     """Whether all of these components have the same weight (``local`` only)."""
+    precision: Literal["float32", "float16"] = "float32"
+    """How vectors are kept, on disk and in memory: ``float16`` takes half the room and rounds to three digits
+    (``local`` only)."""
+    approximate: Literal["auto", "never"] = "never"
+    """``auto``: from 50,000 pictures on a search looks at a part of the vectors only, which finds 99 of 100 of the ten
+    nearest; ``never``: it always looks at all of them (``local`` only)."""
     batch_size: Annotated[int, Field(ge=1, le=256)] = 32
     """Pictures in one call at most."""
     batch_bytes: Annotated[Size, Field(ge=100_000, le=64_000_000)] = 16_000_000
@@ -470,6 +476,7 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 def _recipe_rules(index: IndexSettings) -> Iterator[tuple[Key, str]]:
     given = {"normalisation": index.normalisation != "none", "pca": index.pca is not None, "whiten": index.whiten}
+    given |= {"precision": index.precision != "float32", "approximate": index.approximate != "never"}
     for key in (key for key, used in given.items() if used and index.backend != "local"):
         yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"
     if index.whiten and index.pca is None:

@@ -11,7 +11,7 @@ import shutil
 from ddsim.catalogue import Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
-from ddsim.vectors import HOME, backend_for
+from ddsim.vectors import HOME, backend_for, tidy
 
 FOLDER = "beside"
 _OWN = ("manifest.sqlite", "run.json")
@@ -29,9 +29,10 @@ def take_place(manifest: Manifest, new: Manifest) -> None:
     """
     with manifest.adding():
         for path in new.folder.iterdir():
-            if path.is_file() and not path.name.startswith(_OWN) and path.suffix != ".lock":
+            if not path.name.startswith(_OWN) and path.suffix != ".lock":
                 path.replace(manifest.folder / path.name)
         manifest.exchange(new, replaced=True)
+    tidy(manifest)
 
 
 def is_replaced(manifest: Manifest) -> bool:

@@ -16,9 +16,11 @@ from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
+from ddsim.vectors.canary import Canary, drawn
+from ddsim.vectors.exact import Metric, load_faiss
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
-from ddsim.vectors.flat import Metric, load_faiss
-from ddsim.vectors.local import COMPARED, LocalBackend, local_spec
+from ddsim.vectors.keeping import tidy
+from ddsim.vectors.local import APPROXIMATE, COMPARED, LocalBackend, local_spec
 from ddsim.vectors.memory import kept_by_content
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend
@@ -26,6 +28,7 @@ from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_tra
 from ddsim.vectors.transform import Recipe, Transform
 
 __all__ = [
+    "APPROXIMATE",
     "CACHE_FOLDER",
     "COMPARED",
     "HOME",
@@ -54,6 +57,7 @@ __all__ = [
     "network_key",
     "service_of",
     "stands_alone",
+    "tidy",
     "vector_facts",
     "vector_key",
     "why_not_trainable",

@@ -1,7 +1,8 @@
-"""Vectors kept by ddsim itself, in memory and in one file beside the manifest.
+"""Vectors kept by ddsim itself, in a folder beside the manifest.
 
-The server only computes vectors, so any server will do. Rows that are not valid any more are really removed. The file
-is replaced as a whole, so it is always that of some build.
+The server only computes vectors, so any server will do. What a checkpoint costs depends on what came since the last one
+alone (:mod:`ddsim.vectors.store`), and what is on disk is always that of some build. Rows that are not valid any more
+are found by nobody, and leave the disk when their segment is written again.
 
 It holds vectors as the network gave them (for ``cosine`` at length 1, the lengths beside). What the settings do to
 them before they are compared is learned from them, see :class:`ddsim.vectors.space.Space`; under other such settings,
@@ -11,13 +12,10 @@ and another metric, nothing is sent again.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -29,18 +27,32 @@ from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
 from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
 from ddsim.vectors.canary import canary_of, check_network
-from ddsim.vectors.flat import Metric, Vids, load_faiss
+from ddsim.vectors.exact import Vids, load_faiss
+from ddsim.vectors.files import Damaged, signature
+from ddsim.vectors.keeping import (
+    OLDER,
+    VECTORS,
+    discard,
+    folder_of,
+    forget_older,
+    new_name,
+    older_parts,
+    restore,
+    take_learned,
+    tidy,
+)
 from ddsim.vectors.memory import Memory
-from ddsim.vectors.space import Space
+from ddsim.vectors.space import Space, signatures
+from ddsim.vectors.store import listed_in
+from ddsim.vectors.table import members
 from ddsim.vectors.transform import Recipe
-from ddsim.vectors.vectorfile import Damaged, read, write
 
 _log = logging.getLogger(__name__)
 
 # Under way at a time, to each server: one that it works on, one that waits there for its turn.
 _REQUESTS = 2
-FILE = "vectors.npz"
-LEARNED = "transform.npz"
+#: What the manifest's meta calls the approximate index; see :class:`ddsim.vectors.approximate.Built`.
+APPROXIMATE = "approximate"
 #: What the manifest's meta calls :attr:`ddsim.vectors.space.Space.described`.
 COMPARED = "compared"
 
@@ -69,14 +81,13 @@ class LocalBackend:
         self._recipe = Recipe.of(settings.index)
         self._manifest = manifest
         self._patience = patience or Patience()
-        self._file = manifest.folder / FILE
-        self._learned = manifest.folder / LEARNED
+        self._older = manifest.folder / OLDER
+        self._members: dict[frozenset[str], Vids] = {}
         self._lock = threading.RLock()
         self._writing = False
         self._loaded: Space | None = None
         self._requests = _REQUESTS * len(members_of(client))
         self._ahead = Ahead(self._asked, self._requests)
-        self._unsaved = False
         self._seen: object = None
         self._memory: Memory | None = None
 
@@ -126,7 +137,6 @@ class LocalBackend:
             self._check_dimension(vectors.shape[1])
             vids = [one.vid for one in batch]
             self._index.add(np.array(vids, np.int64), vectors)
-            self._unsaved = True
             self._manifest.added(vids)
             if self._memory is not None:
                 hashed = zip(batch, vectors, strict=True)
@@ -143,13 +153,12 @@ class LocalBackend:
         with self._lock:
             self._check_dimension(vectors.shape[1])
             self._index.add(np.array(vids, np.int64), vectors)
-            self._unsaved = True
             self._manifest.added(vids)
 
     def build(self) -> None:
-        """Write the file."""
+        """Write what came since the last time."""
         with self._lock:
-            if self._unsaved:
+            if self._index.unsaved:
                 self._save()
             self._manifest.indexed()
             self._renew()
@@ -163,7 +172,7 @@ class LocalBackend:
             self._check_dimension(self._ensured())
 
     def remove(self, vids: Collection[int]) -> None:
-        """Remove rows, from the file too."""
+        """Remove rows, and note on disk that they are gone."""
         with self._lock:
             if self._index.remove(np.array(sorted(vids), np.int64)):
                 self._save()
@@ -206,7 +215,11 @@ class LocalBackend:
                 for place in positions
             ]
 
-        found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among)
+        def within(place: int, only: Collection[str], wide: int) -> Ranking:
+            rows = self._index.nearest(compared[place], wide, self._members_of(frozenset(only)))
+            return Ranking(queries[place], rows, compared[place])
+
+        found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among, within=within)
         return [self._completed(hits) for hits in found]
 
     def _completed(self, hits: Hits) -> Hits:
@@ -225,27 +238,37 @@ class LocalBackend:
             return float(np.setdiff1d(self._index.vids, self._valid()).size / stored) if stored else 0.0
 
     def rebuild(self) -> None:
-        """Start with an empty index."""
+        """Start with an empty index, in a folder of its own."""
         with self._lock:
             self._writing = True
-            self._loaded = self._empty(self._ensured(anew=True))
-            self._loaded.forget()
-            self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=self._facts())
-            self._save()
+            name = new_name()
+            self._loaded = self._empty(self._ensured(anew=True), name)
+            self._loaded.prepare()
+            facts = {VECTORS: name, APPROXIMATE: None, **self._facts()}
+            self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=facts)
+            forget_older(self._manifest.folder)
+            tidy(self._manifest)
+            self._seen = self._signature()
             self._memory = Memory.of(self._settings, self._manifest, recalling=False)
 
     def discard(self) -> None:
         """Remove the files."""
-        self._file.unlink(missing_ok=True)
-        self._learned.unlink(missing_ok=True)
+        discard(self._manifest)
 
     def settle(self) -> None:
-        """Nothing is left to do after the last build."""
+        """Merge what was saved, and build what searches many vectors quickly."""
+        with self._lock:
+            built = self._index.settle(approximate=self._settings.index.approximate == "auto")
+            if built != self._manifest.get_meta(APPROXIMATE):
+                self._manifest.set_meta(**{APPROXIMATE: built})
+            self._seen = self._signature()
 
     def close(self) -> None:
         """Let go of the vectors in memory."""
         self._ahead.close()
         with self._lock:
+            if self._loaded is not None:
+                self._loaded.close()
             self._loaded = None
             if self._memory is not None:
                 self._memory.close()
@@ -295,7 +318,7 @@ class LocalBackend:
     def _check_dimension(self, dimension: int) -> None:
         if dimension != self._index.dimension:
             raise InvalidResponse(
-                f"service {self._service!r} gives vectors of {dimension} values, {self._file} holds "
+                f"service {self._service!r} gives vectors of {dimension} values, {self._manifest.folder} holds "
                 f"{self._index.dimension}: the network's files were replaced; run `ddsim index --rebuild`, which "
                 "sends every picture again"
             )
@@ -303,7 +326,7 @@ class LocalBackend:
     def _scorer(self, vector: Vectors) -> Callable[[float], float]:
         return similarity_scorer(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
 
-    # Index and file
+    # Index and files
 
     @property
     def _index(self) -> Space:
@@ -314,48 +337,84 @@ class LocalBackend:
     def _valid(self) -> Vids:
         return np.fromiter(self._manifest.vids(), np.int64)
 
+    def _members_of(self, categories: frozenset[str]) -> Vids:
+        """The numbers of items of these categories. A run adds some all the time, so it asks each time."""
+        if self._writing:
+            self._members.clear()
+        if categories not in self._members:
+            self._members[categories] = members(self._manifest.vids(categories))
+        return self._members[categories]
+
     def _is_behind(self) -> bool:
         """Whether a searcher would do well to put something right."""
         lacking = np.setdiff1d(self._valid(), self._index.vids).size
-        return bool(lacking or self._manifest.counts()[ItemState.SENDING] or self._index.due)
+        older = self._older.exists()
+        return bool(lacking or older or self._manifest.counts()[ItemState.SENDING] or self._index.due)
 
-    def _empty(self, dimension: int) -> Space:
-        return Space(dimension, self._metric, self._recipe, self._learned)
+    def _empty(self, dimension: int, name: str | None) -> Space:
+        folder = None if name is None else self._manifest.folder / name
+        return Space(dimension, self._metric, self._recipe, folder, self._settings.index.precision)
 
     def _load(self, dimension: int) -> None:
-        """Read the files; one that is damaged counts as none."""
+        """Look at the files; what is damaged counts as not there."""
         self._seen = self._signature()
-        index: Space | None = None
-        try:
-            for part in read(self._file, *get_args(Metric)):
-                index = self._empty(part.rows.shape[1]) if index is None else index
-                index.load(part)
-        except Damaged as error:
-            _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self._file, error)
-            index = None
-        self._loaded = self._empty(dimension) if index is None else index
+        self._members.clear()
+        folder, before = folder_of(self._manifest), self._loaded
+        listed = None if folder is None else listed_in(folder)
+        kept = dimension if listed is None else listed.dimension
+        if before is None or (before.folder, before.dimension) != (folder, kept) or self._older.exists():
+            before = self._empty(kept, None if folder is None else folder.name)
+        self._loaded = before
+        self._loaded.look(approximate=self._settings.index.approximate == "auto")
+        if self._older.exists():
+            self._load_older()
         self._check_dimension(dimension)
-        self._loaded.recall()
+
+    def _load_older(self) -> None:
+        """Hold what an older version kept; whoever may write saves it as it is kept now."""
+        try:
+            for part in older_parts(self._older, self._metric):
+                if part.rows.shape[1] != self._index.dimension:
+                    self._loaded = self._empty(part.rows.shape[1], None)
+                restore(self._index, part, self._metric)
+        except Damaged as error:
+            _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self._older, error)
 
     def _facts(self) -> dict[str, object]:
         return {HOME: self.home, "dimension": self._index.dimension, COMPARED: self._index.described}
 
     def _bring_into_step(self) -> None:
         """The caller holds the right to write."""
-        manifest, index = self._manifest, self._index
+        manifest = self._manifest
+        self._be_ready()
+        index = self._index
         manifest.set_meta(**self._facts())
         manifest.requeue(ItemState.SENDING)
         lost = manifest.lost(np.setdiff1d(self._valid(), index.vids).tolist())
         if lost:
             _log.warning("%d pictures were not saved when the last run ended, and have to be sent again", lost)
-        manifest.indexed()  # the last use ended between the file and its note
-        self._unsaved = index.remove(np.setdiff1d(index.vids, self._valid())) > 0
+        manifest.indexed()  # the last use ended between the files and its note
+        index.remove(np.setdiff1d(index.vids, self._valid()))
         self._renew()
 
+    def _be_ready(self) -> None:
+        """Have a folder for what is to be saved, with nothing in it that nobody needs."""
+        folder = folder_of(self._manifest)
+        if folder is None:
+            self._manifest.set_meta(**{VECTORS: new_name()})
+            self._load(self._index.dimension)
+            folder = folder_of(self._manifest)
+        self._index.prepare()
+        if self._older.exists() and folder is not None:
+            self._save()
+            take_learned(self._manifest.folder, folder)
+            self._index.look()
+            _log.info("the vectors of an older version of ddsim were taken over from %s", self._older)
+        forget_older(self._manifest.folder)
+        tidy(self._manifest)
+
     def _save(self) -> None:
-        index = self._index
-        write(self._file, self._metric, index.vids, index.rows, index.lengths)
-        self._unsaved = False
+        self._index.save()
         self._seen = self._signature()
 
     def _renew(self) -> None:
@@ -365,7 +424,8 @@ class LocalBackend:
             self._manifest.set_meta(**self._facts())
 
     def _signature(self) -> object:
-        return _signature(self._file), _signature(self._learned)
+        folder = folder_of(self._manifest)
+        return folder, signature(self._older), [] if folder is None else signatures(folder)
 
 
 def local_spec(settings: Settings) -> ServiceSpec:
@@ -377,12 +437,3 @@ def local_spec(settings: Settings) -> ServiceSpec:
     return spec.model_copy(
         update={"repository": f"{spec.repository.rstrip('/')}/{spec.name}", "create_repository": True}
     )
-
-
-def _signature(path: Path) -> object:
-    """Differs when the file was replaced."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

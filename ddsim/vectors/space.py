@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from ddsim.deepdetect import Vectors
-from ddsim.errors import InvalidRequest
-from ddsim.vectors.flat import FlatIndex, Metric, Vids
+from ddsim.vectors import approximate as approximately
+from ddsim.vectors.approximate import FILE, Approximate, clear
+from ddsim.vectors.exact import Kept, Metric, Vids
+from ddsim.vectors.files import Damaged, signature
+from ddsim.vectors.segments import Precision
+from ddsim.vectors.shelf import Shelf
+from ddsim.vectors.store import LIST
+from ddsim.vectors.table import Table
 from ddsim.vectors.transform import Recipe, Transform
-from ddsim.vectors.vectorfile import Damaged, Part, read_arrays, write_arrays
+from ddsim.vectors.vectorfile import read_arrays, write_arrays
 
 _log = logging.getLogger(__name__)
 
+LEARNED = "transform.npz"
+_COMPARED = "compared"
 # Components change little while the catalogue does; learning them anew at every change would move all distances.
 _GROWN, _SHRUNK = 1.1, 0.9
+_ROWS_AT_ONCE = 4096
+_PARTS = 16
 
 
 class Space:
     """Kept vectors under their vids, compared as a recipe makes them.
 
     What is kept is what the network gave (for ``cosine`` at length 1, the lengths beside), so another recipe or metric
-    needs no picture again.
+    needs no picture again. Where a recipe makes others of them, these are on disk, too, once a run has settled.
 
     A recipe with components learns from the kept vectors. What it learned holds until there are a tenth more or fewer
     of them than it was made for, and is kept in a file, so that all processes compare in the same way. Whoever only
@@ -35,67 +46,137 @@ class Space:
         dimension: length of the vectors that are kept.
         metric: what makes two of them near.
         recipe: what is done to them before they are compared.
-        file: where that which the recipe learned is kept.
+        folder: where all of it is kept; None where nothing was ever saved.
+        precision: how values are kept.
 
     Raises:
         CapabilityError: FAISS is not installed.
         ConfigError: the recipe wants more components than there are values.
     """
 
-    def __init__(self, dimension: int, metric: Metric, recipe: Recipe, file: Path) -> None:
+    def __init__(
+        self, dimension: int, metric: Metric, recipe: Recipe, folder: Path | None, precision: Precision = "float32"
+    ) -> None:
         recipe.check(dimension)
         self.dimension = dimension
         self._recipe = recipe
         self._metric = metric
-        self._file = file
-        self._kept = FlatIndex(dimension, metric)
+        self.folder = folder
+        self._precision = precision
+        self._shelf = Shelf(folder, dimension, metric, precision)
         self._transform: Transform | None = None
-        # Made when it is needed first; where the recipe changes nothing it is what is kept.
-        self._compared: FlatIndex | None = self._kept if recipe.trivial else None
+        self._compared: Shelf | None = None
+        self._in_step = -1
+        self._approximate: Approximate | None = None
+        self._mark: object = None
 
     def __len__(self) -> int:
         return len(self._kept)
 
     @property
+    def _kept(self) -> Table:
+        return self._shelf.table
+
+    @property
     def vids(self) -> Vids:
-        """The numbers of all rows, in the rows' order."""
+        """The numbers of all rows, ascending."""
         return self._kept.vids
 
-    @property
-    def rows(self) -> Vectors:
-        """The rows that are kept; see :attr:`FlatIndex.rows`."""
-        return self._kept.rows
+    def look(self, *, approximate: bool = False) -> None:
+        """Hold what is saved.
 
-    @property
-    def lengths(self) -> Vectors:
-        """What each row is to be multiplied with to be as the network gave it."""
-        return self._kept.lengths
-
-    def load(self, part: Part) -> None:
-        """Append rows from a file, before anything is searched.
+        Args:
+            approximate: whether an approximate index is used, where there is one.
 
         Raises:
-            Damaged: they are of another metric, and the file is of a version that kept too little to tell this one's.
+            ConfigError: it cannot be read.
         """
-        if part.kind == self._metric:
-            self._kept.load(part.vids, part.rows, part.lengths)
-        elif part.kind == "l2" or part.lengths is not None:
-            lengths = 1.0 if part.lengths is None else part.lengths[:, np.newaxis]
-            self._kept.add(part.vids, part.rows * np.float32(lengths))
-        else:
-            raise Damaged(f"of metric {part.kind}, written by an older version that kept no lengths")
+        self._shelf.look()
+        self._recall()
+        self._in_step = -1
+        mark = None if self.folder is None or not approximate else signature(self.folder / FILE)
+        if mark is None or self.folder is None:
+            self._approximate = None
+        elif self._approximate is None or mark != self._mark:
+            self._approximate = Approximate.read(self.folder, self._key)
+        self._mark = mark
 
     def add(self, vids: Vids, vectors: Vectors) -> None:
-        """Append rows; one that has such a number already is replaced."""
+        """Add rows; one that has such a number already is replaced.
+
+        Raises:
+            InvalidResponse: as :meth:`ddsim.vectors.table.Table.add`.
+        """
         self._kept.add(vids, vectors)
-        if self._transform is not None and self._compared is not None:
-            self._compared.add(vids, self._transform.apply(vectors))
+
+    def restore(self, vids: Vids, rows: Kept, lengths: Vectors) -> None:
+        """Add rows that were kept before, and what they were divided by."""
+        self._kept.restore(vids, rows, lengths)
 
     def remove(self, vids: Vids) -> int:
         """Remove rows; numbers that are not there do not matter. Returns how many there were."""
-        if self._compared is not None and self._compared is not self._kept:
-            self._compared.remove(vids)
         return self._kept.remove(vids)
+
+    # Saving, for whoever holds the right to write
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether something was added or removed since the last checkpoint."""
+        return self._kept.unsaved
+
+    def prepare(self) -> None:
+        """Be ready for being saved, and remove what an end in between has left.
+
+        Raises:
+            ConfigError: it cannot be written. So do all below.
+        """
+        self._shelf.prepare()
+
+    def save(self) -> None:
+        """Save what was added and removed since."""
+        self._shelf.save()
+
+    def settle(self, *, approximate: bool) -> dict[str, object] | None:
+        """Merge segments, save the vectors as they are compared, and build what searches them quickly.
+
+        Args:
+            approximate: whether many rows are searched approximately.
+
+        Returns:
+            what was built, now or before; None where every row is compared.
+        """
+        self._shelf.settle()
+        searched = self._searched(saving=True) if len(self) else self._kept
+        if self._compared is not None:
+            self._compared.settle()
+        elif self.folder is not None:
+            # What was made by a recipe that the settings do not have any more.
+            shutil.rmtree(self.folder / _COMPARED, ignore_errors=True)
+        return self._built(searched, wanted=approximate)
+
+    def _built(self, table: Table, *, wanted: bool) -> dict[str, object] | None:
+        if self.folder is None:
+            return None
+        if not wanted or len(table) < approximately.FROM:
+            self._approximate = None
+            clear(self.folder)
+            return None
+        if self._approximate is None:
+            self._approximate = Approximate.read(self.folder, self._key)
+        if self._approximate is None or self._approximate.is_stale(table):
+            self._approximate = Approximate.build(table)
+            self._approximate.write(self.folder, self._key)
+        return asdict(self._approximate.built)
+
+    @property
+    def _key(self) -> str:
+        return f"{self._metric} {self.described}"
+
+    def close(self) -> None:
+        """Give up what is under way in the background."""
+        self._shelf.close()
+        if self._compared is not None:
+            self._compared.close()
 
     # Comparing
 
@@ -110,17 +191,23 @@ class Space:
         """
         return queries if self._recipe.trivial or not len(self) else self._learned().apply(queries)
 
-    def nearest(self, query: Vectors, k: int) -> list[tuple[int, float]]:
+    def nearest(self, query: Vectors, k: int, only: Vids | None = None) -> list[tuple[int, float]]:
         """The nearest rows.
 
         Args:
             query: one of those that :meth:`compared` gave.
             k: how many; fewer come where there are fewer.
+            only: search these numbers alone, ascending.
 
         Returns:
-            vid and distance, nearest first, as :meth:`FlatIndex.nearest` has them.
+            vid and distance, nearest first, as :meth:`ddsim.vectors.table.Table.nearest` has them.
         """
-        return self._searched().nearest(query, k) if len(self) else []
+        if not len(self):
+            return []
+        table = self._searched()
+        if self._approximate is None:
+            return table.nearest(query, k, only)
+        return self._approximate.nearest(table, query, k, only)
 
     def compared_rows(self, vids: Sequence[int]) -> Vectors:
         """The rows of these numbers as they are compared, float32, shape (n, dimension), in the order of the numbers.
@@ -129,8 +216,7 @@ class Space:
             InvalidRequest: one of them is not there.
             ConfigError: as :meth:`compared`.
         """
-        index = self._searched() if len(self) else self._kept
-        return index.rows[_places_of(index, vids)]
+        return (self._searched() if len(self) else self._kept).rows_of(vids)
 
     def added_rows(self, vids: Sequence[int]) -> Vectors:
         """The rows of these numbers as they were added, float32, shape (n, dimension), in the order of the numbers.
@@ -138,8 +224,7 @@ class Space:
         Raises:
             InvalidRequest: one of them is not there.
         """
-        places = _places_of(self._kept, vids)
-        return self._kept.rows[places] * self.lengths[places, np.newaxis]
+        return self._kept.added_rows(vids)
 
     def apart(self, query: Vectors, vid: int) -> float | None:
         """How far a row is from a query, both as the network gave them; None where they are compared so.
@@ -150,17 +235,39 @@ class Space:
         """
         if self._recipe.trivial:
             return None
-        alone = FlatIndex(self.dimension, self._metric)
-        alone.add(np.array([vid]), self.added_rows([vid]))
-        ((_, distance),) = alone.nearest(query, 1)
+        ((_, distance),) = self._kept.nearest(query, 1, np.array([vid], np.int64))
         return distance
 
-    def _searched(self) -> FlatIndex:
+    def _searched(self, *, saving: bool = False) -> Table:
+        """The rows as they are compared, those that came since included; on disk, where they are to be saved."""
+        if self._recipe.trivial:
+            return self._kept
+        transform = self._learned()
         if self._compared is None:
-            transform = self._learned()
-            self._compared = FlatIndex(transform.dimension, self._metric)
-            self._compared.add(self.vids, transform.apply(self.rows))
-        return self._compared
+            place = None if self.folder is None else self.folder / _COMPARED
+            key = transform.described
+            self._compared = Shelf(place, transform.dimension, self._metric, self._precision, key)
+            self._compared.look()
+        if saving:
+            self._compared.prepare()
+        if self._in_step != self._kept.version:
+            self._follow(self._compared, transform, saving=saving)
+            self._in_step = self._kept.version
+        if saving:
+            self._compared.save()
+        return self._compared.table
+
+    def _follow(self, compared: Shelf, transform: Transform, *, saving: bool) -> None:
+        """Take out of the compared rows what is kept no more, and add what they lack."""
+        table, kept = compared.table, self._kept
+        table.remove(np.setdiff1d(table.vids, kept.vids, assume_unique=True))
+        lacking = np.setdiff1d(kept.vids, table.vids, assume_unique=True)
+        for start in range(0, len(lacking), _ROWS_AT_ONCE):
+            some = lacking[start : start + _ROWS_AT_ONCE]
+            table.add(some, transform.apply(kept.rows_of(some)))
+            # However many there are, they are not in memory.
+            if saving and start % (_PARTS * _ROWS_AT_ONCE) == 0:
+                compared.save()
 
     # Learning
 
@@ -181,18 +288,18 @@ class Space:
         rows = self._transform.rows
         return self._recipe.pca is not None and not _SHRUNK * rows <= len(self) <= _GROWN * rows
 
-    def recall(self) -> None:
+    def _recall(self) -> None:
         """Take what was learned before from the file, where it is of this recipe."""
-        if self._recipe.trivial:
+        if self._recipe.trivial or self.folder is None:
             return
-        found = self._read()
+        found = self._read(self.folder / LEARNED)
         if found and (found.recipe, found.inputs) == (self._recipe, self.dimension):
-            self._transform = found
+            self._learn(found)
 
-    def _read(self) -> Transform | None:
+    def _read(self, path: Path) -> Transform | None:
         why: Exception
         try:
-            arrays = read_arrays(self._file)
+            arrays = read_arrays(path)
         except Damaged as error:
             why = error
         else:
@@ -200,7 +307,7 @@ class Space:
                 return Transform.from_arrays(arrays) if arrays else None
             except ValueError as error:
                 why = error
-        _log.warning("%s cannot be used, it is learned anew how vectors are compared: %s", self._file, why)
+        _log.warning("%s cannot be used, it is learned anew how vectors are compared: %s", path, why)
         return None
 
     def renew(self) -> None:
@@ -209,26 +316,31 @@ class Space:
         Raises:
             ConfigError: nothing can be learned from these rows, or the file cannot be written.
         """
-        if not self.due:
+        if not self.due or self.folder is None:
             return
-        self._transform, self._compared = Transform.fit(self._recipe, self.rows), None
-        write_arrays(self._file, self._transform.to_arrays())
-        _log.info("%s: learned from %d vectors how they are compared", self._file, len(self))
+        self._learn(self._fitted())
+        if self._transform is not None:
+            write_arrays(self.folder / LEARNED, self._transform.to_arrays())
+        _log.info("%s: learned from %d vectors how they are compared", self.folder, len(self))
 
-    def forget(self) -> None:
-        """Remove the file: the rows that come are of nobody knows which network."""
-        with suppress(FileNotFoundError):
-            self._file.unlink()
+    def _learn(self, transform: Transform) -> None:
+        if self._transform is not None and self._transform.described == transform.described:
+            return
+        self._transform, self._compared, self._approximate = transform, None, None
+        self._in_step = -1
 
     def _learned(self) -> Transform:
         if self._transform is None:
-            self._transform = Transform.fit(self._recipe, self.rows)
+            self._learn(self._fitted())
+        if self._transform is None:
+            raise RuntimeError("what was learned is there")
         return self._transform
 
+    def _fitted(self) -> Transform:
+        sample = Transform.sampled(len(self), self.dimension)
+        return Transform.fit(self._recipe, self._kept.rows_of(self.vids[sample]), len(self))
 
-def _places_of(index: FlatIndex, vids: Sequence[int]) -> list[int]:
-    places = {int(vid): place for place, vid in enumerate(index.vids)}
-    missing = [vid for vid in vids if vid not in places]
-    if missing:
-        raise InvalidRequest(f"no vector of number {missing[0]} among those that are kept")
-    return [places[vid] for vid in vids]
+
+def signatures(folder: Path) -> list[object]:
+    """Others when something was saved, learned or built in a folder."""
+    return [signature(folder / name) for name in (LIST, LEARNED, FILE)]

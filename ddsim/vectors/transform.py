@@ -111,23 +111,25 @@ class Transform:
     components: _Float64 = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
-    def fit(cls, recipe: Recipe, rows: Vectors) -> Transform:
+    def fit(cls, recipe: Recipe, rows: Vectors, count: int | None = None) -> Transform:
         """Learn from vectors.
 
         Args:
             recipe: what to do.
             rows: shape (n, d).
+            count: how many there are, where ``rows`` are those alone that :meth:`sampled` names.
 
         Raises:
             ConfigError: the recipe wants more components than vectors have values, or no vector is one of numbers.
         """
-        count, dimension = rows.shape
+        dimension = rows.shape[1]
+        if count is None:
+            count, rows = len(rows), rows[cls.sampled(len(rows), dimension)]
         recipe.check(dimension)
         if recipe.pca is None:
             return cls(recipe, dimension, count)
-        sample = rows[_evenly(count, _LEARN_FROM if dimension <= _LONG else _LONG)]
         # A network gone wrong gives values that are none. They are for the audit to find; nothing is learned of them.
-        sample = sample[np.isfinite(sample).all(axis=1)]
+        sample = rows[np.isfinite(rows).all(axis=1)]
         if not len(sample):
             raise ConfigError(f"pca: nothing can be learned from {count} pictures whose vectors are no finite numbers")
         values = _normalised(sample.astype(np.float64), recipe.normalisation)
@@ -139,6 +141,11 @@ class Transform:
             # Where no picture differs from any other there is no weight to give.
             components /= np.sqrt(variances + least)[:, np.newaxis] if least > 0 else 1.0
         return cls(recipe, dimension, count, mean, components)
+
+    @staticmethod
+    def sampled(count: int, dimension: int) -> Any:
+        """Which of so many rows are learned from."""
+        return _evenly(count, _LEARN_FROM if dimension <= _LONG else _LONG)
 
     @property
     def dimension(self) -> int:

@@ -1,4 +1,4 @@
-"""The file of a local index: vids and vectors, as numpy writes arrays (``numpy.load`` reads it), replaced as a whole.
+"""Arrays in one file, as numpy writes them (``numpy.load`` reads it), such as vids and vectors; replaced as a whole.
 
 It is written beside its place and renamed when it is on disk, so whenever a process or a machine ends, there is one
 whole file or none. What a disk does to it later shows in the checksums that the format keeps of every part.
@@ -6,10 +6,9 @@ whole file or none. What a disk does to it later shows in the checksums that the
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,14 +17,12 @@ from numpy.typing import NDArray
 
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError
-from ddsim.vectors.flat import Vids
+from ddsim.vectors.exact import Vids
+from ddsim.vectors.files import Damaged as Damaged
+from ddsim.vectors.files import replace
 
 _ROWS_AT_ONCE = 4096
 _VID, _VALUE = np.dtype("<i8"), np.dtype("<f4")
-
-
-class Damaged(Exception):
-    """The file is not as it was written, or of another kind."""
 
 
 class Part(NamedTuple):
@@ -65,22 +62,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: it cannot be written; what was there before is still there.
     """
-    draft = path.with_suffix(".unfinished")
-    try:
-        with draft.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: the vectors cannot be written: {error.strerror or error}; "
-            "make sure that there is free space, and the right to write, in its folder"
-        ) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+    replace(path, lambda file: np.savez(file, **arrays))
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -174,14 +156,3 @@ def _check_end(stream: IO[bytes]) -> None:
     # Reading on to the end is what compares the checksum.
     if stream.read(1):
         raise Damaged("damaged: it is longer than it says")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a renaming on disk; Windows neither can nor needs to."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

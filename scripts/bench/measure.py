@@ -143,9 +143,9 @@ class Stopwatch:
 
     def watch_local_files(self) -> None:
         """Time every write of the local index's file from now on."""
-        from ddsim.vectors import local
+        from ddsim.vectors.space import Space
 
-        local.write = self._timed(local.write)
+        Space.save = self._timed(Space.save)
 
     def _timed(self, call: Callable[..., None]) -> Callable[..., None]:
         def timed(*args: Any) -> None:

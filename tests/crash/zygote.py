@@ -32,8 +32,11 @@ POINTS = {
         "ddsim.catalogue.manifest:Manifest.quarantine",
         "ddsim.catalogue.manifest:Manifest.requeue",
         "ddsim.catalogue.manifest:Manifest.set_meta",
-        "ddsim.vectors.local:write",
-        "numpy:savez",
+        "ddsim.vectors.store:write_segment",
+        "ddsim.vectors.store:Store.commit",
+        "ddsim.vectors.store:Store.drop",
+        "ddsim.vectors.merging:write_segment",
+        "ddsim.vectors.merging:Merging.collect",
         "os:fsync",
         "os:replace",
     ),
@@ -193,6 +196,8 @@ def main() -> None:
     """Fork, kill and report until standard input ends."""
     for module in ("ddsim.commands.app", "ddsim.embedded", "ddsim.embedded.http", "ddsim.vectors.local"):
         importlib.import_module(module)
+    # A small catalogue has few checkpoints: merges are to be struck, too.
+    importlib.import_module("ddsim.vectors.merging").FEW = 2  # type: ignore[attr-defined]
     for points in POINTS.values():
         for point in points:
             importlib.import_module(point.partition(":")[0])

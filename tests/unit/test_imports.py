@@ -46,7 +46,7 @@ AT_HOME = {
     "platformdirs": ("networks",),
     "cv2": ("embedded",),
     "docker": ("containers.engine",),
-    "faiss": ("embedded", "vectors.flat"),
+    "faiss": ("embedded", "vectors.exact"),
     "IPython": ("showing.bar",),
     "onnx": ("embedded",),
     "pandas": ("showing.frames",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,9 +17,10 @@ from ddsim import ConfigError, load
 from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.deepdetect.results import Vectors
 from ddsim.routing.calibration import pairwise
-from ddsim.vectors import LocalBackend, space
+from ddsim.vectors import LocalBackend, keeping, space
+from ddsim.vectors.store import Store
 from ddsim.vectors.transform import Recipe, Transform
-from ddsim.vectors.vectorfile import read, write_arrays
+from ddsim.vectors.vectorfile import write, write_arrays
 
 RECIPES: dict[str, dict[str, Any]] = {
     "l2": {"normalisation": "l2"},
@@ -47,7 +49,8 @@ def configure(home: Home, recipe: dict[str, Any]) -> None:
 
 def learned_file(home: Home) -> Path:
     """Where what was learned is kept."""
-    return home.root / "state" / "manifest" / "transform.npz"
+    (folder,) = (home.root / "state" / "manifest").glob("vectors-*")
+    return folder / "transform.npz"
 
 
 def learned(home: Home) -> Transform:
@@ -57,8 +60,10 @@ def learned(home: Home) -> Transform:
 
 
 def kept(home: Home) -> Vectors:
-    """The vectors in the file."""
-    return np.concatenate([part.rows for part in read(learned_file(home).with_name("vectors.npz"), "l2", "cosine")])
+    """The vectors on disk."""
+    store = Store(learned_file(home).parent)
+    store.look()
+    return np.concatenate([segment.rows for segment in store.segments])
 
 
 def nearest(home: Home, uri: str, k: int = 100, category: str | None = None) -> list[tuple[str, float]]:
@@ -203,7 +208,7 @@ def test_emptied_and_filled_again(tmp_path: Path) -> None:
     """Rows that come after all others went are found."""
     rows = np.random.default_rng(5).normal(size=(12, 6)).astype(np.float32)
     vids = np.arange(1, 13)
-    index = space.Space(6, "l2", Recipe(pca=3), tmp_path / "transform.npz")
+    index = space.Space(6, "l2", Recipe(pca=3), tmp_path)
     index.add(vids, rows)
     assert index.nearest(index.compared(rows)[3], 1)[0][0] == 4
     assert index.remove(vids) == 12
@@ -319,20 +324,94 @@ def test_hardly_any_pictures(tmp_path: Path, count: int) -> None:
         assert nearest(home, "lamp/0.png")[0][0] == "lamp/0.png"
 
 
+def make_older(home: Home, *, lengths: bool = True) -> None:
+    """Have the vectors lie there as older versions of ddsim kept them."""
+    manifest, folder = home.manifest(), home.root / "state" / "manifest"
+    kept = keeping.folder_of(manifest)
+    assert kept is not None
+    store = Store(kept)
+    store.look()
+    assert store.listed is not None
+    joined = [np.concatenate([getattr(one, name) for one in store.segments]) for name in ("vids", "rows", "lengths")]
+    write(folder / "vectors.npz", store.listed.metric, joined[0], joined[1], joined[2] if lengths else None)
+    if (kept / "transform.npz").exists():
+        (kept / "transform.npz").replace(folder / "transform.npz")
+    manifest.set_meta(vectors=None)
+    shutil.rmtree(kept)
+
+
+@pytest.mark.parametrize("name", ["plain", "all", "cosine pca"])
+@pytest.mark.parametrize("searched", [False, True])
+def test_an_index_of_an_older_version_is_taken_over(home: Home, name: str, searched: bool) -> None:
+    """By whoever comes first, a searcher or a run; nothing is sent again, distances stay, and the old files go."""
+    configure(home, {} if name == "plain" else RECIPES[name])
+    home.index()
+    before, how = nearest(home, "lamp/3.png"), home.manifest().get_meta("compared")
+    make_older(home)
+    home.tap.sent.clear()
+    if searched:
+        assert [uri for uri, _ in nearest(home, "lamp/3.png")] == [uri for uri, _ in before]
+    home.index()
+    assert not [sent for sent in home.tap.sent if len(sent.ids) > 1]
+    assert [uri for uri, _ in nearest(home, "lamp/3.png")] == [uri for uri, _ in before]
+    assert [far for _, far in nearest(home, "lamp/3.png")] == pytest.approx([far for _, far in before], abs=1e-6)
+    assert home.manifest().get_meta("compared") == how
+    assert list((home.root / "state" / "manifest").glob("*.npz")) == []
+    home.check()
+
+
+def test_a_searcher_beside_a_run_reads_an_older_version(home: Home) -> None:
+    """It leaves the files as they are, and finds what is in them."""
+    home.index()
+    before = nearest(home, "lamp/3.png")
+    make_older(home)
+    with home.manifest().writing():
+        assert nearest(home, "lamp/3.png") == before
+    assert (home.root / "state" / "manifest" / "vectors.npz").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no archive at all", b"PK\x05\x06" + bytes(18)])
+def test_an_older_file_that_is_damaged(home: Home, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning, everything is sent again, and the file goes."""
+    home.index()
+    make_older(home)
+    (home.root / "state" / "manifest" / "vectors.npz").write_bytes(content)
+    home.index()
+    assert "vectors.npz cannot be used" in caplog.text
+    home.check()
+    assert list((home.root / "state" / "manifest").glob("*.npz")) == []
+
+
 def test_angles_of_an_older_version_are_sent_again_for_distances(home: Home) -> None:
     """A file that holds no lengths goes on being of use for angles; for distances its pictures are sent once more."""
     configure(home, {"metric": "cosine"})
     home.index()
-    path = learned_file(home).with_name("vectors.npz")
-    with np.load(path) as content:
-        write_arrays(path, {name: content[name] for name in ("metric", "vids", "vectors")})
+    make_older(home, lengths=False)
     home.tap.sent.clear()
     home.index()
     assert not [sent for sent in home.tap.sent if len(sent.ids) > 1]
+    make_older(home, lengths=False)
     configure(home, {"metric": "l2"})
     home.index()
     assert [uri for uri, _ in nearest(home, "lamp/3.png")] == [uri for uri, _ in expected(home, "lamp/3.png")]
     assert sum(len(sent.ids) for sent in home.tap.sent) >= 12
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_another_precision_sends_nothing_again(home: Home, metric: str) -> None:
+    """What is kept is rounded, or kept as it was rounded, and takes half the room or the whole."""
+    configure(home, {"metric": metric})
+    home.index()
+    for precision, size in (("float16", 2), ("float32", 4)):
+        configure(home, {"metric": metric, "precision": precision})
+        home.tap.sent.clear()
+        home.index()
+        assert not [sent for sent in home.tap.sent if len(sent.ids) > 1]
+        assert kept(home).dtype.itemsize == size
+        found, wanted = nearest(home, "lamp/3.png"), expected(home, "lamp/3.png")
+        assert [uri for uri, _ in found] == [uri for uri, _ in wanted]
+        assert [far for _, far in found] == pytest.approx([far for _, far in wanted], rel=1e-2, abs=1e-5)
+        home.check()
 
 
 def test_shrunk_below_the_number_of_components(home: Home) -> None:
@@ -350,7 +429,7 @@ def test_an_empty_index(home: Home) -> None:
     """Nothing is learned from nothing, and nothing is found."""
     configure(home, ALL)
     assert nearest(home, "lamp/3.png") == []
-    assert not learned_file(home).exists()
+    assert list((home.root / "state" / "manifest").rglob("transform.npz")) == []
     with closing(local(home)) as backend:
         backend.open(writing=False)
         assert len(backend.vectors_of([])) == 0

@@ -247,7 +247,7 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Shop:
 
 def test_an_index_that_was_removed(either: Shop) -> None:
     """Files removed behind ddsim's back: the audit is red, says what to do, and that helps."""
-    for pattern in ("*.faiss", "*.npz"):
+    for pattern in ("*.faiss", "*.seg"):
         for file in (either.root / ".ddsim").rglob(pattern):
             file.unlink()
     either.tap.restart()

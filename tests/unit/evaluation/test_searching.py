@@ -11,7 +11,7 @@ from shop import Shop
 
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.searching import Approximate, Exact, searcher
-from ddsim.vectors.flat import FlatIndex
+from ddsim.vectors.table import Table
 from ddsim.vectors.transform import Recipe
 
 RNG = np.random.default_rng(1)
@@ -22,7 +22,7 @@ QUERIES = RNG.normal(size=(7, 8)).astype(np.float32)
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_exact_distances_are_those_of_the_local_index(metric: Any) -> None:
     """The same numbers as the index that ddsim keeps, all of them."""
-    index = FlatIndex(8, metric)
+    index = Table(8, metric)
     index.add(np.arange(50), ROWS)
     found = Exact(ROWS, metric).distances(QUERIES)
     for query, far in zip(QUERIES, found, strict=True):

@@ -1,0 +1,270 @@
+"""The folder of a local index: segments, and the list that says which of them count, in which order.
+
+A checkpoint writes one more segment, puts it on disk, and then replaces the list. Whenever a process or a machine ends,
+the list is that of some checkpoint, and all that it names is on disk. Files that it does not name are of a checkpoint
+or a merge that did not come to its end; whoever writes next removes them. Readers keep the maps of files that are
+removed meanwhile, so they see one checkpoint until they look again.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import orjson
+
+from ddsim.vectors.exact import Metric
+from ddsim.vectors.files import UNFINISHED, Damaged, read, sync_folder, written
+from ddsim.vectors.files import replace as replace_file
+from ddsim.vectors.segments import Entry, Segment, open_segment, write_segment
+from ddsim.vectors.table import Unsaved
+
+_log = logging.getLogger(__name__)
+
+LIST = "segments.json"
+_ENDING = ".seg"
+_VERSION = 1
+# A run may merge what a reader is about to open; the next list names what took its place.
+_TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list says.
+
+    Attributes:
+        dimension: how many values a row has.
+        metric: rows are kept as they are compared by it.
+        key: what the rows are, where that can change.
+        segments: in the order in which they were saved.
+        last: the largest number that a segment was given.
+    """
+
+    dimension: int
+    metric: Metric
+    key: str = ""
+    segments: tuple[Entry, ...] = ()
+    last: int = 0
+
+
+class Store:
+    """One folder. Any number may read it; whoever writes holds the manifest's right to write.
+
+    Args:
+        folder: it is made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._listed: Listed | None = None
+        self._opened: dict[str, Segment] = {}
+
+    @property
+    def listed(self) -> Listed | None:
+        """The list as it was looked at or written last; None where there is none."""
+        return self._listed
+
+    @property
+    def segments(self) -> list[Segment]:
+        """What it names, but for what is damaged."""
+        entries = self._listed.segments if self._listed else ()
+        return [self._opened[entry.name] for entry in entries if entry.name in self._opened]
+
+    def look(self) -> None:
+        """Read the list, and the segments that were not there before. What is damaged counts as not there.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        for _ in range(_TRIES):
+            try:
+                self._listed = _read_list(self.folder / LIST)
+            except Damaged as error:
+                _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self.folder, error)
+                self._listed = None
+            before, self._opened = self._opened, {}
+            missing = [entry for entry in self._entries() if not self._open(entry, before.get(entry.name))]
+            if not missing or not self._is_replaced():
+                break
+        for entry in missing:
+            _log.warning("%s is gone: its pictures have to be sent again", self.folder / entry.name)
+
+    def _entries(self) -> tuple[Entry, ...]:
+        return self._listed.segments if self._listed else ()
+
+    def _is_replaced(self) -> bool:
+        with suppress(Damaged):
+            return _read_list(self.folder / LIST) != self._listed
+        return False
+
+    def _open(self, entry: Entry, before: Segment | None) -> bool:
+        """False where there is no such file."""
+        try:
+            with read(self.folder / entry.name):
+                same = before is not None and before.entry == entry
+                self._opened[entry.name] = before if before and same else open_segment(self.folder, entry)
+        except FileNotFoundError:
+            return False
+        except Damaged as error:
+            path = self.folder / entry.name
+            _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", path, error)
+        return True
+
+    # Writing
+
+    def begin(self, dimension: int, metric: Metric, key: str = "") -> None:
+        """Have a list that names nothing; what it named goes.
+
+        Raises:
+            ConfigError: it cannot be written. So do all below.
+        """
+        with written(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.folder.parent)
+        self._commit(Listed(dimension, metric, key, (), self._listed.last if self._listed else 0))
+        self.tidy()
+
+    def heal(self) -> None:
+        """Have the list name only what can be read, and remove all else."""
+        whole = [entry for entry in self._entries() if entry.name in self._opened]
+        if len(whole) < len(self._entries()):
+            self.commit(whole)
+        self.tidy()
+
+    def append(self, unsaved: Unsaved) -> Segment:
+        """Save rows, and which are gone, as one more segment."""
+        entry = self.write(unsaved, self.reserve())
+        self.commit((*self._entries(), entry))
+        return self._opened[entry.name]
+
+    def reserve(self) -> str:
+        """A file's name that no segment had before."""
+        listed = self._needed()
+        self._listed = replace(listed, last=listed.last + 1)
+        return f"{self._listed.last:08d}{_ENDING}"
+
+    def write(self, unsaved: Unsaved, name: str) -> Entry:
+        """Write a segment that the list does not name yet."""
+        dimension = self._needed().dimension
+        parts = (unsaved.rows,)
+        return write_segment(self.folder / name, unsaved.gone, unsaved.vids, unsaved.lengths, dimension, parts)
+
+    def commit(self, entries: Iterable[Entry], metric: Metric | None = None) -> None:
+        """Have the list name these segments, and remove what it names no more."""
+        listed, before = self._needed(), {entry.name for entry in self._entries()}
+        after = replace(listed, segments=tuple(entries), metric=metric or listed.metric)
+        with written(self.folder):
+            sync_folder(self.folder)
+            new = [entry for entry in after.segments if entry.name not in self._opened]
+            self._opened |= {entry.name: open_segment(self.folder, entry, trusted=True) for entry in new}
+        try:
+            self._commit(after)
+        except BaseException:
+            # The list may be in its place already.
+            self._listed = listed_in(self.folder) or listed
+            self.drop({entry.name for entry in new} - {entry.name for entry in self._entries()})
+            raise
+        self.drop(before - {entry.name for entry in after.segments})
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Let go of segments that the list does not name."""
+        for name in names:
+            self._opened.pop(name, None)
+            # Windows keeps files that somebody has mapped; the next to write removes them.
+            with suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what the list does not name: a checkpoint or a merge did not come to its end."""
+        if not self.folder.is_dir():
+            return
+        named = {entry.name for entry in self._entries()}
+        for path in self.folder.iterdir():
+            if (path.suffix == _ENDING and path.name not in named) or path.suffix == UNFINISHED:
+                with suppress(OSError):
+                    path.unlink()
+                if self._listed and path.exists() and path.stem.isdigit():
+                    self._listed = replace(self._listed, last=max(self._listed.last, int(path.stem)))
+
+    def _needed(self) -> Listed:
+        if self._listed is None:
+            raise RuntimeError("nothing was begun here")
+        return self._listed
+
+    def _commit(self, listed: Listed) -> None:
+        content = orjson.dumps(asdict(listed) | {"version": _VERSION})
+        whole = orjson.dumps({"crc": zlib.crc32(content)})[:-1] + b',"list":' + content + b"}\n"
+        replace_file(self.folder / LIST, lambda file: file.write(whole))
+        self._listed = listed
+
+
+def listed_in(folder: Path) -> Listed | None:
+    """What the list in a folder says; None where there is none that can be used.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    with suppress(Damaged):
+        return _read_list(folder / LIST)
+    return None
+
+
+def _read_list(path: Path) -> Listed | None:
+    """None of a missing file.
+
+    Raises:
+        Damaged: it is not as it was written.
+        ConfigError: it cannot be read.
+    """
+    try:
+        with read(path):
+            whole = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = orjson.loads(whole)
+        content = found["list"]
+        if zlib.crc32(orjson.dumps(content)) != found["crc"]:
+            raise Damaged("not as it was written: the checksum of its list differs")
+        return _listed(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Damaged(f"damaged: its list cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _listed(content: Any) -> Listed:
+    """Raises Damaged, KeyError, TypeError or ValueError where it is none."""
+    if content["version"] != _VERSION or content["metric"] not in get_args(Metric):
+        raise Damaged("of another version of ddsim")
+    entries = [Entry(str(one["name"]), int(one["size"]), int(one["crc"])) for one in content["segments"]]
+    if any(Path(entry.name).name != entry.name or not entry.name.endswith(_ENDING) for entry in entries):
+        raise Damaged("damaged: its list names what is no segment")
+    return Listed(
+        int(content["dimension"]), content["metric"], str(content["key"]), tuple(entries), int(content["last"])
+    )
+
+
+def save_all(store: Store, parts: Iterable[Unsaved], metric: Metric) -> None:
+    """Have a store hold these rows and nothing else, from one moment on.
+
+    Args:
+        store: begun.
+        parts: rows, one segment each.
+        metric: they are kept as they are compared by it.
+
+    Raises:
+        ConfigError: they cannot be written; the store is as it was.
+    """
+    entries: list[Entry] = []
+    try:
+        for part in parts:
+            entries.append(store.write(part, store.reserve()))
+        store.commit(entries, metric)
+    except BaseException:
+        named = {entry.name for entry in store.listed.segments} if store.listed else set()
+        store.drop(entry.name for entry in entries if entry.name not in named)
+        raise
