@@ -16,7 +16,6 @@ from ddsim.errors import ConfigError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
-from ddsim.vectors.canary import Canary, drawn
 from ddsim.vectors.exact import Metric, load_faiss
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.keeping import tidy
