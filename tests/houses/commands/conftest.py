@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 from shop import PATIENT, Shop
 
+import ddsim.commands.evaluate
+import ddsim.commands.index
 import ddsim.search.search
 from ddsim import connect
+from ddsim.commands.progress import Lines
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short runs tell no progress, and here no run is long, however busy the machine."""
+    for command in (ddsim.commands.evaluate, ddsim.commands.index):
+        monkeypatch.setattr(command, "Lines", partial(Lines, clock=lambda: 0.0))
 
 
 @pytest.fixture
