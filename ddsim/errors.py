@@ -7,6 +7,7 @@
     │   └── UnsafeCall                     ... because the server could die of it or lose data
     ├── ConfigError (also ValueError)      a configuration file is wrong
     │   ├── StateNotWritable               ... or the state folder cannot be written, which only looking needs not
+    │   ├── ForeignCollection              ... or a database's collection of its name is somebody else's
     │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
@@ -19,6 +20,7 @@
     │   │   └── Unconnectable              ... and waiting will not help
     │   ├── ServerTimeout                  sent, no answer in time
     │   ├── ConnectionLost                 sent, the connection ended without an answer
+    │   ├── DatabaseTrouble                the database that keeps the vectors does not answer, or fails
     │   └── InvalidResponse                answered, but not as DeepDetect does
     │       └── NetworkChanged             ... its network gives other vectors than those that are kept
     └── ApiError                           the server said no: status, dd_code, dd_msg, method, path
@@ -98,6 +100,10 @@ class StateNotWritable(ConfigError):
 
 class CatalogueVanished(ConfigError):
     """So much of what is indexed is gone from the catalogue's folder that a run stopped before it changed anything."""
+
+
+class ForeignCollection(ConfigError):
+    """A collection of that name in the database is another ddsim's, or no ddsim's at all; nothing was changed."""
 
 
 class ImageError(DDSimError, ValueError):
@@ -203,6 +209,13 @@ class ServerTimeout(TransportError):
 
 class ConnectionLost(TransportError):
     """The connection ended without an answer: the server died or was stopped; the call may have taken effect."""
+
+
+class DatabaseTrouble(TransportError):
+    """The database that keeps the vectors does not answer, or fails at a call, which may have taken effect.
+
+    ``method`` is the database's name of the call, ``path`` the collection.
+    """
 
 
 class InvalidResponse(TransportError):

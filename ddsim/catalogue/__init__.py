@@ -9,16 +9,20 @@ from ddsim.catalogue.folder import Item, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
+from ddsim.catalogue.productfiles import FILES as PRODUCT_FILES
+from ddsim.catalogue.productfiles import Product, ProductFile, read_products
+from ddsim.catalogue.productfiles import key as product_key
 from ddsim.catalogue.products import PRODUCTS, product_of, product_pattern
 from ddsim.catalogue.records import ItemState, Records, Row
 from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, compiled
-from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled
+from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled, writings
 from ddsim.catalogue.survey import Survey
 
 __all__ = [
     "IGNORE_FILE",
     "MARK_FILE",
     "PRODUCTS",
+    "PRODUCT_FILES",
     "Change",
     "Item",
     "ItemState",
@@ -28,17 +32,22 @@ __all__ = [
     "Names",
     "Patterns",
     "Plan",
+    "Product",
+    "ProductFile",
     "Records",
     "Row",
     "Survey",
     "choices",
     "compiled",
     "on_disk",
+    "product_key",
     "product_of",
     "product_pattern",
+    "read_products",
     "same_name",
     "scan",
     "spelled",
     "transaction",
     "walk",
+    "writings",
 ]

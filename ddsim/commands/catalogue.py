@@ -45,7 +45,7 @@ def list_items(
         if category is not None:
             (category,) = collection.check((category,))
         uris, after = [], ""
-        while rows := collection.manifest.rows(ItemState.INDEXED, category=category, after=after):
+        while rows := collection.records.rows(ItemState.INDEXED, category=category, after=after):
             if json:
                 uris += [row.uri for row in rows]
             else:
@@ -61,8 +61,8 @@ def count(config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = No
     """Count pictures by category and by state."""
     log_to_terminal(False)
     with reported(), _collection(config, catalogue) as collection:
-        categories = collection.manifest.categories()
-        states = {state.value: number for state, number in collection.manifest.counts().items()}
+        categories = collection.records.categories()
+        states = {state.value: number for state, number in collection.records.counts().items()}
     if json:
         print_json({"categories": categories, "states": states})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -32,7 +32,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.commands.progress import Lines
-from ddsim.config import Settings, advice, load
+from ddsim.config import BackendName, Settings, advice, load
 from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable, Unconnectable
 from ddsim.indexing import Audit, IndexReport, Progress
@@ -91,7 +91,7 @@ def index(
         ),
     ] = None,
     backend: Annotated[
-        Literal["server", "local", "auto"] | None,
+        BackendName | None,
         typer.Option(help="Where vectors are kept, in place of what the configuration says."),
     ] = None,
     wait: Annotated[
@@ -132,7 +132,7 @@ def index(
         _exit(report)
 
 
-def _settings(config: Path, backend: Literal["server", "local", "auto"] | None) -> Settings:
+def _settings(config: Path, backend: BackendName | None) -> Settings:
     settings = load(config)
     if backend is None or backend == settings.index.backend:
         return settings

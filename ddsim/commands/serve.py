@@ -27,7 +27,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.config import Settings, load
-from ddsim.errors import CapabilityError, install_hint
+from ddsim.errors import CapabilityError, TransportError, install_hint
 from ddsim.search import Collection, was_indexed
 
 EPILOG = """
@@ -174,7 +174,11 @@ def _default() -> Path:
 
 def _tell_what_is_there(settings: Settings, catalogue: Path | None, config: Path) -> None:
     with Collection(settings, None, catalogue) as collection:
-        items = sum(collection.manifest.categories().values())
+        try:
+            items = sum(collection.records.categories().values())
+        except TransportError as error:  # the page says so until the database is back
+            err.print(f"[yellow]warning:[/] {escape(str(error))}")
+            return
         if not items:
             text = f"nothing is indexed yet: run `ddsim index --config {config}`; the page finds it then"
             err.print(f"[yellow]warning:[/] {escape(text)}")

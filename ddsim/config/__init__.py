@@ -9,6 +9,7 @@ from ddsim.config.filling import NAMED
 from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
 from ddsim.config.settings import (
+    BackendName,
     CatalogueSettings,
     Classification,
     IndexSettings,
@@ -27,6 +28,7 @@ from ddsim.config.yamlfile import Document, Key, Problem
 __all__ = [
     "MATRIX",
     "NAMED",
+    "BackendName",
     "CatalogueSettings",
     "Classification",
     "Document",

@@ -32,6 +32,7 @@ _EMBEDDED: dict[str, Any] = {"url": None}
 _TRAINED = "trained"
 # What stands in the place of a secret where settings are written down.
 _VARIABLES = {"password": "DDSIM_SERVER_PASSWORD", "token": "DDSIM_SERVER_TOKEN"}
+_DATABASE_TOKEN = "DDSIM_MILVUS_TOKEN"  # noqa: S105  the name of a variable
 
 
 def load(path: str | os.PathLike[str]) -> Settings:
@@ -104,6 +105,8 @@ def dump(settings: Settings) -> str:
     raw = _escaped(plain(settings))
     if isinstance(raw["server"], dict):
         raw["server"] |= {key: "${" + name + "}" for key, name in _VARIABLES.items() if key in raw["server"]}
+    if "token" in raw["index"]:
+        raw["index"]["token"] = f"${{{_DATABASE_TOKEN}}}"
     return yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
@@ -112,7 +115,7 @@ def plain(settings: Settings) -> dict[str, Any]:
 
     The files of a network that has a name are left to the name: where they are is different on every machine.
 
-    Not for other eyes: it holds the server's password.
+    Not for other eyes: it holds the server's password, and the database's token.
     """
     raw = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     server = settings.server
@@ -120,6 +123,8 @@ def plain(settings: Settings) -> dict[str, Any]:
     raw["server"] = "embedded" if server.embedded else raw["server"] | secrets
     if not server.embedded:
         del raw["server"]["url" if server.urls else "urls"]
+    if settings.index.token is not None:
+        raw["index"]["token"] = settings.index.token.get_secret_value()
     if raw.pop("trained"):
         raw["classification"] = _TRAINED
     for part in ("classification", "similarity"):

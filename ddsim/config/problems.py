@@ -105,7 +105,7 @@ def _message(details: ErrorDetails, key: Key, document: Document) -> str:
     text = document.places[key].text if key in document.places else ""
     if is_secret(key):
         return f"{words}; what is given is not shown here. Put it in quotes, or write ${{SOME_VARIABLE}}"
-    if key[:1] == ("server",) and isinstance(value, str):
+    if (key[:1] == ("server",) or key[-1:] == ("url",)) and isinstance(value, str):
         return f"{shown_address(value)!r:.80} given, {words}"
     source = f" (from {_printable(text)})" if "$" in text else ""
     return f"{_shown(value)}{source} given, {words}{_hint(kind, value, text)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     Field,
@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ddsim.catalogue import Patterns
+from ddsim.config.database import DATABASE_DEFAULTS, DatabaseSettings, database_rules
 from ddsim.config.part import Part
 from ddsim.config.values import (
     Categories,
@@ -30,6 +31,7 @@ from ddsim.config.values import (
     ServiceName,
     Size,
     Url,
+    UrlPrefix,
     Urls,
     Word,
 )
@@ -259,13 +261,18 @@ class Similarity(Service):
     """FAISS index of the server. Flat is exact; IVF answers nothing where pictures are fewer than its lists."""
 
 
-class IndexSettings(Part):
+BackendName: TypeAlias = Literal["server", "local", "milvus", "auto"]
+
+
+class IndexSettings(DatabaseSettings):
     """Where vectors live and how pictures are sent there."""
 
-    backend: Literal["server", "local", "auto"] = "server"
-    """``server``: DeepDetect's own index; ``local``: ddsim keeps the vectors; ``auto``: what the server can do."""
+    backend: BackendName = "server"
+    """``server``: DeepDetect's own index; ``local``: ddsim keeps the vectors; ``milvus``: a database does; ``auto``:
+    what the server can do."""
     metric: Literal["l2", "cosine"] = "l2"
-    """What makes two vectors near: ``l2`` their distance, ``cosine`` the angle between them (``local`` only)."""
+    """What makes two vectors near: ``l2`` their distance, ``cosine`` the angle between them (``local`` and ``milvus``
+    only)."""
     normalisation: Literal["none", "l2", "power"] = "none"
     """Vectors at length 1 before they are compared: ``l2``; after square roots of their values: ``power``
     (``local`` only)."""
@@ -331,6 +338,9 @@ class CatalogueSettings(Part):
     """Patterns in gitignore's syntax: what they match is passed over. A file .ddsimignore in the folder adds more."""
     include: PatternList = ()
     """Patterns in gitignore's syntax: where there are any, files that match none of them are passed over."""
+    url_prefix: UrlPrefix | None = None
+    """Where the page takes pictures from that are not in the folder, such as https://cdn.example/catalogue: the address
+    of a picture is this, a slash and its name."""
     vanish_limit: Annotated[float, Field(ge=0, le=1)] = 0.1
     """A run that would lose a larger share of the catalogue stops, as a disk may not be there; 1 lets all go."""
 
@@ -387,7 +397,7 @@ class Settings(Part):
         """What of the catalogue is passed over."""
         return Patterns(self.reference.exclude, self.reference.include)
 
-    def with_backend(self, backend: Literal["server", "local", "auto"]) -> Settings:
+    def with_backend(self, backend: BackendName) -> Settings:
         """The same with vectors living elsewhere.
 
         Args:
@@ -396,7 +406,8 @@ class Settings(Part):
         Raises:
             ConfigError: that does not go together with the rest.
         """
-        changed = self.model_copy(update={"index": self.index.model_copy(update={"backend": backend})})
+        changes = {"backend": backend} | ({} if backend == "milvus" else DATABASE_DEFAULTS)
+        changed = self.model_copy(update={"index": self.index.model_copy(update=changes)})
         broken = list(_broken_rules(changed))
         if broken:
             raise ConfigError(str(RulesBroken(broken)))
@@ -463,10 +474,11 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield ("routing", "by"), f"the service cannot tell categories without {missing}: give them, or write neighbours"
     if settings.trained and settings.routing.by in ("neighbours", "none"):
         yield ("routing", "by"), f"{settings.routing.by} leaves the trained classifier out: write combined or service"
-    if settings.index.metric != "l2" and settings.index.backend != "local":
+    if settings.index.metric != "l2" and settings.index.backend not in ("local", "milvus"):
         yield ("index", "metric"), "the server's index knows l2 only: write backend: local too, or leave it out"
-    if settings.server.urls and settings.index.backend != "local":
+    if settings.server.urls and settings.index.backend not in ("local", "milvus"):
         yield ("index", "backend"), f"server.urls names several servers, and {NO_INDEX}: write backend: local"
+    yield from database_rules(settings.index, settings.index.backend)
     yield from _recipe_rules(settings.index)
     if similarity.mllib == "torch":
         yield from _torch_rules(settings)
@@ -477,8 +489,9 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
 def _recipe_rules(index: IndexSettings) -> Iterator[tuple[Key, str]]:
     given = {"normalisation": index.normalisation != "none", "pca": index.pca is not None, "whiten": index.whiten}
     given |= {"precision": index.precision != "float32", "approximate": index.approximate != "never"}
+    who = "the database" if index.backend == "milvus" else "the server"
     for key in (key for key, used in given.items() if used and index.backend != "local"):
-        yield ("index", key), "the server compares vectors as they are: write backend: local too, or leave it out"
+        yield ("index", key), f"{who} compares vectors as they are: write backend: local too, or leave it out"
     if index.whiten and index.pca is None:
         yield ("index", "whiten"), "it weighs principal components: say with pca how many, or leave it out"
 
@@ -519,7 +532,7 @@ def _torch_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
     if settings.similarity.extract_layer not in ("last", "final"):
         # recordings/torch/wire/09: every other name is an unknown layer.
         yield ("similarity", "extract_layer"), "a Torch server knows only the layers last and final"
-    if settings.index.backend != "local":
+    if settings.index.backend not in ("local", "milvus"):
         # Official servers with Torch alone are built without similarity search (recordings/torch/wire/01, 11).
         yield ("index", "backend"), "with mllib torch write local: Torch servers come without an index"
 

@@ -58,14 +58,30 @@ def _server_path(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-def _server_url(value: str) -> str:
+def _is_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is none, or a bracket left open
-        usable = False
-    if not usable or parts.query or parts.fragment or re.search(r"\s", value):
+        return False
+    return usable and not (parts.query or parts.fragment or re.search(r"\s", value))
+
+
+def _server_url(value: str) -> str:
+    if not _is_url(value):
         raise ValueError("expected a server's address such as http://localhost:8080, or server: embedded")
+    return value.rstrip("/")
+
+
+def _database_url(value: str) -> str:
+    if not _is_url(value):
+        raise ValueError("expected the database's address such as http://localhost:19530")
+    return value.rstrip("/")
+
+
+def _url_prefix(value: str) -> str:
+    if not _is_url(value):
+        raise ValueError("expected an address such as https://cdn.example/catalogue")
     return value.rstrip("/")
 
 
@@ -126,3 +142,5 @@ DeviceIds = Annotated[tuple[Annotated[int, Field(ge=-1)], ...], BeforeValidator(
 IndexType = Annotated[str, AfterValidator(_index_type)]
 Url = Annotated[str, AfterValidator(_server_url)]
 Urls = Annotated[tuple[Url, ...], BeforeValidator(_as_tuple)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+UrlPrefix = Annotated[str, AfterValidator(_url_prefix)]

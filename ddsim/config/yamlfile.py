@@ -189,7 +189,7 @@ def is_secret(key: Key) -> bool:
 
 def _quoted(node: yaml.ScalarNode, key: Key) -> str:
     # An address may hold a password too, and one that cannot be read need not look like an address.
-    return "what is given" if is_secret(key) or "server" in key[:1] else repr(node.value[:80])
+    return "what is given" if is_secret(key) or "server" in key[:1] or "url" in key[-1:] else repr(node.value[:80])
 
 
 def _line(node: yaml.Node) -> int:

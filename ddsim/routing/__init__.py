@@ -23,9 +23,11 @@ from ddsim.routing.head import Head, softmax
 from ddsim.routing.learning import is_due, learn_from, learned_before, named_before
 from ddsim.routing.openset import OpenSet, signs
 from ddsim.routing.sampling import Sample, lot
-from ddsim.routing.trained import META, TrainedHead, is_stale, keep, trained_before
+from ddsim.routing.trained import FACTS as HEAD_FACTS
+from ddsim.routing.trained import META, TrainedHead, facts_of_head, is_stale, keep, trained_before
 
 __all__ = [
+    "HEAD_FACTS",
     "META",
     "Classifier",
     "Decision",
@@ -40,6 +42,7 @@ __all__ = [
     "by_labels",
     "combine",
     "decide",
+    "facts_of_head",
     "is_due",
     "is_stale",
     "keep",

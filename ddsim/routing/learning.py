@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ddsim.catalogue import ItemState, Manifest, Row, spelled
+from ddsim.catalogue import ItemState, Manifest, Records, Row, spelled
 from ddsim.config import Settings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ApiError, ServiceConflict
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _NAMED = 100
 
 
-def learned_before(manifest: Manifest, settings: Settings) -> Learned | None:
+def learned_before(manifest: Records, settings: Settings) -> Learned | None:
     """What the last run learned; None where no run did, or where distances mean something else under today's settings.
 
     What was learned about a classification service is left out where the settings now name another one.
@@ -107,7 +107,7 @@ def learn_from(
     return learned
 
 
-def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
+def _distances(manifest: Records, settings: Settings) -> dict[str, Any]:
     """What distances, and the votes by them, depend on, beside what makes it another manifest."""
     compared = settings.index.model_dump(mode="json", include={"metric", "normalisation", "pca", "whiten"})
     # PCA is learned from the vectors, and learned again when they are others.
@@ -116,7 +116,7 @@ def _distances(manifest: Manifest, settings: Settings) -> dict[str, Any]:
     return facts | ({"reach": "unreduced"} if compared["pca"] or compared["normalisation"] != "none" else {})
 
 
-def _service(manifest: Manifest, settings: Settings) -> Any:
+def _service(manifest: Records, settings: Settings) -> Any:
     """What the word of the classifier or classification service depends on; None where there is none."""
     if settings.trained:
         return (manifest.get_meta(META) or {}).get("mark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ddsim.catalogue import Manifest, Row
+from ddsim.catalogue import Manifest, Records, Row
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.routing.categories import Shares, ordered
@@ -22,6 +23,8 @@ from ddsim.vectors import vectorfile
 FILE = "head.npz"
 #: What the manifest's meta calls what is known of it.
 META = "head"
+#: Where those who have no manifest find the head itself.
+FACTS = "head_file"
 # A head is trained anew when more of the pictures than this are others.
 _STALE = 1 / 20
 
@@ -91,16 +94,47 @@ def keep(manifest: Manifest, trained: TrainedHead) -> None:
     manifest.set_meta(**{META: {"mark": trained.mark, "sizes": manifest.categories(), "open_set": open_set}})
 
 
-def trained_before(manifest: Manifest) -> TrainedHead | None:
+def facts_of_head(trained: TrainedHead) -> dict[str, Any]:
+    """A head as plain values, without what it says of the catalogue's own items."""
+    head = trained.head
+    return {
+        "categories": list(head.categories),
+        "weights": _text(head.weights),
+        "biases": _text(head.biases),
+    }
+
+
+def _text(values: NDArray[Any]) -> dict[str, Any]:
+    text = base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+    return {"values": text, "type": values.dtype.str, "shape": list(values.shape)}
+
+
+def _array(facts: dict[str, Any]) -> NDArray[Any]:
+    values: NDArray[Any] = np.frombuffer(base64.b64decode(facts["values"]), np.dtype(facts["type"]))
+    shaped: NDArray[Any] = values.reshape(facts["shape"])
+    return shaped
+
+
+def _of_facts(facts: dict[str, Any], open_set: Any) -> TrainedHead:
+    head = Head(tuple(facts["categories"]), _array(facts["weights"]), _array(facts["biases"]))
+    nobody = np.zeros((0, len(head.categories)))
+    strange = None if open_set is None else OpenSet.from_json(open_set)
+    return TrainedHead(head, np.zeros(0, np.int64), nobody, strange)
+
+
+def trained_before(manifest: Records) -> TrainedHead | None:
     """What was kept; None where nothing was.
 
     Raises:
         ConfigError: the file is damaged.
     """
-    path = manifest.folder / FILE
     known = manifest.get_meta(META)
     if known is None:
         return None
+    if not isinstance(manifest, Manifest):
+        facts = manifest.get_meta(FACTS)
+        return None if facts is None else _of_facts(facts, known["open_set"])
+    path = manifest.folder / FILE
     try:
         arrays = vectorfile.read_arrays(path)
         if not arrays:

@@ -6,12 +6,15 @@ that is stopped leaves it there; the next run goes on with it.
 
 from __future__ import annotations
 
+import logging
 import shutil
 
 from ddsim.catalogue import Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.vectors import HOME, backend_for, tidy
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "beside"
 _OWN = ("manifest.sqlite", "run.json")
@@ -42,8 +45,13 @@ def is_replaced(manifest: Manifest) -> bool:
 
 def throw_away(client: Client, settings: Settings, manifest: Manifest) -> None:
     """Remove a manifest that lies beside another, and its index from the vectors' home."""
-    if str(manifest.get_meta(HOME) or "").startswith("server"):
+    kind = str(manifest.get_meta(HOME) or "").partition(" ")[0]
+    if kind == "server":
         backend_for(client, settings.with_backend("server"), manifest, rebuilding=True).discard()
+    elif kind == "milvus" and settings.index.backend == "milvus":
+        backend_for(client, settings, manifest, rebuilding=True).discard()
+    elif kind == "milvus":
+        _log.warning("the old collection %r stays in its database: remove it there", manifest.get_meta("collection"))
     manifest.close()
     # On Windows a file that somebody holds open stays until the next run.
     shutil.rmtree(manifest.folder, ignore_errors=True)

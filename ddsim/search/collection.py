@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Survey, choices, walk
+from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Records, Survey, choices, walk
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
@@ -34,10 +34,22 @@ from ddsim.routing import (
 from ddsim.search import beside
 from ddsim.search.connection import away
 from ddsim.search.places import FAILURES, place_of
+from ddsim.search.sharing import hand_on_owner, share
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.showing import Value, clipped, counted
 from ddsim.training import TrainReport, train
-from ddsim.vectors import COMPARED, HOME, Among, Backend, Hits, Select, backend_for, check_trainable
+from ddsim.vectors import (
+    COMPARED,
+    HOME,
+    Among,
+    Backend,
+    DatabaseRecords,
+    Hits,
+    Select,
+    backend_for,
+    check_trainable,
+    database_records,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +115,21 @@ class Collection:
         self._closed = False
         self._opening = threading.Lock()
         self._trained: TrainedHead | None = None
+        self._shared: DatabaseRecords | None = None
+
+    @property
+    def records(self) -> Records:
+        """What is known of what is indexed: by the manifest or, on a machine that has none, by the database.
+
+        Raises:
+            CapabilityError: the database's client is needed, and not installed.
+        """
+        if self.settings.index.backend != "milvus" or self.manifest.get_meta(HOME) is not None:
+            return self.manifest
+        with self._opening:
+            if self._shared is None:
+                self._shared = database_records(self.settings)
+            return self._shared
 
     def __enter__(self) -> Collection:
         return self
@@ -122,6 +149,9 @@ class Collection:
         if self._backend is not None:
             self._backend.close()
             self._backend = None
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
         self.manifest.close()
 
     # Indexing
@@ -203,14 +233,18 @@ class Collection:
             raise CatalogueVanished(f"{self.catalogue}: {reason}")
         folder = self.manifest.folder / beside.FOLDER
         with Collection(self.settings, self._client, self.catalogue, folder=folder) as found:
+            if beside.is_replaced(found.manifest):
+                self._share()
             if options.rebuild or beside.is_replaced(found.manifest):
                 beside.throw_away(self._needed_client(), self.settings, found.manifest)
                 if not options.rebuild:
                     return self._index(options, progress, stopping)
         with Collection(self.settings, self._client, self.catalogue, folder=folder) as new, new.manifest.writing():
+            hand_on_owner(self.manifest, new.manifest)
             report = new._index(replace(options, allow_vanished=True), progress, stopping)
             if report.finished:
                 beside.take_place(self.manifest, new.manifest)
+                self._share()
                 beside.throw_away(self._needed_client(), self.settings, new.manifest)
         return replace(report, failures_file=self.manifest.folder / FAILURES)
 
@@ -228,12 +262,14 @@ class Collection:
                 raise CatalogueVanished(f"{self.catalogue}: {reason}")
             gone = self.manifest.apply(plan)
         self.manifest.set_meta(shut=survey.shut)
-        if self.manifest.folder.name != beside.FOLDER:
+        if not self._is_beside:
             self._place.take()
             (self.manifest.folder.parent / _CURRENT).write_text(str(self.catalogue), encoding="utf-8")
         before = None if options.rebuild else self._compared()
         with self._writing(options.rebuild) as backend:
             backend.remove(gone)
+            if not self._is_beside:
+                share(backend, self.manifest, self.catalogue, self.settings)
             sample = Sample(self.manifest)
             run = Run(
                 self.manifest,
@@ -260,8 +296,20 @@ class Collection:
                 checked = self._audit(backend)
             after = self._compared()
             anew = after if before not in (None, after) else None
+            if not self._is_beside:
+                share(backend, self.manifest, self.catalogue, self.settings)
             took = time.monotonic() - begun
             return self._report(backend, run, changes, survey, checked, learned, anew, finished, took)
+
+    @property
+    def _is_beside(self) -> bool:
+        """Whether this one is built to take another's place."""
+        return self.manifest.folder.name == beside.FOLDER
+
+    def _share(self) -> None:
+        """Have others who search without this manifest find what it holds by now."""
+        with self._writing(rebuild=False) as backend:
+            share(backend, self.manifest, self.catalogue, self.settings)
 
     def _compared(self) -> str | None:
         """How what is indexed is compared, in a few words; None where nothing is, or the server does it."""
@@ -355,7 +403,7 @@ class Collection:
         if not self.settings.trained:
             return None
         head = self.head()
-        if head is None and len(self.manifest.categories()) > 1:
+        if head is None and len(self.records.categories()) > 1:
             raise ConfigError(
                 "classification: trained, and no classifier was trained on this catalogue yet: run `ddsim train`"
             )
@@ -367,10 +415,11 @@ class Collection:
         Raises:
             ConfigError: its file is damaged.
         """
-        mark = (self.manifest.get_meta(HEAD) or {}).get("mark")
+        records = self.records
+        mark = (records.get_meta(HEAD) or {}).get("mark")
         with self._opening:
             if self._trained is None or self._trained.mark != mark:
-                self._trained = trained_before(self.manifest) if mark else None
+                self._trained = trained_before(records) if mark else None
             return self._trained
 
     def _unmapped(self) -> Iterator[str]:
@@ -396,7 +445,7 @@ class Collection:
         """
         among = self._named(among)
         hits = self.home().search(pictures, k, among)
-        if pictures and not self.manifest.categories():
+        if pictures and not self.records.categories():
             raise IndexLost(
                 "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
                 "`ddsim index`, which sends every picture again"
@@ -432,7 +481,7 @@ class Collection:
             ConfigError: nothing is indexed.
             InvalidRequest: a category is named that no indexed item is of.
         """
-        known = self.manifest.categories()
+        known = self.records.categories()
         if not known:
             raise ConfigError(
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
@@ -449,7 +498,7 @@ class Collection:
 
     def learned(self) -> Learned | None:
         """What the last run learned from the catalogue; None where no run did, or the settings have changed since."""
-        return learned_before(self.manifest, self.settings)
+        return learned_before(self.records, self.settings)
 
     def failures(self) -> Iterator[Failure]:
         """What could not be indexed: folders that could not be read, then items, each sorted by uri."""

@@ -126,10 +126,10 @@ def indexed_item(collection: Collection, uri: str) -> Row:
     Raises:
         InvalidRequest: none is indexed; says which may be meant.
     """
-    row = collection.manifest.find(uri)
+    row = collection.records.find(uri)
     if row is None or row.state is not ItemState.INDEXED:
         collection.check()
-        raise InvalidRequest(f"no item {clipped(uri, 200)!r} is indexed{collection.manifest.meant(uri)}")
+        raise InvalidRequest(f"no item {clipped(uri, 200)!r} is indexed{collection.records.meant(uri)}")
     return row
 
 
@@ -171,7 +171,7 @@ def _kept_elsewhere(collection: Collection, rows: Sequence[Row]) -> Vectors:
 def _rows(collection: Collection, category: str | None) -> Iterator[Row]:
     (named,) = (None,) if category is None else collection.check((category,))
     after = ""
-    while rows := collection.manifest.rows(ItemState.INDEXED, category=named, after=after):
+    while rows := collection.records.rows(ItemState.INDEXED, category=named, after=after):
         yield from rows
         after = rows[-1].uri
 

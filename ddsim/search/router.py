@@ -25,7 +25,7 @@ class Router:
     ) -> None:
         routing = settings.routing
         self._learned = collection.learned()
-        self._sizes = collection.manifest.categories()
+        self._sizes = collection.records.categories()
         categories = spelled(settings.categories, self._sizes)
         self._service = [by_labels(ones, categories) for ones in labels]
         self._trained = collection.trained()

@@ -1,4 +1,4 @@
-"""Where vectors live: two homes behind one protocol, the server's own index and one that ddsim keeps.
+"""Where vectors live: three homes behind one protocol: the server's own index, one that ddsim keeps, and a database.
 
 Uses the client, the settings and the manifest; the house alone knows how an index is written, searched and made whole
 again. Routing, indexing and search work with whichever home a configuration names.
@@ -21,6 +21,10 @@ from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stan
 from ddsim.vectors.keeping import tidy
 from ddsim.vectors.local import APPROXIMATE, COMPARED, LocalBackend, local_spec
 from ddsim.vectors.memory import kept_by_content
+from ddsim.vectors.milvus import MilvusBackend
+from ddsim.vectors.milvuscalls import Calls
+from ddsim.vectors.milvusplace import OWNER
+from ddsim.vectors.milvusrecords import DatabaseRecords
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend
 from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_trainable
@@ -31,13 +35,16 @@ __all__ = [
     "CACHE_FOLDER",
     "COMPARED",
     "HOME",
+    "OWNER",
     "Among",
     "Backend",
     "Cache",
+    "DatabaseRecords",
     "Found",
     "Hits",
     "LocalBackend",
     "Metric",
+    "MilvusBackend",
     "Patience",
     "PictureOf",
     "Prepared",
@@ -48,6 +55,7 @@ __all__ = [
     "backend_for",
     "can_search",
     "check_trainable",
+    "database_records",
     "kept_by_content",
     "label_key",
     "least_pictures",
@@ -91,12 +99,15 @@ def backend_for(
     """
     kept = None if rebuilding else _kept(manifest)
     backend: Backend
-    if _kind(client, settings, kept) == "server":
+    kind = _kind(client, settings, kept)
+    if kind == "server":
         backend = ServerBackend(client, settings, manifest, patience)
+    elif kind == "milvus":
+        backend = MilvusBackend(client, settings, manifest, patience)
     else:
         backend = LocalBackend(client, settings, manifest, patience)
-    # Among the metrics of vectors that ddsim keeps nothing has to move.
-    if kept not in (None, backend.home) and not (kept.startswith("local") and isinstance(backend, LocalBackend)):
+    # Among the metrics of vectors that are kept as the network gave them nothing has to move.
+    if kept not in (None, backend.home) and not (kind != "server" and kept.startswith(kind)):
         raise ConfigError(
             f"index: the pictures indexed so far are in another kind of index ({kept}) than the configuration asks for "
             f"({backend.home}): change it back, or run `ddsim index --rebuild`, which sends every picture again"
@@ -112,7 +123,7 @@ def _kept(manifest: Manifest) -> str | None:
     return str(kept) if kept else None
 
 
-def _kind(client: Client, settings: Settings, kept: str | None) -> Literal["server", "local"]:
+def _kind(client: Client, settings: Settings, kept: str | None) -> Literal["server", "local", "milvus"]:
     wanted = settings.index.backend
     if wanted != "auto":
         return wanted
@@ -128,3 +139,12 @@ def service_of(client: Client, settings: Settings, manifest: Manifest) -> Servic
     served = Served(client, settings, manifest)
     on_server = str(manifest.get_meta(HOME) or "").startswith("server")
     return served.spec() if on_server and served.repository_drawn else local_spec(settings)
+
+
+def database_records(settings: Settings) -> DatabaseRecords:
+    """What the database that the settings name knows of the catalogue; nothing is asked yet.
+
+    Raises:
+        CapabilityError: its client is not installed.
+    """
+    return DatabaseRecords(Calls(settings.index), settings)

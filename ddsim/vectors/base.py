@@ -16,6 +16,8 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import (
     ConnectionLost,
+    DatabaseTrouble,
+    IndexBusy,
     InvalidRequest,
     ServerFault,
     ServerUnreachable,
@@ -527,7 +529,42 @@ class Patience:
         for _ in range(_TRIES - 1):
             try:
                 return work()
+            except Unconnectable:
+                raise
             except (ConnectionLost, ServerUnreachable) as error:
                 _log.warning("the server ended meanwhile (%s)", error)
             self.wait_for(client, service)
         return work()
+
+    def outlast_database(self, work: Callable[[], T]) -> T:
+        """Do some work that can be done again, and once more while the database does not answer.
+
+        Raises:
+            DatabaseTrouble: it does not come back in time.
+        """
+        end, pause = self.clock() + self.seconds, self.first_wait
+        while True:
+            try:
+                return work()
+            except DatabaseTrouble as error:
+                if self.clock() + pause > end:
+                    raise
+                _log.warning("%s; trying again in %g s", error, pause)
+            self.sleep(pause)
+            pause = min(2 * pause, self.longest_wait)
+
+    def outlast_busy(self, work: Callable[[], T]) -> T:
+        """Do some work that can be done again, and once more while the index is being made ready.
+
+        Raises:
+            IndexBusy: that takes longer than :attr:`busy`.
+        """
+        end, pause = self.clock() + self.busy, self.first_wait
+        while True:
+            try:
+                return work()
+            except IndexBusy:
+                if self.clock() + pause > end:
+                    raise
+            self.sleep(pause)
+            pause = min(2 * pause, self.longest_wait)

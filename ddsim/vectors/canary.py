@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ddsim.catalogue import ItemState, Manifest
+from ddsim.catalogue import ItemState, Manifest, Records
 from ddsim.config import Settings
 from ddsim.deepdetect import SAME, Canary, Client, Ensured, drawn
 from ddsim.errors import NetworkChanged
 
 # What the manifest's meta calls the canary, and the address and incarnation of the server that was seen last.
-_KEPT, _SEEN = "canary", "seen"
+KEPT, _SEEN = "canary", "seen"
 
 
-def canary_of(manifest: Manifest) -> Canary | None:
+def canary_of(manifest: Records) -> Canary | None:
     """What is kept beside a manifest's vectors."""
-    return Canary.from_text(manifest.get_meta(_KEPT) or "")
+    return Canary.from_text(manifest.get_meta(KEPT) or "")
 
 
 def address_of(settings: Settings) -> str:
@@ -21,7 +21,7 @@ def address_of(settings: Settings) -> str:
     return settings.server.shown
 
 
-def last_address(manifest: Manifest) -> str | None:
+def last_address(manifest: Records) -> str | None:
     """Of the server that was seen last; None before any was."""
     seen = manifest.get_meta(_SEEN)
     return str(seen[0]) if seen else None
@@ -58,7 +58,23 @@ def check_network(
             )
         found = kept
     if noting:
-        manifest.set_meta(**{_KEPT: found.to_text(), _SEEN: seen})
+        manifest.set_meta(**{KEPT: found.to_text(), _SEEN: seen})
+
+
+def check_kept(client: Client, settings: Settings, kept: Records, service: Ensured) -> None:
+    """Make sure that a server gives the vectors that are kept, where nothing can be noted.
+
+    Raises:
+        NetworkChanged: it does not.
+    """
+    known = canary_of(kept)
+    if known is None:
+        return
+    layer = settings.similarity.extract_layer
+    found = Canary(client.extract(service.name, drawn(settings.upload_options()), layer=layer))
+    if not known.same_as(found):
+        now = address_of(settings)
+        raise NetworkChanged(_changed("the indexing machine", now, known.nearness(found), service.name))
 
 
 def _changed(before: str | None, now: str, nearness: float, service: str) -> str:

@@ -166,7 +166,7 @@ class Answering:
         others = [one for one in map(partial(_without, query["like"]), result.neighbours) if one is not None]
         cards: list[dict[str, Any]] = []
         for rank, one in enumerate(others[wanted.start : wanted.start + wanted.k], wanted.start + 1):
-            row = self.searching.collection.manifest.get(one.uri)
+            row = self.searching.collection.records.get(one.uri)
             if row is not None:
                 found = {"rank": rank, "distance": one.distance, "score": one.score, "also": list(one.also)}
                 cards.append(found | self.card(row))
@@ -192,7 +192,7 @@ class Answering:
         stamp = self.searching.collection.manifest.folder, categories
         with self._lock:
             if self._examples[0] != stamp:
-                rows = self.searching.collection.manifest.sample(EXAMPLES, seed=1)
+                rows = self.searching.collection.records.sample(EXAMPLES, seed=1)
                 self._examples = stamp, [self.card(row) for row in rows]
             return self._examples[1]
 

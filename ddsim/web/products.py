@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ddsim.catalogue import ItemState, Manifest
-from ddsim.web.productfiles import Product, ProductFile, key, read_products
+from ddsim.catalogue import PRODUCT_FILES as FILES
+from ddsim.catalogue import ItemState, Manifest, Product, ProductFile, read_products
+from ddsim.catalogue import product_key as key
 
 _log = logging.getLogger(__name__)
 
-FILES = ("products.json", "products.csv")
 _TOLD = 5
 
 

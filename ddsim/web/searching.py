@@ -64,11 +64,11 @@ class Searching:
 
     def categories(self) -> dict[str, int]:
         """Indexed items of each category; empty where nothing is indexed."""
-        found = self.collection.manifest.categories()
+        found = self.collection.records.categories()
         if not found and self._catalogue is None:
             # Which catalogue is searched where none is named is decided by what was indexed last.
             self._look_again()
-            found = self.collection.manifest.categories()
+            found = self.collection.records.categories()
         return found
 
     def item(self, uri: str) -> Row:
@@ -77,7 +77,7 @@ class Searching:
         Raises:
             Refusal: there is none of that name.
         """
-        row = self.collection.manifest.find(uri)
+        row = self.collection.records.find(uri)
         if row is None or row.state is not ItemState.INDEXED:
             raise Refusal(UNKNOWN_ITEM)
         return row
@@ -88,9 +88,9 @@ class Searching:
 
     def trouble(self) -> Words | None:
         """Why no search would be answered now; None where there is no reason."""
-        if not self.categories():
-            return NOTHING_INDEXED
         try:
+            if not self.categories():
+                return NOTHING_INDEXED
             # Not the list of all services: a server reads that without a lock.
             self._client.get_service(self.settings.similarity.service)
         except ServiceNotFound:
@@ -140,8 +140,8 @@ class Searching:
         return result
 
     def _facts(self) -> object:
-        manifest = self.collection.manifest
-        return manifest.folder, [manifest.get_meta(key) for key in _FACTS]
+        records = self.collection.records
+        return self.collection.manifest.folder, [records.get_meta(key) for key in _FACTS]
 
     def _look_again(self) -> None:
         found = Collection(self.settings, None)

@@ -248,7 +248,10 @@ def test_not_readable(tmp_path: Path, text: str | bytes, start: str) -> None:
         ({"server": "http://host:99999"}, "expected a server's address"),
         ({"server": "http://host/?q=1"}, "expected a server's address"),
         ({"server": ["x"]}, "server: a list given, expected a mapping"),
-        ({"index": {"backend": "servr"}}, "index.backend: 'servr' given, expected 'server', 'local' or 'auto'"),
+        (
+            {"index": {"backend": "servr"}},
+            "index.backend: 'servr' given, expected 'server', 'local', 'milvus' or 'auto'",
+        ),
         ({"index": {"batch_size": 257}}, "index.batch_size: 257 given, expected at most 256"),
         ({"index": {"batch_bytes": "65MB"}}, "index.batch_bytes: '65MB' given, expected at most 64000000"),
         ({"index": {"batch_bytes": "big"}}, "'big' given, expected a size such as 16MB"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from milvus_keeper import TOKEN
 from PIL import Image
 from shop import Sent, Shop, Tap
 
@@ -27,6 +29,11 @@ HOMES: dict[str, tuple[Mapping[str, Any], str]] = {
     "server": ({"backend": "server"}, "v0.25.0"),
     "local": ({"backend": "local"}, "no-simsearch"),
     "local cosine": ({"backend": "local", "metric": "cosine"}, "no-simsearch"),
+}
+#: Homes in a database, which the fixture ``milvus_url`` starts.
+DATABASES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "milvus": ({"backend": "milvus"}, "no-simsearch"),
+    "milvus cosine": ({"backend": "milvus", "metric": "cosine"}, "no-simsearch"),
 }
 
 
@@ -88,20 +95,25 @@ class Home:
 
     Attributes:
         root: a folder.
-        name: of :data:`HOMES`.
+        name: of :data:`HOMES`, or of :data:`DATABASES`.
         layer: of the tiny network; fc1 gives 16 values, pool1 392.
+        url: of the database, for those homes.
     """
 
     root: Path
     name: str
     layer: str = "fc1"
+    url: str | None = None
     shop: Shop = field(init=False)
     tap: StrictTap = field(init=False)
     clock: Clock = field(init=False)
     _opened: list[Manifest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        index, profile = HOMES[self.name]
+        index, profile = (HOMES | DATABASES)[self.name]
+        if self.url is not None:
+            # Nobody else's, so that tests can run side by side.
+            index = {**index, "url": self.url, "token": TOKEN, "collection": f"test_{secrets.token_hex(6)}"}
         self.root.mkdir(parents=True, exist_ok=True)
         self.tap = StrictTap(profile=profile)
         base = {"similarity": {"extract_layer": self.layer}, "index": {"batch_size": 4, **index}}
@@ -129,7 +141,10 @@ class Home:
         )
 
     def close(self) -> None:
-        """Let go of all manifests."""
+        """Let go of all manifests, and of what is in a database."""
+        if self.url is not None:
+            with closing(self.backend(rebuilding=True)) as backend:
+                backend.discard()
         for manifest in self._opened:
             manifest.close()
 

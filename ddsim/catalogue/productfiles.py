@@ -14,8 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, HttpUrl, StringConstraints, ValidationError
 
-from ddsim.catalogue import same_name
+from ddsim.catalogue.spelling import same_name
 
+#: Where product data is looked for in a catalogue's folder; the first that is there counts.
+FILES = ("products.json", "products.csv")
 _MOST_BYTES = 64 * 1024 * 1024
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")

@@ -1,0 +1,363 @@
+"""A Milvus as a home of vectors: the database keeps, filters and finds them, and the server computes them.
+
+Rows are found from the moment that the database has acknowledged them. Whoever has the manifest goes by it, as with any
+home. Everybody else goes by the database alone, see :mod:`ddsim.vectors.milvusrecords`; so what may be in it and not in
+the manifest is taken out before anything else is done, and so is what is not valid any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from ddsim.catalogue import ItemState, Manifest, Row
+from ddsim.config import Settings
+from ddsim.deepdetect import Client, Vectors, ensure, members_of, similarity_scorer
+from ddsim.errors import BadInput, ConfigError, IndexBusy, IndexLost, InvalidRequest, ServiceNotFound
+from ddsim.pictures import Encoded, Picture
+from ddsim.vectors.ahead import Ahead
+from ddsim.vectors.base import Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
+from ddsim.vectors.canary import check_kept, check_network
+from ddsim.vectors.local import local_spec
+from ddsim.vectors.memory import Memory
+from ddsim.vectors.milvuscalls import LONGEST, VECTOR, WIDEST, Calls, Kind, Missing
+from ddsim.vectors.milvuskeeping import Keeping
+from ddsim.vectors.milvusrecords import DatabaseRecords, row_of
+
+_log = logging.getLogger(__name__)
+
+# Under way at a time, to each server: one that it works on, one that waits there for its turn.
+_REQUESTS = 2
+_METRICS = {"l2": "L2", "cosine": "COSINE"}
+
+
+class MilvusBackend:
+    """Keeps vectors in a Milvus; implements :class:`ddsim.vectors.Backend`.
+
+    Distances are those of the other homes: L2 squared and divided by the vectors' length, or 1 minus the cosine.
+
+    Args:
+        client: the server.
+        settings: the similarity service, the database and the metric.
+        manifest: what is to be in the index; empty on machines that only search.
+        patience: how long to wait for a server or a database that is gone.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, manifest: Manifest, patience: Patience | None = None
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._spec = local_spec(settings)
+        self._service = self._spec.name
+        self._layer = settings.similarity.extract_layer
+        self._metric = settings.index.metric
+        self._manifest = manifest
+        self._patience = patience or Patience()
+        self._calls = Calls(settings.index, self._patience.sleep)
+        self._keeping = Keeping(self._calls, settings, manifest, _METRICS[self._metric])
+        self._records = DatabaseRecords(self._calls, settings)
+        self._lock = threading.RLock()
+        self._writing = False
+        self._requests = _REQUESTS * len(members_of(client))
+        self._ahead = Ahead(self._asked, self._requests)
+        self._memory: Memory | None = None
+        self._indexes: dict[str, tuple[str, Kind]] = {}
+
+    @property
+    def home(self) -> str:
+        """Which kind of index this is."""
+        return f"milvus {self._metric}"
+
+    # As the protocol says
+
+    def open(self, *, writing: bool) -> None:
+        """Bring service, collection and manifest into step."""
+        with self._lock:
+            self._writing = writing
+            if writing:
+                self._client.info()  # only a server that was there is waited for when it ends
+                dimension = self._ensured()
+                self._patience.outlast_database(lambda: self._keeping.bring_into_step(dimension, self.home))
+                self._memory = Memory.of(self._settings, self._manifest)
+            else:
+                self._ensure()
+
+    @property
+    def looks_ahead(self) -> int:
+        """As many as there are requests under way beside the next one; none where there may be one at a time only."""
+        return self._requests - 1 if self._client.concurrent else 0
+
+    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
+        """Ask for their features."""
+        return self._ahead.foresee(pictures)
+
+    def add(self, batch: Sequence[Prepared]) -> Vectors:
+        """Add pictures."""
+        with self._lock:
+            vectors = self._ahead.take([one.picture for one in batch])
+            self._put([one.vid for one in batch], vectors)
+            if self._memory is not None:
+                hashed = zip(batch, vectors, strict=True)
+                self._memory.keep({one.sha256: vector for one, vector in hashed if one.sha256 is not None})
+        return vectors
+
+    def known(self, sha256: str) -> Vectors | None:
+        """The vector of a picture with this content, computed before under whatever name, or for an evaluation."""
+        memory = self._memory
+        return None if memory is None else memory.recall(sha256)
+
+    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
+        """Add rows whose vectors :meth:`known` gave."""
+        with self._lock:
+            self._put(vids, vectors)
+
+    def build(self) -> None:
+        """Note that what was added lasts: the database has acknowledged it. Other machines hear of it, too."""
+        with self._lock:
+            if self._manifest.indexed():
+                self._keeping.tell()
+
+    def recover(self) -> None:
+        """Wait for server and database, and take out of it what nobody knows the fate of."""
+        with self._lock:
+            self._ahead.drop()
+            self._patience.wait_for(self._client, self._service)
+            dimension = self._ensured()
+            self._patience.outlast_database(lambda: self._keeping.bring_into_step(dimension, self.home))
+
+    def remove(self, vids: Collection[int]) -> None:
+        """Remove rows."""
+        with self._lock:
+            self._calls.delete(self._keeping.collection, sorted(vids))
+
+    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
+        """Find the nearest items."""
+        if k < 1:
+            raise InvalidRequest(f"k={k} must be 1 or more")
+        queries = self._extract(pictures)
+        return self._found(queries, k, among) if len(queries) else []
+
+    def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
+        """Find the items nearest to vectors."""
+        known = self._manifest if self._has_manifest() else self._records
+        length = int(known.get_meta("dimension") or 0)
+        if vectors.ndim != 2 or vectors.shape[1] != length:
+            raise InvalidRequest(
+                f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have {length}, as "
+                "the network gives them"
+            )
+        return self._found(vectors, k, among)
+
+    def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
+        try:
+            return self._search(queries, k, among)
+        except Missing:
+            # Another generation has taken its place since anybody asked last.
+            self._records.forget()
+        try:
+            return self._search(queries, k, among)
+        except Missing as error:
+            raise IndexLost(
+                f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, "
+                "which puts every picture there again"
+            ) from error
+
+    def stored(self) -> int:
+        """How many rows there are."""
+        name = self._name()
+        return 0 if name is None else self._calls.count(name)
+
+    def tombstone_share(self) -> float:
+        """The share of them that is not valid: none, once what is not valid was removed."""
+        stored = self.stored()
+        return max(0.0, 1.0 - self._keeping.valid() / stored) if stored and self._has_manifest() else 0.0
+
+    def rebuild(self) -> None:
+        """Start with an empty collection, of a generation of its own."""
+        with self._lock:
+            self._writing = True
+            dimension = self._ensured(anew=True)
+            self._patience.outlast_database(lambda: self._keeping.begin_anew(dimension, self.home))
+            self._memory = Memory.of(self._settings, self._manifest, recalling=False)
+
+    def discard(self) -> None:
+        """Remove the collection."""
+        self._keeping.discard()
+
+    def settle(self) -> None:
+        """Make sure that collection and manifest agree, and note that nothing is in doubt."""
+        with self._lock:
+            self._keeping.settle()
+
+    def publish(self, **extra: object) -> None:
+        """Have everybody who asks this database find what the manifest holds, from now on.
+
+        Args:
+            extra: what they need besides the manifest's facts.
+        """
+        with self._lock:
+            self._keeping.publish(extra)
+
+    def publish_products(self, texts: Mapping[str, str], mark: str) -> None:
+        """Have the database give these texts for items by their comparable names; ``mark`` is another for others."""
+        with self._lock:
+            self._keeping.publish_products(texts, mark)
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        self._ahead.close()
+        with self._lock:
+            self._calls.close()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+
+    def vectors_of(self, vids: Sequence[int]) -> Vectors:
+        """The vectors of these numbers, which are compared as the network gave them."""
+        return self.features_of(vids)
+
+    def features_of(self, vids: Sequence[int]) -> Vectors:
+        """The vectors of these numbers as the network gave them."""
+        name, wanted = self._name(), list(vids)
+        if not wanted or name is None:
+            return np.zeros((0, int(self._manifest.get_meta("dimension") or 0)), np.float32)
+        rows = {int(row["vid"]): row[VECTOR] for row in self._calls.get(name, set(wanted), ["vid", VECTOR])}
+        missing = [vid for vid in wanted if vid not in rows]
+        if missing:
+            raise InvalidRequest(f"no vector of number {missing[0]} in {name!r}")
+        return np.array([rows[vid] for vid in wanted], np.float32)
+
+    # The service
+
+    def _ensure(self, *, anew: bool = False) -> int:
+        """Have the service, with the network of the vectors that are kept; the length of its vectors."""
+        owner = owner_of(self._settings, self._manifest)
+        with forgetting(self._service):
+            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
+            if self._writing or self._has_manifest():
+                check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
+            else:
+                check_kept(self._client, self._settings, self._records, ensured)
+        return ensured.dimension or 0
+
+    def _ensured(self, *, anew: bool = False) -> int:
+        return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
+
+    def _asked(self, pictures: Sequence[Picture]) -> Vectors:
+        with forgetting(self._service):
+            return self._client.extract(self._service, pictures, layer=self._layer)
+
+    def _extract(self, pictures: Sequence[Picture]) -> Vectors:
+        try:
+            return self._client.extract(self._service, pictures, layer=self._layer)
+        except ServiceNotFound:
+            # A server that was restarted has forgotten it. One thread creates it, the others find it there.
+            with self._lock:
+                self._ensure()
+            return self._client.extract(self._service, pictures, layer=self._layer)
+
+    # Rows
+
+    def _has_manifest(self) -> bool:
+        return self._keeping.known
+
+    def _name(self) -> str | None:
+        return self._keeping.collection if self._has_manifest() else self._records.collection
+
+    def _put(self, vids: Sequence[int], vectors: Vectors) -> None:
+        self._keeping.check_dimension(vectors.shape[1])
+        rows = {row.vid: row for row in self._sending()}
+        name, generation = self._keeping.collection, self._keeping.generation
+        found: list[dict[str, Any]] = []
+        for vid, vector in zip(vids, vectors, strict=True):
+            row = rows.get(vid)
+            if row is None:
+                continue  # changed or vanished meanwhile
+            check_row(row, vector, name)
+            facts = {"uri": row.uri, "category": row.category, "sha256": row.sha256 or "", "generation": generation}
+            found.append({"vid": vid, **facts, VECTOR: vector.tolist()})
+        self._calls.add(name, found)
+        self._manifest.added(vids)
+
+    def _sending(self) -> list[Row]:
+        found: list[Row] = []
+        while page := self._manifest.rows(ItemState.SENDING, after=found[-1].uri if found else ""):
+            found += page
+        return found
+
+    # Searching
+
+    def _search(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
+        name = self._name()
+        if name is None:
+            return [Hits(query, ()) for query in queries]
+
+        def nearest(positions: list[int], wide: int, only: Collection[str] | None) -> list[Ranking]:
+            if only is not None and not only:
+                return [Ranking(queries[place], ()) for place in positions]
+            found = self._calls.nearest(name, queries[positions], min(wide, WIDEST), self._index_of(name), only)
+            if not self._has_manifest():
+                self._records.remember(row_of(hit) for hits in found for hit in hits)
+            return [
+                Ranking(queries[place], [(hit["vid"], self._distance(hit["distance"], queries[place])) for hit in hits])
+                for place, hits in zip(positions, found, strict=True)
+            ]
+
+        def ask(positions: list[int], wide: int) -> list[Ranking]:
+            return nearest(positions, wide, None)
+
+        def within(position: int, only: Collection[str], wide: int) -> Ranking:
+            return nearest([position], wide, only)[0]
+
+        records = self._manifest if self._has_manifest() else self._records
+        return self._patience.outlast_busy(
+            lambda: search_valid(ask, records, self._scorer, len(queries), k, among, within=within)
+        )
+
+    def _index_of(self, name: str) -> Kind:
+        """How a collection is searched, which is known once and for all: another index is told by its errors.
+
+        Raises:
+            ConfigError: it compares in another way than the settings say.
+        """
+        if name not in self._indexes:
+            found = self._calls.index_of(name)
+            if found is None:
+                raise IndexBusy(f"the database makes collection {name!r} ready; try again in a moment")
+            self._indexes[name] = found
+        metric, kind = self._indexes[name]
+        if metric != _METRICS[self._metric]:
+            raise ConfigError(
+                f"index.metric: the collection {name!r} compares by {metric}, the configuration says {self._metric}: "
+                "change it back, or run `ddsim index`, which changes the collection and sends nothing"
+            )
+        return kind
+
+    def _distance(self, value: float, query: Vectors) -> float:
+        return value / query.size if self._metric == "l2" else max(0.0, 1.0 - value)
+
+    def _scorer(self, vector: Vectors) -> Callable[[float], float]:
+        return similarity_scorer(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
+
+
+def check_row(row: Row, vector: Vectors, collection: str) -> None:
+    """Make sure that the database can keep a row.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    reason = ""
+    for name, most in LONGEST.items():
+        size = len(str(getattr(row, name)).encode("utf-8", "surrogatepass"))
+        if size > most:
+            reason = f"its {name} has {size} bytes, and the database takes {most}: give it a shorter name"
+    if not np.isfinite(vector).all():
+        reason = "the network gives a vector with values that are not finite, which the database does not take"
+    if reason:
+        raise BadInput(400, 1005, reason, method="insert", path=collection)

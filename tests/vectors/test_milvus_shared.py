@@ -1,0 +1,271 @@
+"""A catalogue in a database, that one machine indexes and others search: they have nothing but its configuration."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from homes import Killed, StrictTap
+from milvuses import TOKEN
+from shop import Shop, picture
+
+from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, TransportError
+from ddsim.catalogue import ItemState
+from ddsim.search import Collection
+from ddsim.vectors.milvuscalls import Calls, among
+from ddsim.vectors.milvusplace import alias_of
+
+pytestmark = pytest.mark.usefixtures("loopback")
+
+
+def opened(root: Path, index: dict[str, Any], **changes: Any) -> Shop:
+    """A machine of its own: state, catalogue and server are nobody else's."""
+    root.mkdir()
+    base = {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": {"batch_size": 4, **index}}
+    return Shop(root, base | changes, tap=StrictTap(profile="no-simsearch"))
+
+
+@pytest.fixture
+def index(milvus_url: str) -> Iterator[dict[str, Any]]:
+    """The index's settings, with a collection of the test's own; what is made under its name is removed again."""
+    made = {"backend": "milvus", "url": milvus_url, "token": TOKEN, "collection": f"test_{secrets.token_hex(6)}"}
+    yield made
+    from pymilvus import MilvusClient
+
+    with closing(MilvusClient(uri=milvus_url, token=TOKEN)) as client:
+        for name in client.list_collections():
+            if name.startswith(made["collection"]):
+                for alias in client.list_aliases(name)["aliases"]:
+                    client.drop_alias(alias)
+                client.drop_collection(name)
+
+
+@pytest.fixture
+def indexing(tmp_path: Path, index: dict[str, Any]) -> Shop:
+    """The machine that indexes, with seven pictures in three categories."""
+    shop = opened(tmp_path / "indexing", index)
+    shop.add(*(f"lamp/{number}.png" for number in range(4)), "bed/0.png", 'bed/"1\\".png', "chair/0.png")
+    return shop
+
+
+@pytest.fixture
+def searching(tmp_path: Path, index: dict[str, Any]) -> Shop:
+    """A machine that searches: the same configuration, and nothing else."""
+    return opened(tmp_path / "searching", index)
+
+
+def calls(shop: Shop) -> Calls:
+    """Calls to a shop's database."""
+    return Calls(shop.settings.index)
+
+
+def uris(shop: Shop) -> list[str]:
+    """What is in the catalogue."""
+    return sorted(path.relative_to(shop.catalogue).as_posix() for path in shop.catalogue.glob("*/*.png"))
+
+
+def found(shop: Shop) -> list[str]:
+    """What a machine without state finds, sorted; each item as often as it is found."""
+    with shop.search() as search:
+        if not search.collection.records.categories():
+            return []
+        return sorted(one.uri for one in search.query(picture(0), 1000, route=False, twins=True).neighbours)
+
+
+def test_a_machine_without_state_finds_what_another_indexed(indexing: Shop, searching: Shop) -> None:
+    """The same neighbours, categories and probabilities, names with quotes in them too; nothing is written there."""
+    with indexing.search() as search:
+        assert search.index().audit.passed
+        own = search.query(picture(2), 5)
+        learned = search.collection.learned()
+    with searching.search() as search:
+        other = search.query(picture(2), 5)
+        assert [(one.uri, one.score) for one in other.neighbours] == [(one.uri, one.score) for one in own.neighbours]
+        assert (other.categories, other.searched) == (own.categories, own.searched)
+        assert search.collection.learned() == learned
+        records = search.collection.records
+        assert records.categories() == {"bed": 2, "chair": 1, "lamp": 4}
+        assert [one.uri for one in search.query(picture(2), 9, category="bed").neighbours if one.uri[:3] != "bed"] == []
+        row = records.find('bed/"1\\".png')
+        assert row is not None
+        assert row.category == "bed"
+        assert records.get('bed/" or uri != "') is None
+        assert {row.uri for row in records.sample(100, seed=1)} == set(uris(indexing))
+        with pytest.raises(CapabilityError, match="machine that indexes"):
+            records.rows(ItemState.INDEXED)
+    assert list((searching.root / ".ddsim").rglob("*.sqlite")) == []
+    with Collection(searching.settings, None) as alone:
+        assert sum(alone.records.categories().values()) == 7
+
+
+def test_nothing_indexed_is_said_and_then_found(indexing: Shop, searching: Shop) -> None:
+    """Before the first run a search says so; after it the same machine finds everything, as it is by then."""
+    with searching.search() as search, pytest.raises(ConfigError, match=r"nothing of .* is indexed"):
+        search.query(picture(0))
+    with indexing.search() as search:
+        search.index()
+    assert found(searching) == uris(indexing)
+    (indexing.catalogue / "lamp/0.png").unlink()
+    indexing.add("lamp/1.png", "sofa/0.png")
+    with indexing.search() as search:
+        search.index(options=IndexOptions(allow_vanished=True))
+    assert found(searching) == uris(indexing)
+
+
+def test_a_rebuild_goes_on_beside_the_old_generation(indexing: Shop, searching: Shop) -> None:
+    """Others find the old one until the new one is whole, then that; of the old one nothing stays."""
+    with indexing.search() as search, calls(indexing) as database:
+        search.index()
+        before = database.describe(alias_of(indexing.settings))
+        meanwhile: list[list[str]] = []
+        search.index(options=IndexOptions(rebuild=True), progress=lambda _: meanwhile.append(found(searching)))
+        after = database.describe(alias_of(indexing.settings))
+        assert before is not None
+        assert after is not None
+        assert after.name != before.name
+        assert meanwhile
+        assert all(one == uris(indexing) for one in meanwhile)
+        left = [name for name in database.names() if name.startswith(indexing.settings.index.collection or "")]
+        assert left == [after.name]
+    assert found(searching) == uris(indexing)
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_death_at_any_call_to_the_database(
+    indexing: Shop, searching: Shop, carried_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever call a run dies at, before or after it is carried out: the next one mends it, each item is there once.
+
+    Somebody who searches in between sees no item twice.
+    """
+    with indexing.search() as search:
+        search.index()
+    once = Calls._once
+    left = 0
+
+    def dying(self: Calls, call: str, name: str, arguments: dict[str, Any]) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0 and not carried_out:
+            raise Killed
+        result = once(self, call, name, arguments)
+        if left == 0:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(Calls, "_once", dying)
+    # Every third call; between the two ways to die, all but every third.
+    for moment in itertools.count(1 + carried_out, 3):
+        indexing.add_picture("lamp/0.png", picture(1000 + moment))
+        indexing.add_picture(f"new/{moment}.png", picture(2000 + moment))
+        (indexing.catalogue / f"new/{moment - 3}.png").unlink(missing_ok=True)
+        left = moment
+        alive = run(indexing)
+        left = 0
+        names = found(searching)
+        assert len(names) == len(set(names))
+        assert run(indexing)
+        assert found(searching) == uris(indexing)
+        if alive:
+            break
+    assert moment > 10
+
+
+def run(shop: Shop) -> bool:
+    """An indexing run; whether it came to its end."""
+    try:
+        with shop.search() as search:
+            assert search.index(options=IndexOptions(allow_vanished=True)).audit.passed
+            with calls(shop) as database:
+                name = search.collection.manifest.get_meta("collection")
+                assert database.count(name) == len(uris(shop))
+    except Killed:
+        return False
+    return True
+
+
+def test_a_collection_of_another_ddsim_is_refused(indexing: Shop, tmp_path: Path, index: dict[str, Any]) -> None:
+    """Two machines that both index under one name: the second is told who was there first, and nothing is changed."""
+    with indexing.search() as search:
+        search.index()
+    second = opened(tmp_path / "second", index)
+    second.add("lamp/0.png")
+    with second.search() as search:
+        for options in (IndexOptions(), IndexOptions(rebuild=True)):
+            with pytest.raises(ForeignCollection) as caught:
+                search.index(options=options)
+            for folder in (indexing.catalogue, second.catalogue):
+                assert str(folder) in str(caught.value)
+    assert found(indexing) == uris(indexing)
+
+
+def test_a_collection_of_somebody_else_is_refused(indexing: Shop) -> None:
+    """A collection under ddsim's name that ddsim did not make is shown, and left alone, by runs and by searches."""
+    from pymilvus import MilvusClient
+
+    name = alias_of(indexing.settings)
+    with closing(MilvusClient(uri=indexing.settings.index.url or "", token=TOKEN)) as client:
+        client.create_collection(name, dimension=4)
+        with indexing.search() as search:
+            with pytest.raises(ForeignCollection, match=r"somebody else.*FLOAT_VECTOR"):
+                search.index()
+            with pytest.raises(ForeignCollection, match="none that this configuration"):
+                search.query(picture(0))
+        assert client.has_collection(name)
+
+
+def test_another_metric_sends_nothing(indexing: Shop, searching: Shop) -> None:
+    """The collection is changed where it is; whoever searches by the old metric is told, and gets no wrong numbers."""
+    with indexing.search() as search:
+        search.index()
+    indexing.configure(index={**indexing.base["index"], "metric": "cosine"})
+    indexing.tap.sent.clear()
+    with indexing.search() as search:
+        assert search.index().sent == 0
+        first = search.query(picture(1), 1).neighbours[0]
+        assert first.distance == pytest.approx(0.0, abs=1e-6)
+    with searching.search() as search, pytest.raises(ConfigError, match=r"metric.*COSINE"):
+        search.query(picture(0))
+
+
+def test_names_stay_names(indexing: Shop) -> None:
+    """Whatever is in a name, an expression finds that one and no other."""
+    names = [
+        '"',
+        "\\",
+        '\\"',
+        "' or 1 == 1",
+        '"] or vid > 0 or uri in ["',
+        "{x}",
+        "%",
+        "a\nb",
+        "\x01",
+        "ü日本😀",
+        "\\u0041",
+    ]
+    with indexing.search() as search:
+        search.index()
+        name = search.collection.manifest.get_meta("collection")
+    with calls(indexing) as database:
+        rows = [
+            {"vid": number, "uri": one, "category": one, "sha256": "", "generation": 1, "vector": [0.0] * 16}
+            for number, one in enumerate(names, 1)
+        ]
+        database.add(name, rows)
+        for one in names:
+            for field in ("uri", "category"):
+                assert [row["uri"] for row in database.where(name, among(field, [one]), 9, "Strong")] == [one]
+
+
+def test_a_wrong_token_is_not_waited_for(indexing: Shop) -> None:
+    """The database's refusal is said at once, without the token."""
+    indexing.configure(index={**indexing.base["index"], "token": "root:secret-word"})
+    with indexing.search() as search:
+        with pytest.raises(TransportError, match=r"index\.token") as caught:
+            search.index()
+        assert "secret-word" not in str(caught.value)
