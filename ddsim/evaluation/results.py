@@ -202,4 +202,8 @@ def _mean(row: Row, name: str) -> str:
     if measure is None or not measure.overall.n:
         return ""
     mean = percent(measure.overall.value)
-    return mean if math.isnan(measure.overall.low) else f"{mean} ± {100 * measure.overall.margin:.1f}"
+    return (
+        mean
+        if math.isnan(measure.overall.low)
+        else f"{mean}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{100 * measure.overall.margin:.1f}"
+    )

@@ -78,7 +78,8 @@ class Failures(Listing[Failure]):
     def _sketch(self) -> Sketch:
         rows = [(one.uri, one.reason, str(one.tries)) for one in self[:_ROWS]]
         table = Table(("item", "reason", "tries"), rows, more=max(0, len(self) - _ROWS))
-        return Sketch(f"{len(self):,} could not be indexed", tables=[table] if rows else ())
+        title = f"{len(self):,} could not be indexed" if self else "Nothing failed"
+        return Sketch(title, tables=[table] if rows else ())
 
 
 class ItemVectors(NamedTuple):

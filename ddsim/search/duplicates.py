@@ -73,7 +73,8 @@ class Duplicates(Listing[Duplicate]):
         rows = [(f"{one.similarity:.4f}", several(one.uris, len(one.uris))) for one in self[:_ROWS]]
         table = Table(("similarity", "items"), rows, more=max(0, len(self) - _ROWS))
         tiles = [tile_of(item, f"group {place}") for place, one in enumerate(self, 1) for item in one.items[:2]]
-        title = f"{counted(len(self), 'group')} of items that are nearly the same picture"
+        found = counted(len(self), "group") if self else "No group"
+        title = f"{found} of items that are nearly the same picture"
         return Sketch(title, tiles=tiles[:_TILES], tables=[table] if rows else ())
 
 
