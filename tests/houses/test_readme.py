@@ -99,10 +99,10 @@ def test_the_service_of_fastapi_runs(
     assert transport.closed
 
 
-def test_the_first_program_runs(
+def test_the_first_programs_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first program finds the drawn lamp again."""
+    """The first program finds the drawn lamp again, and the second one asks for all else that there is."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     from demo_drawing import draw
 
@@ -120,3 +120,7 @@ def test_the_first_program_runs(
     printed = capsys.readouterr().out
     assert printed.splitlines()[0] == "2 ()"
     assert "\n1 lamp/lamp-007.jpg lamp " in printed
+    exec(compile(PROGRAMS[1], "README.md", "exec"), {})  # noqa: S102  and the one that asks for more
+    printed = capsys.readouterr().out
+    assert printed.startswith("<Items: 2 items indexed: lamp 2> <Failures: none>\n<SearchResult: ")
+    assert (tmp_path / "demo" / "map.html").read_text("utf-8").count("data:image/jpeg") == 2
