@@ -13,7 +13,7 @@ from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, Canary, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, closeness_by
 from ddsim.deepdetect.services import differences, ensure, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
@@ -51,6 +51,7 @@ __all__ = [
     "ValueTransport",
     "Vectors",
     "check_uri",
+    "closeness_by",
     "differences",
     "drawn",
     "ensure",
@@ -59,6 +60,5 @@ __all__ = [
     "service_name",
     "shared",
     "shown_address",
-    "similarity_scorer",
     "split_address",
 ]

@@ -88,7 +88,7 @@ class Match(Value):
         uri: as it was given to :meth:`ddsim.Client.add_to_index`.
         distance: as the index gives it; from DeepDetect v0.25.0 it is the squared L2 distance divided by the number of
             values in a vector (checked on a running server).
-        closeness: the distance without its unit, in [0, 1], 1 for the same picture: see :func:`similarity_score`. It
+        closeness: the distance without its unit, in [0, 1], 1 for the same picture: see :func:`closeness_of`. It
             compares distances of one query; what they mean only a search that has learned from its catalogue says
             (:attr:`ddsim.Neighbour.score`).
         rank: its place, from 1.
@@ -130,8 +130,8 @@ class SearchReply(Shown):
         return Sketch(self._brief(), tables=[table] if rows else ())
 
 
-def similarity_scorer(vector: Vectors) -> Callable[[float], float]:
-    """What turns distances of DeepDetect's FAISS index from one query into scores.
+def closeness_by(vector: Vectors) -> Callable[[float], float]:
+    """What turns distances of DeepDetect's FAISS index from one query into closeness.
 
     A distance depends on how large a network's features are. Dividing the squared L2 distance by the squared length
     of the query's vector takes the unit away, ``exp(-x)`` brings it into (0, 1] with 1 for the same picture.
@@ -140,7 +140,7 @@ def similarity_scorer(vector: Vectors) -> Callable[[float], float]:
         vector: the query's features, shape (d,).
 
     Returns:
-        Squared L2 distance divided by the dimension -> score.
+        Squared L2 distance divided by the dimension -> closeness.
     """
     energy = float(np.mean(np.square(vector, dtype=np.float64))) if vector.size else 0.0
 
@@ -151,6 +151,6 @@ def similarity_scorer(vector: Vectors) -> Callable[[float], float]:
     return lambda distance: math.exp(-max(distance, 0.0) / energy) if math.isfinite(distance) else 0.0
 
 
-def similarity_score(distance: float, vector: Vectors) -> float:
-    """One distance's score; see :func:`similarity_scorer`."""
-    return similarity_scorer(vector)(distance)
+def closeness_of(distance: float, vector: Vectors) -> float:
+    """One distance's closeness; see :func:`closeness_by`."""
+    return closeness_by(vector)(distance)

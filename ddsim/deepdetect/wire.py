@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ddsim.deepdetect.results import Classification, Label, Match, SearchReply, Vectors, similarity_scorer
+from ddsim.deepdetect.results import Classification, Label, Match, SearchReply, Vectors, closeness_by
 from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
 from ddsim.showing import Shown, Sketch, Table, clipped, counted, plain, several
 
@@ -440,8 +440,8 @@ def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
     found.sort(key=lambda entry: entry[1])
-    score = similarity_scorer(vector)
-    return SearchReply(vector, tuple(Match(uri, dist, score(dist), rank) for rank, (uri, dist) in enumerate(found, 1)))
+    close = closeness_by(vector)
+    return SearchReply(vector, tuple(Match(uri, dist, close(dist), rank) for rank, (uri, dist) in enumerate(found, 1)))
 
 
 def _member(payload: Any, key: str) -> Mapping[str, Any]:

@@ -131,7 +131,7 @@ def _found(checked: Sequence[tuple[Row, Hits]], manifest: Manifest) -> Iterator[
 
 def _same(found: Found) -> bool:
     """Whether it is the same picture, whatever the unit of the distance is."""
-    return 1 - found.score <= _SAME
+    return 1 - found.closeness <= _SAME
 
 
 def _is_twin(row: Row, uri: str, manifest: Manifest) -> bool:

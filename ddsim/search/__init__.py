@@ -10,6 +10,7 @@ from ddsim.search.connection import connect, transport_to
 from ddsim.search.contents import Failures, Items, ItemVectors
 from ddsim.search.duplicates import Duplicate, Duplicates
 from ddsim.search.exploring import CatalogueMap
+from ddsim.search.querying import without
 from ddsim.search.results import Neighbour, SearchResult, Timings
 from ddsim.search.search import ImageSearch
 from ddsim.search.sheet import confusion_sheet, contact_sheet
@@ -40,4 +41,5 @@ __all__ = [
     "states",
     "transport_to",
     "was_indexed",
+    "without",
 ]

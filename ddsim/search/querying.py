@@ -300,7 +300,7 @@ class Queries:
         )
 
 
-def without(one: Neighbour, uri: str) -> Neighbour | None:
+def without(one: Neighbour, uri: str | None) -> Neighbour | None:
     """A neighbour without this one of its names; None where it has no other."""
     names = [name for name in (one.uri, *one.also) if name != uri]
     if not names or names[0] == one.uri:

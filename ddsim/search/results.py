@@ -47,7 +47,8 @@ class Neighbour(Shown):
         distance: as the index gives it; from DeepDetect v0.25.0 it is the squared L2 distance divided by the number of
             values in a vector (checked on a running server).
         score: how similar it is, 0 to 1: the probability that an item at this distance is of the query's category
-            (:class:`ddsim.Learned`); 1 for the same picture.
+            (:class:`ddsim.Learned`); 1 for the same picture. Only where nothing was learned yet, as after a run that
+            was stopped, it is how close the item is (:attr:`ddsim.Match.closeness`).
         rank: its place, from 1.
         path: its picture in the catalogue; None where no catalogue is known.
         also: names of further items with the very same picture, which a search folds into this one.

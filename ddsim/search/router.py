@@ -13,7 +13,7 @@ from ddsim.routing import Decision, Rules, Shares, TrainedHead, by_labels, decid
 from ddsim.search.collection import Collection
 from ddsim.vectors import Found, Hits
 
-# The score of a picture's search for itself is 1, or a little less after rounding.
+# The closeness of a picture to itself is 1, or a little less after rounding.
 _SAME = 0.9999
 
 
@@ -36,9 +36,9 @@ class Router:
         self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
 
     def probabilities(self, found: Sequence[Found]) -> list[float]:
-        """The probability that each item is of the query's category; its score where nothing was learned yet."""
+        """The probability that each item is of the query's category; how close it is where nothing was learned yet."""
         if self._learned is None or self._learned.line is None:
-            return [one.score for one in found]
+            return [one.closeness for one in found]
         return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
 
     def decide(self, position: int, near: Sequence[Found], vector: Vectors, forced: tuple[str, ...] | None) -> Decision:
@@ -57,7 +57,7 @@ class Router:
         if not hits.found:
             return "nothing of these categories is indexed"
         learned, first = self._learned, hits.found[0]
-        if learned is None or first.score >= _SAME:
+        if learned is None or first.closeness >= _SAME:
             return None
         nearest = first.distance if hits.apart is None else hits.apart
         if self._trained is not None and position in self._told:

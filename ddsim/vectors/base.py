@@ -65,7 +65,7 @@ class Found:
         uri, category: as the manifest has them.
         distance: L2: squared, divided by the vector's length (the server's own index);
             cosine: 1 minus the cosine of the angle.
-        score: in [0, 1], larger is more similar, 1 for the same picture.
+        closeness: the distance without its unit, in [0, 1], 1 for the same picture.
         also: uris of further items with the same content, where these were folded into this one.
     """
 
@@ -73,7 +73,7 @@ class Found:
     uri: str
     category: str
     distance: float
-    score: float
+    closeness: float
     also: tuple[str, ...] = ()
 
 

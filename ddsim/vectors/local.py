@@ -21,7 +21,7 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, ServiceSpec, Vectors, ensure, members_of, shared, similarity_scorer
+from ddsim.deepdetect import Client, ServiceSpec, Vectors, closeness_by, ensure, members_of, shared
 from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound, StateNotWritable
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
@@ -324,7 +324,7 @@ class LocalBackend:
             )
 
     def _scorer(self, vector: Vectors) -> Callable[[float], float]:
-        return similarity_scorer(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
+        return closeness_by(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
 
     # Index and files
 

@@ -22,7 +22,7 @@ from contextlib import ExitStack
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Ensured, ServiceSpec, Vectors, similarity_scorer
+from ddsim.deepdetect import Client, Ensured, ServiceSpec, Vectors, closeness_by
 from ddsim.errors import (
     ApiError,
     CapabilityError,
@@ -415,7 +415,7 @@ class ServerBackend:
             if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
             try:
-                hits = search_valid(ask, self._manifest, similarity_scorer, len(pictures), k, among)
+                hits = search_valid(ask, self._manifest, closeness_by, len(pictures), k, among)
             except ServerFault as error:
                 raise _explained(error) from error
             short = next((hit for hit in hits if len(hit.found) < k), None)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
 from PIL import Image
 
 from ddsim.catalogue import Row
-from ddsim.errors import DDSimError, ImageError
-from ddsim.pictures import Picture, read_file
-from ddsim.search import Neighbour, SearchResult
+from ddsim.errors import DDSimError, ImageError, InvalidRequest
+from ddsim.pictures import Picture, cut, read_file
+from ddsim.search import SearchResult, without
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
 from ddsim.web.appearance import Appearance
@@ -29,7 +28,6 @@ from ddsim.web.uploads import Photos
 THUMBNAIL = 320
 """Which size of thumbnail answers name, in pixels."""
 EXAMPLES = 12
-_LEAST_SIDE = 8
 
 
 class Answering:
@@ -163,7 +161,7 @@ class Answering:
         return query | {"width": image.width, "height": image.height}, picture
 
     def _answer(self, query: dict[str, Any], wanted: Wanted, result: SearchResult) -> dict[str, Any]:
-        others = [one for one in map(partial(_without, query["like"]), result.neighbours) if one is not None]
+        others = [one for one in (without(one, query["like"]) for one in result.neighbours) if one is not None]
         cards: list[dict[str, Any]] = []
         for rank, one in enumerate(others[wanted.start : wanted.start + wanted.k], wanted.start + 1):
             row = self.searching.collection.records.get(one.uri)
@@ -197,16 +195,8 @@ class Answering:
             return self._examples[1]
 
 
-def _without(uri: str | None, one: Neighbour) -> Neighbour | None:
-    """A neighbour without this one of its names; None where it has no other."""
-    names = [name for name in (one.uri, *one.also) if name != uri]
-    return replace(one, uri=names[0], also=tuple(names[1:])) if names else None
-
-
 def _part(image: Image.Image, region: Region) -> Image.Image:
-    x, y, width, height = region
-    left, top = round(x * image.width), round(y * image.height)
-    right, bottom = round((x + width) * image.width), round((y + height) * image.height)
-    if right - left < _LEAST_SIDE or bottom - top < _LEAST_SIDE:
-        raise bad_request("The region is too small to see anything in it.", "Draw a larger box.")
-    return image.crop((left, top, right, bottom))
+    try:
+        return cut(image, region, "the photo")
+    except InvalidRequest as error:
+        raise bad_request("The region is too small to see anything in it.", "Draw a larger box.") from error

@@ -59,7 +59,7 @@ def test_every_picture_finds_itself(home: Home) -> None:
     nearest = home.search(home.shop.catalogue / "bed/1.png", k=1).found[0]
     assert (nearest.uri, nearest.category) == ("bed/1.png", "bed")
     assert nearest.distance == pytest.approx(0.0, abs=1e-6)
-    assert nearest.score == pytest.approx(1.0, abs=1e-6)
+    assert nearest.closeness == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["fc1", "pool1"])
@@ -74,7 +74,7 @@ def test_distances_are_those_of_the_metric(name: str, layer: str, tmp_path: Path
         hits = home.search(query)
         assert hits.vector.dtype == np.float32
         assert hits.vector == pytest.approx(home.vectors(query)[0])
-        scores = [one.score for one in hits.found]
+        scores = [one.closeness for one in hits.found]
         assert scores == sorted(scores, reverse=True)
         assert all(0.0 <= score <= 1.0 for score in scores)
 

@@ -112,7 +112,7 @@ def test_what_is_kept_is_the_networks(home: Home, name: str) -> None:
     assert kept(home).shape == (12, 16)
     hits = home.search(home.shop.catalogue / "lamp/3.png")
     assert hits.vector == pytest.approx(home.vectors(home.shop.catalogue / "lamp/3.png")[0])
-    scores = [found.score for found in hits.found]
+    scores = [found.closeness for found in hits.found]
     assert scores[0] == pytest.approx(1.0, abs=1e-4)
     assert scores == sorted(scores, reverse=True)
     assert 0.0 <= scores[-1] < 0.99

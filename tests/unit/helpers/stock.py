@@ -103,7 +103,7 @@ def assert_sound(shop: Shop, good: Iterable[str]) -> None:
         for uri, hits in zip(expected, replies, strict=True):
             assert sorted(found.uri for found in hits.found) == expected
             first = hits.found[0]
-            assert (first.uri, first.distance, first.score) == (uri, pytest.approx(0, abs=1e-6), pytest.approx(1))
+            assert (first.uri, first.distance, first.closeness) == (uri, pytest.approx(0, abs=1e-6), pytest.approx(1))
         valid = [f"{row.uri}#{row.vid}" for row in collection.manifest.rows(ItemState.INDEXED, limit=1000)]
         home = collection.manifest.get_meta("home")
     if str(home).startswith("server"):
