@@ -17,7 +17,7 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, ensure, members_of, similarity_scorer
+from ddsim.deepdetect import Client, Vectors, closeness_by, ensure, members_of
 from ddsim.errors import BadInput, ConfigError, IndexBusy, IndexLost, InvalidRequest, ServiceNotFound
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
@@ -343,7 +343,7 @@ class MilvusBackend:
         return value / query.size if self._metric == "l2" else max(0.0, 1.0 - value)
 
     def _scorer(self, vector: Vectors) -> Callable[[float], float]:
-        return similarity_scorer(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
+        return closeness_by(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
 
 
 def check_row(row: Row, vector: Vectors, collection: str) -> None:
