@@ -458,7 +458,7 @@ class Settings(Part):
         sides = [(part.width, part.height) for part in (self.similarity, self.classification) if part]
         largest = (max(width for width, _ in sides), max(height for _, height in sides))
         limits = self.upload.model_dump(exclude={"shrink"})
-        return Upload(shrink=largest if self.upload.shrink else None, **limits)
+        return Upload(shrink=largest if self.upload.shrink else None, pixels=self.server.embedded, **limits)
 
 
 def _broken_rules(settings: Settings) -> Iterator[tuple[Key, str]]:

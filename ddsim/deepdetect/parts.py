@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from ddsim.deepdetect.core import Core
 from ddsim.deepdetect.steps import Plan, Work
+from ddsim.deepdetect.transport import Decoded
 from ddsim.errors import TooLarge
 from ddsim.pictures import Picture, ServerPath, Upload, Url, encode
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
-# An element of a request's `data`: base64, a path or a URL; bytes where the transport carries values.
-Data: TypeAlias = str | bytes
+# An element of a request's `data`: base64, a path or a URL; the file itself where the transport carries values.
+Data: TypeAlias = str | bytes | Decoded
 Named: TypeAlias = tuple[str, Data]
 Send: TypeAlias = Callable[[list[str], list[Data]], Plan[list[_Answer]]]
 
@@ -99,8 +101,11 @@ def prepared(core: Core, picture: Picture, upload: Upload | None) -> Plan[Data]:
 
 
 def _encoded(core: Core, picture: Picture, upload: Upload | None) -> Data:
-    encoded = encode(picture, upload if upload is not None else core.upload)
-    return encoded.data if core.values else encoded.base64
+    wanted = upload if upload is not None else core.upload
+    if not core.values:
+        return encode(picture, wanted).base64
+    encoded = encode(picture, replace(wanted, pixels=True))
+    return encoded.data if encoded.pixels is None else Decoded(encoded.data, encoded.pixels)
 
 
 def length(one: Data) -> int:

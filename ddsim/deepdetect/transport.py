@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import tenacity
+from numpy.typing import NDArray
 
 from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
 from ddsim.showing import Value, clipped
@@ -88,12 +90,28 @@ class AsyncTransport(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A picture file and what is in it, which a server of the same process need not find out once more.
+
+    Attributes:
+        data: the file's content.
+        pixels: what decoding gives, uint8: (height, width) of grey, (height, width, 3) in RGB order.
+    """
+
+    data: bytes
+    pixels: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
 @runtime_checkable
 class ValueTransport(Transport, Protocol):
     """A transport within the process: what both sides have as values is not written as text and read again."""
 
     def exchange_values(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
-        """As :meth:`Transport.exchange`, but elements of ``data`` may be the bytes of picture files.
+        """As :meth:`Transport.exchange`, but elements of ``data`` may be files: bytes, or :class:`Decoded`.
 
         The answer is the same as to base64 and JSON; where it says yes to a prediction it may come as values.
         """

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ddsim.deepdetect.transport import Decoded
 from ddsim.embedded import creation, dto, endpoints, predict, repository, routes, torch_predict, torch_service
 from ddsim.embedded.networks import Networks
 from ddsim.embedded.payload import container, parse, section
@@ -76,7 +77,7 @@ class Engine:
         self._loaded_once = False
 
     def handle(
-        self, method: str, target: str, body: bytes = b"", pictures: Sequence[str | bytes] | None = None
+        self, method: str, target: str, body: bytes = b"", pictures: Sequence[str | bytes | Decoded] | None = None
     ) -> Answer:
         """Answer one request.
 
@@ -84,7 +85,7 @@ class Engine:
             method: GET, PUT, POST, DELETE; any other has no route.
             target: path and query as they stand in the request line: nothing is percent-decoded.
             body: the request's body.
-            pictures: within the process, a prediction's ``data`` aside from the body, the content of files as it is. A
+            pictures: within the process, a prediction's ``data`` aside from the body, files as they are. A
                 yes is then answered in values.
 
         Returns:
@@ -109,7 +110,7 @@ class Engine:
         """Let networks that nobody has asked for a while give their memory back; a door calls it now and then."""
         self._networks.release_idle()
 
-    def _dispatch(self, route: routes.Route, body: bytes, pictures: Sequence[str | bytes] | None) -> Answer:
+    def _dispatch(self, route: routes.Route, body: bytes, pictures: Sequence[str | bytes | Decoded] | None) -> Answer:
         if route.endpoint == "info":
             return self._info(routes.flag(route, "status", False))
         if route.endpoint == "services":
@@ -212,7 +213,7 @@ class Engine:
         except OSError as problem:
             raise internal(f"clear={clear} failed: {problem}") from problem
 
-    def _predict(self, body: bytes, pictures: Sequence[str | bytes] | None) -> Answer:
+    def _predict(self, body: bytes, pictures: Sequence[str | bytes | Decoded] | None) -> Answer:
         request = parse(body)
         if self._profile.torch:
             torch_predict.check_shape(request)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ddsim.deepdetect.transport import Reply, Timeout
+from ddsim.deepdetect.transport import Decoded, Reply, Timeout
 from ddsim.embedded.engine import Engine
 from ddsim.errors import ServerUnreachable
 
@@ -43,7 +43,7 @@ class EmbeddedTransport:
         Raises:
             ServerUnreachable: after :meth:`close`.
         """
-        if json is None or not any(isinstance(one, bytes) for one in json.get("data", ())):
+        if json is None or not any(isinstance(one, (bytes, Decoded)) for one in json.get("data", ())):
             return self.exchange(method, path, json, timeout)
         rest = {key: value for key, value in json.items() if key != "data"}
         answer = self._running(method, path).handle(method, path, _dumped(rest), json["data"])

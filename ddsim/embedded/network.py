@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from ddsim.caffe import BlobError, Definition, PrototxtError, read_definition, read_weights
 from ddsim.embedded.files import Files, NetworkError
 from ddsim.embedded.graph import Graph, GraphError
-from ddsim.embedded.runtime import LARGEST_PASS, Hardware, RuntimeFailure, Session
+from ddsim.embedded.runtime import LARGEST_PASS, Hardware, RuntimeFailure, Session, cores
 
 #: Layers whose first blob the real server counts (recordings/wire/02-service-create); biases are not counted.
 _COUNTED = {"Convolution", "Deconvolution", "InnerProduct"}
 #: Layers share a session where that costs the one that is computed first no more than this.
 _COMMON_WORK = 1.1
+#: About as many as AlexNet has, nearly all of them in layers that use each once a picture.
+_MANY_WEIGHTS = 60_000_000
 #: Of how many passes, of how many pictures at most, the results are remembered.
 _PASSES, _PICTURES = 4, 8
 
@@ -150,7 +152,7 @@ class Network:
         if remembered is not None:
             return remembered
         loaded = self._session_for(name)
-        step = min(batch, LARGEST_PASS)
+        step = min(batch, self._largest_pass())
         parts = [self._run(loaded, inputs[start : start + step]) for start in range(0, len(inputs), step)]
         if len(parts) == 1:
             self._remember(inputs, parts[0])
@@ -167,6 +169,15 @@ class Network:
         with self._lock:
             self._sessions = []
             self._passes.clear()
+
+    def _largest_pass(self) -> int:
+        """So many pictures that what layers give each other stays in the processor's cache: two a core.
+
+        Networks of many weights take longer to read those than to use them: the more pictures at a time the better.
+        """
+        if self.on_gpu or self.parameters > _MANY_WEIGHTS:
+            return LARGEST_PASS
+        return min(LARGEST_PASS, 2 * (self._hardware.threads or cores()))
 
     def _read(self) -> tuple[Definition, Graph, int]:
         """The definition, its graph, and the number of weights."""

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, cast
 
+from ddsim.deepdetect.transport import Decoded
 from ddsim.embedded.replies import Json, malformed, would_have_died, wrong_type
 
 _INT32 = range(-(2**31), 2**31)
@@ -162,16 +163,16 @@ def a_number(value: Json, key: str, default: float) -> float:
     return float(found)
 
 
-def pictures(value: Json) -> list[str | bytes] | None:
-    """The ``data`` of a call, None where absent: strings; bytes are the content of a picture's file, given as such.
+def pictures(value: Json) -> list[str | bytes | Decoded] | None:
+    """The ``data`` of a call, None where absent: strings; within the process, files as they are.
 
     Raises:
         Refusal: 500/1007 for anything else.
     """
     found = value.get("data")
-    if isinstance(found, list) and isinstance(found[0], bytes):
+    if isinstance(found, list) and isinstance(found[0], (bytes, Decoded)):
         return found
-    return cast("list[str | bytes] | None", strings(value, "data"))
+    return cast("list[str | bytes | Decoded] | None", strings(value, "data"))
 
 
 def strings(value: Json, key: str) -> list[str] | None:

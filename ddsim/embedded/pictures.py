@@ -91,6 +91,11 @@ def decode(data: bytes, grey: bool = False) -> NDArray[np.uint8]:
     return _bytes(picture)
 
 
+def as_decoded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What :func:`decode` gives of a file whose pixels, grey or in RGB order, are known."""
+    return _bytes(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR if pixels.ndim == 2 else cv2.COLOR_RGB2BGR))
+
+
 def prepare(
     picture: NDArray[np.uint8], preprocessing: Preprocessing, honour_scale: bool = False
 ) -> NDArray[np.float32]:

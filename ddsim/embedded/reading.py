@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ddsim.deepdetect.transport import Decoded
 from ddsim.embedded import payload, pictures
 from ddsim.embedded.payload import strings
 from ddsim.embedded.replies import Json, Refusal, bad_input, out_of_range, would_have_died
@@ -52,7 +53,7 @@ class _Found:
     pixels: npt.NDArray[np.float32]
 
 
-def read_data(request: Json) -> tuple[list[str | bytes], Names]:
+def read_data(request: Json) -> tuple[list[str | bytes | Decoded], Names]:
     """The call's data strings and names.
 
     Raises:
@@ -83,7 +84,7 @@ class Reader:
     allowed: Allowed
     honour_scale: bool = False
 
-    def pixels(self, data: bytes) -> npt.NDArray[np.float32]:
+    def pixels(self, data: bytes | Decoded) -> npt.NDArray[np.float32]:
         """A picture's pixels, prepared.
 
         Raises:
@@ -91,14 +92,21 @@ class Reader:
         """
         # A std of 0 gives infinities, which the real server sends on (recordings/torch/wire/12c-not-finite).
         with np.errstate(divide="ignore", invalid="ignore"):
-            return pictures.prepare(pictures.decode(data, self.preprocessing.bw), self.preprocessing, self.honour_scale)
+            return pictures.prepare(self._decoded(data), self.preprocessing, self.honour_scale)
+
+    def _decoded(self, data: bytes | Decoded) -> npt.NDArray[np.uint8]:
+        if isinstance(data, bytes):
+            return pictures.decode(data, self.preprocessing.bw)
+        if self.preprocessing.bw:
+            return pictures.decode(data.data, grey=True)
+        return pictures.as_decoded(data.pixels)
 
 
-def read_items(data: list[str | bytes], names: Names, reader: Reader, threads: int = 1) -> list[Item]:
+def read_items(data: list[str | bytes | Decoded], names: Names, reader: Reader, threads: int = 1) -> list[Item]:
     """Read and prepare all pictures, in the order of the request.
 
     Args:
-        data: paths, base64, or the content of files as it is.
+        data: paths, base64, or files as they are.
         names: what to call them.
         reader: what to make of them.
         threads: how many are read at a time.
@@ -125,7 +133,7 @@ def read_items(data: list[str | bytes], names: Names, reader: Reader, threads: i
     return items
 
 
-def _read_all(data: list[str | bytes], reader: Reader, threads: int) -> list[list[_Found]]:
+def _read_all(data: list[str | bytes | Decoded], reader: Reader, threads: int) -> list[list[_Found]]:
     def read(place: int) -> list[_Found]:
         return list(_read_one(place, data[place], reader))
 
@@ -136,8 +144,8 @@ def _read_all(data: list[str | bytes], reader: Reader, threads: int) -> list[lis
         return list(pool.map(read, places))
 
 
-def _read_one(position: int, text: str | bytes, reader: Reader) -> Iterator[_Found]:
-    if isinstance(text, bytes):
+def _read_one(position: int, text: str | bytes | Decoded, reader: Reader) -> Iterator[_Found]:
+    if not isinstance(text, str):
         yield _Found(str(position), _pixels(text, reader, text))
         return
     if text.startswith(("http://", "https://")):
@@ -152,13 +160,16 @@ def _read_one(position: int, text: str | bytes, reader: Reader) -> Iterator[_Fou
     yield _Found(text if path is not None else str(position), _pixels(raw, reader, text))
 
 
-def _pixels(raw: bytes, reader: Reader, given: str | bytes) -> npt.NDArray[np.float32]:
+def _pixels(raw: bytes | Decoded, reader: Reader, given: str | bytes | Decoded) -> npt.NDArray[np.float32]:
     if not raw:
         raise bad_input("Could not read image(s): the picture is empty")
     try:
         return reader.pixels(raw)
     except pictures.UndecodablePicture:
-        raise _unreadable(given if isinstance(given, str) else base64.b64encode(given).decode()) from None
+        if isinstance(given, str):
+            raise _unreadable(given) from None
+        file = given if isinstance(given, bytes) else given.data
+        raise _unreadable(base64.b64encode(file).decode()) from None
 
 
 def _is_path(text: str, allowed: Allowed) -> bool:

@@ -29,6 +29,8 @@ from ddsim.showing import Value
 _ACCEPTED = "give a path, the bytes of a picture file, an open binary file, a PIL image or a numpy array"
 _DARK = "16-bit colours of which only the lower 12 bits or fewer are used, a black picture; save it with 8 bits"
 _LOSSY = ("JPEG", "WEBP", "AVIF", "HEIF")
+# Pictures wait in batches until they are sent: 3 MB each at most.
+_KEPT_PIXELS = 1 << 20
 _LONGEST_SIDE = 1 << 20  # OpenCV, the server's reader, refuses longer ones
 
 
@@ -105,6 +107,8 @@ class Encoded(Value):
         size: (width, height) of what is sent.
         original_size: (width, height) before shrinking, upright.
         remark: what whoever gave it should know, such as that the file is cut short; mostly empty.
+        pixels: what the server will make of ``data``, where that was asked for and is known: uint8, (height, width) of
+            grey or (height, width, 3) in RGB order.
     """
 
     data: bytes = field(repr=False)
@@ -112,6 +116,7 @@ class Encoded(Value):
     size: tuple[int, int]
     original_size: tuple[int, int]
     remark: str = ""
+    pixels: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @property
     def base64(self) -> str:
@@ -165,6 +170,8 @@ class Upload:
         max_pixels: pictures of which more would be decoded are refused before that. Shrunk JPEGs are decoded at down to
             an eighth of their sides, so that those of today's phones are within it.
         max_bytes: files with more are refused before they are read.
+        pixels: keep those of files that are sent as they are, where they are few, see :attr:`Encoded.pixels`: for a
+            server in this process, which need not decode the file once more.
 
     Raises:
         InvalidRequest: for numbers that make no sense.
@@ -174,6 +181,7 @@ class Upload:
     quality: int = 95
     max_pixels: int = 64_000_000
     max_bytes: int = 64 * 1024 * 1024
+    pixels: bool = False
 
     def __post_init__(self) -> None:
         if self.shrink is not None and (len(self.shrink) != 2 or min(self.shrink) < 1):
@@ -262,7 +270,8 @@ def _encode_file(data: bytes, upload: Upload, source: str) -> Encoded:
         fits = max(full) <= _LONGEST_SIDE and _target(full, upload) == full
         as_seen = not remark and orientation == pixels.UPRIGHT and pixels.same_at_server(whole, data)
         if fits and as_seen and not reduced:
-            return Encoded(data, f"image/{str(image.format).lower()}", full, full)
+            kept = np.asarray(whole) if upload.pixels and full[0] * full[1] <= _KEPT_PIXELS else None
+            return Encoded(data, f"image/{str(image.format).lower()}", full, full, pixels=kept)
     return _encode(whole, upload, source, remark, full if reduced else None)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from bench_index import table
 from PIL import Image
 from zoo import networks
 
-from ddsim.caffe import Message, parse, to_text
+from ddsim.caffe import Message, parse, read_definition, read_weights, to_text
 from ddsim.config import Settings, load
+from ddsim.embedded.graph import Graph
 from ddsim.embedded.network import Network
 from ddsim.embedded.runtime import cores
 from ddsim.indexing import Progress
@@ -68,8 +70,14 @@ def in_turns(works: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     return [statistics.median(column) for column in zip(*seconds, strict=True)]
 
 
-def opencv(files: tuple[Path, Path]) -> cv2.dnn.Net:
-    """A network as the embedded server ran it before ONNX Runtime did: by OpenCV's DNN module, fusion off."""
+def opencv(files: tuple[Path, Path], winograd: bool = True) -> cv2.dnn.Net:
+    """A network as the embedded server ran it before ONNX Runtime did: by OpenCV's DNN module, fusion off.
+
+    Args:
+        files: definition and weights.
+        winograd: let it take Winograd's way of convolving, which multiplies less than half as often for kernels of
+            3 x 3 and rounds otherwise; ONNX Runtime has none.
+    """
     net = parse(files[0].read_text("utf-8"))
     head, *layers = net.messages("layer")
     sizes = head.messages("memory_data_param")[0]
@@ -79,34 +87,59 @@ def opencv(files: tuple[Path, Path]) -> cv2.dnn.Net:
         np.frombuffer(text.encode(), np.uint8), np.frombuffer(files[1].read_bytes(), np.uint8)
     )
     found.enableFusion(False)
+    found.enableWinograd(winograd)
     return found
+
+
+def work(files: tuple[Path, Path], layer: str) -> float:
+    """GFLOP that a picture takes up to a layer: a multiplication and an addition are two."""
+    weights = read_weights(files[1].read_bytes())
+    return 2e-9 * Graph(read_definition(files[0].read_text("utf-8")), weights).work(layer)
+
+
+def matrix_product() -> float:
+    """Seconds that NumPy takes for a GFLOP of a product of matrices, with all cores: about as fast as they can be."""
+    size = 1536
+    one = np.random.default_rng(5).random((size, size), np.float32)
+    return min(timed(lambda: one @ one) for _ in range(5)) / (2e-9 * size**3)
+
+
+def in_passes(net: cv2.dnn.Net, pictures: np.ndarray, layer: str) -> np.ndarray:
+    """What OpenCV makes of pictures, eight at a time, as the embedded server had it: larger passes were slower."""
+    parts = []
+    for start in range(0, len(pictures), 8):
+        net.setInput(pictures[start : start + 8])
+        parts.append(net.forward(layer).reshape(len(pictures[start : start + 8]), -1).copy())
+    return np.concatenate(parts)
 
 
 def forward(rounds: int) -> None:
     """Forward passes, the same weights and pictures."""
-    rows = []
+    rows, bounds = [], []
     with tempfile.TemporaryDirectory() as folder:
         for name, files, layer in networks(Path(folder)):
-            ours, theirs = Network(*files), opencv(files)
+            ours, theirs, plain = Network(*files), opencv(files), opencv(files, winograd=False)
             pictures = np.random.default_rng(1).normal(0, 50, (16, *ours.input_shape)).astype(np.float32)
             for batch in (1, 16):
                 given = pictures[:batch]
-
-                def before(given: np.ndarray = given, net: cv2.dnn.Net = theirs, layer: str = layer) -> np.ndarray:
-                    parts = []
-                    for start in range(0, len(given), 8):  # as it did: larger passes were slower
-                        net.setInput(given[start : start + 8])
-                        parts.append(net.forward(layer).reshape(len(given[start : start + 8]), -1).copy())
-                    return np.concatenate(parts)
-
-                def after(given: np.ndarray = given, net: Network = ours, layer: str = layer) -> np.ndarray:
-                    return net.forward(given, layer, 16)
-
-                one, other = before(), after()
+                ways = [
+                    partial(in_passes, theirs, given, layer),
+                    partial(in_passes, plain, given, layer),
+                    partial(ours.forward, given, layer, 16),
+                ]
+                one, _, other = (way() for way in ways)
                 cosines = (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-                slow, fast = (1000 * seconds / batch for seconds in in_turns([before, after], rounds))
-                rows.append([name, batch, slow, fast, slow / fast, f"{cosines.min():.6f}"])
-    table(["network", "batch", "OpenCV ms", "ONNX Runtime ms", "times as fast", "least cosine"], rows)
+                slow, exact, fast = (1000 * seconds / batch for seconds in in_turns(ways, rounds))
+                rows.append([name, batch, slow, exact, fast, slow / fast, exact / fast, f"{cosines.min():.6f}"])
+            flop, unit = work(files, layer), 1000 * matrix_product()
+            bounds.append([name, flop, flop * unit, fast, f"{flop * unit / fast:.0%}", slow / (flop * unit)])
+    ways_of = ["OpenCV ms", "without Winograd ms", "ONNX Runtime ms"]
+    table(["network", "batch", *ways_of, "times as fast", "... without Winograd", "least cosine"], rows)
+    print("Batch 16 beside as much work as a product of matrices by NumPy, which is about what the cores can do:\n")
+    table(
+        ["network", "GFLOP", "in matrix products ms", "ONNX Runtime ms", "of what can be", "OpenCV / matrix products"],
+        bounds,
+    )
 
 
 def photo(random: np.random.Generator, width: int, height: int) -> bytes:
@@ -122,15 +155,15 @@ def photo(random: np.random.Generator, width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-def make_catalogue(folder: Path, count: int, sides: tuple[int, int]) -> Path:
-    """So many photos in five categories, each side between these numbers of pixels; all different."""
+def make_catalogue(folder: Path, count: int, sides: tuple[int, int], kinds: int = 100) -> Path:
+    """So many photos in five categories, each side between these numbers of pixels; all different as files."""
     random = np.random.default_rng(2)
-    kinds = [
+    drawn = [
         photo(random, *(int(side) for side in random.integers(sides[0], sides[1] + 1, 2)))
-        for _ in range(min(count, 100))
+        for _ in range(min(count, kinds))
     ]
     for number in range(count):
-        data = kinds[number % len(kinds)]
+        data = drawn[number % len(drawn)]
         place = folder / f"category-{number % 5}"
         place.mkdir(parents=True, exist_ok=True)
         # A comment behind the first two bytes makes every file another one.
@@ -149,15 +182,16 @@ def settings_for(root: Path, catalogue: Path, shrink: bool, batch: int = 32) -> 
 
 
 def sending(search: ImageSearch) -> float:
-    """Items a second while a run sends them, the first batch and what comes after the last aside."""
-    marks: list[tuple[int, float]] = []
+    """Items a second of a whole run, from its call until all is sent: what it learns afterwards it learns once."""
+    last = [(0, 0.0)]
 
     def note(progress: Progress) -> None:
         if progress.stage == "indexing":
-            marks.append((progress.done, now()))
+            last[0] = progress.done, now()
 
+    begun = now()
     search.index(options=IndexOptions(rebuild=True, audit=False), progress=note)
-    return (marks[-1][0] - marks[0][0]) / (marks[-1][1] - marks[0][1])
+    return last[0][0] / (last[0][1] - begun)
 
 
 def ready_blobs(seconds: float) -> float:
@@ -204,7 +238,7 @@ def large(rounds: int, count: int) -> None:
     """Runs over JPEGs of 12 megapixels, beside the decoder alone."""
     rows = []
     with tempfile.TemporaryDirectory() as root:
-        catalogue = make_catalogue(Path(root, "catalogue"), count, (3464, 3464))
+        catalogue = make_catalogue(Path(root, "catalogue"), count, (3464, 3464), kinds=8)
         paths = sorted(catalogue.rglob("*.jpg"))
         for shrink in (True, False):
             with ImageSearch(settings_for(Path(root), catalogue, shrink, batch=4)) as search:
@@ -269,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help="forward, indexing, large, query, memory; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is timed")
-    parser.add_argument("--photos", type=int, default=600, help="photos of 300 to 600 pixels")
+    parser.add_argument("--photos", type=int, default=1200, help="photos of 300 to 600 pixels")
     parser.add_argument(
         "--cpu",
         action="store_true",

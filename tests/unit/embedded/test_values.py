@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ddsim import BadInput, BadParameter, Client, Reply, ServerPath, ServiceNotFound, Timeout
 from ddsim.deepdetect import ServiceSpec, ValueTransport
-from ddsim.embedded import EmbeddedTransport, Engine, engine
+from ddsim.deepdetect.transport import Decoded
+from ddsim.embedded import EmbeddedTransport, Engine, engine, pictures
+from ddsim.embedded.reading import Reader
 from ddsim.errors import ApiError
-from ddsim.pictures import Encoded
+from ddsim.pictures import Encoded, Upload, encode
 
 RECORDINGS = Path(__file__).parents[2] / "contract" / "recordings"
 PICTURES = [RECORDINGS / "images" / name for name in ("chair1.jpg", "lamp1.jpg", "bed2.png", "odd.png", "grey.png")]
@@ -123,3 +127,63 @@ def test_too_much_is_refused_by_both(doors: tuple[Client, Client], monkeypatch: 
     monkeypatch.setattr(engine, "MAX_BODY_BYTES", 2000)
     for client in doors:
         assert "413" in refused(client, lambda client: client.extract("sim", PICTURES[:1], layer="pool1"))[1]
+
+
+def files() -> dict[str, bytes]:
+    """Pictures that go out as they are: JPEGs of all samplings and orders, and PNGs, of odd sizes."""
+    random = np.random.default_rng(0)
+    grain = random.integers(0, 256, (37, 53, 3), np.uint8)
+    colour = Image.fromarray(grain).resize((101, 67))
+    grey = colour.convert("L")
+    kinds: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        **{f"sampling {kind}": (colour, {"quality": 80, "subsampling": kind}) for kind in (0, 1, 2)},
+        "coarse": (colour, {"quality": 5}),
+        "progressive": (colour, {"quality": 90, "progressive": True}),
+        "grey": (grey, {"quality": 75}),
+        "restarts": (colour, {"quality": 75, "restart_marker_blocks": 3}),
+    }
+    found = {}
+    for name, (image, options) in kinds.items():
+        file = BytesIO()
+        image.save(file, "JPEG", **options)
+        found[name] = file.getvalue()
+    for name, image in (("PNG", colour), ("grey PNG", grey)):
+        file = BytesIO()
+        image.save(file, "PNG")
+        found[name] = file.getvalue()
+    return found
+
+
+@pytest.mark.parametrize("name", files())
+def test_pixels_are_those_that_the_server_would_find(name: str) -> None:
+    """Pillow's decoder and OpenCV's agree to the last bit on whatever is handed over decoded."""
+    data = files()[name]
+    kept = encode(data, Upload(pixels=True))
+    assert kept.data == data
+    assert kept.pixels is not None
+    assert np.array_equal(pictures.as_decoded(kept.pixels), pictures.decode(data))
+
+
+def test_files_are_decoded_once(doors: tuple[Client, Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the client has decoded the server of the same process does not decode again; the vectors are the same."""
+    wanted = list(files().values())
+    there = doors[1].extract("sim", wanted, layer="pool1")
+    monkeypatch.setattr(pictures, "decode", None)
+    assert doors[0].extract("sim", wanted, layer="pool1").tobytes() == there.tobytes()
+
+
+def test_large_files_do_not_wait_decoded() -> None:
+    """Pictures of more than a megapixel are kept as files only, and so are those that nobody wants decoded."""
+    file = BytesIO()
+    Image.new("RGB", (1200, 1000)).save(file, "JPEG")
+    assert encode(file.getvalue(), Upload(pixels=True)).pixels is None
+    assert encode(files()["grey"]).pixels is None
+
+
+def test_grey_is_the_decoders_own() -> None:
+    """A network that takes one channel gets what the decoder makes of the file, not a conversion of its colours."""
+    data = files()["sampling 2"]
+    kept = encode(data, Upload(pixels=True)).pixels
+    assert kept is not None
+    reader = Reader(pictures.Preprocessing(32, 32, bw=True), allowed=lambda _: False)
+    assert np.array_equal(reader.pixels(Decoded(data, kept)), reader.pixels(data))
