@@ -8,6 +8,7 @@
     ├── ConfigError (also ValueError)      a configuration file is wrong
     │   ├── StateNotWritable               ... or the state folder cannot be written, which only looking needs not
     │   ├── ForeignCollection              ... or a database's collection of its name is somebody else's
+    │   ├── StateCopied                    ... or the state folder is a copy, and its index is another's
     │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
@@ -98,6 +99,10 @@ class StateNotWritable(ConfigError):
     """The state folder cannot be written: another user's, on a read-only disk, or on a full one. Looking works."""
 
 
+class StateCopied(ConfigError):
+    """A state folder is a copy, or may be one: its index is another's, and was neither searched nor changed."""
+
+
 class CatalogueVanished(ConfigError):
     """So much of what is indexed is gone from the catalogue's folder that a run stopped before it changed anything."""
 
@@ -149,6 +154,8 @@ class ManifestBusy(DDSimError):
         folder: where the manifest is.
         pid, host, since, command: who holds it; None where the holder has not said so (yet). ``since`` is in seconds
             since 1970.
+        until: when somebody on another machine counts as gone who is not heard of again, in seconds since 1970; None
+            for somebody on this one.
     """
 
     def __init__(
@@ -158,10 +165,12 @@ class ManifestBusy(DDSimError):
         pid: int | None = None,
         host: str | None = None,
         since: float | None = None,
+        until: float | None = None,
         command: str | None = None,
     ) -> None:
         facts = [f"process {pid} on {host}"] if pid is not None else ["it has not said which"]
-        facts += [f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"] if since is not None else []
+        facts += [f"since {_moment(since)}"] if since is not None else []
+        facts += [f"until {_moment(until)} unless it goes on"] if until is not None else []
         facts += [command] if command else []
         super().__init__(
             f"another run works on this index ({', '.join(facts)}): wait for its end, or stop it, and try again. "
@@ -171,7 +180,12 @@ class ManifestBusy(DDSimError):
         self.pid = pid
         self.host = host
         self.since = since
+        self.until = until
         self.command = command
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 class IndexBusy(DDSimError):

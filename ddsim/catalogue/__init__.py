@@ -17,6 +17,7 @@ from ddsim.catalogue.records import ItemState, Records, Row
 from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, compiled
 from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled, writings
 from ddsim.catalogue.survey import Survey
+from ddsim.catalogue.whereabouts import Verdict, note_whereabouts, noted_place, whereabouts
 
 __all__ = [
     "IGNORE_FILE",
@@ -37,8 +38,11 @@ __all__ = [
     "Records",
     "Row",
     "Survey",
+    "Verdict",
     "choices",
     "compiled",
+    "note_whereabouts",
+    "noted_place",
     "on_disk",
     "product_key",
     "product_of",
@@ -49,5 +53,6 @@ __all__ = [
     "spelled",
     "transaction",
     "walk",
+    "whereabouts",
     "writings",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,9 +20,21 @@ from ddsim.commands.common import (
     printable,
     reported,
 )
-from ddsim.config import load
-from ddsim.errors import InvalidRequest
-from ddsim.search import State, cache_bytes, remove_state, states
+from ddsim.config import Settings, load
+from ddsim.errors import ApiError, CapabilityError, InvalidRequest, TransportError
+from ddsim.search import (
+    Collection,
+    State,
+    Unused,
+    cache_bytes,
+    catalogues,
+    connect,
+    remove_from_server,
+    remove_state,
+    remove_unused,
+    states,
+    unused_services,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Look at the indexes in the state folder, and remove old ones.")
 
@@ -29,6 +43,7 @@ _EPILOG = """
 ddsim state list
 ddsim state prune --dry-run
 ddsim state prune shop/0a1b2c3d4e5f-0a1b2c3d4e5f
+ddsim state adopt
 ```
 """
 _STALE = ("old", "empty")
@@ -67,28 +82,74 @@ def prune(
     config: ConfigOption = DEFAULT_CONFIG,
     json: JsonOption = False,
 ) -> None:
-    """Remove indexes from this disk. Pictures stay, and so does an index that is on a server.
+    """Remove indexes from this disk and from the server, and services there that nobody uses. Pictures stay.
 
-    What is missing its catalogue is removed only by name: the catalogue may be on a disk that is not mounted.
+    What is missing its catalogue is removed only by name: the catalogue may be on a disk that is not mounted. A service
+    that another state folder calls its own stays, and one that is shared until it was not used for `index.unused_days`.
     """
     log_to_terminal(False)
     with reported():
-        found = {one.name: one for one in states(load(config))}
+        settings = load(config)
+        found = {one.name: one for one in states(settings)}
         if unknown := [name for name in names or () if name not in found]:
             raise InvalidRequest(f"no index {unknown[0]!r}: `ddsim state list` shows those that are there")
         chosen = [found[name] for name in names] if names else [one for one in found.values() if one.status in _STALE]
+        services = _on_server(settings, chosen, dry_run)
         for one in chosen:
             if not dry_run:
                 remove_state(one)
-            if one.on_server:
-                err.print(f"{printable(one.name)}: its vectors stay on the server, in {one.on_server}-g*", markup=False)
     if json:
-        print_json({"removed": [] if dry_run else [_as_json(one) for one in chosen]})
+        gone = [{"name": one.name, "why": one.why} for one in services]
+        print_json({"removed": [] if dry_run else [_as_json(one) for one in chosen], "services": gone})
         return
     for one in chosen:
         _print(one)
+    for service in services:
+        out.print(f"service {printable(service.name)}: {printable(service.why)}", markup=False)
     freed = _megabytes(sum(one.bytes for one in chosen))
     out.print(f"{len(chosen)} of {len(found)} {'would be ' if dry_run else ''}removed, {freed}")
+
+
+def _on_server(settings: Settings, chosen: Sequence[State], dry_run: bool) -> list[Unused]:
+    """Remove from the server what the chosen indexes have there, and what nobody uses; the services that it is."""
+    try:
+        with connect(settings, retries=0) as client:
+            for one in chosen if not dry_run else ():
+                if one.on_server and not remove_from_server(client, one):
+                    _stays(one, "it is another state folder's")
+            return unused_services(client, settings) if dry_run else remove_unused(client, settings)
+    except (ApiError, TransportError, CapabilityError, InvalidRequest) as error:
+        for one in chosen:
+            if one.on_server:
+                _stays(one, str(error))
+        return []
+
+
+def _stays(one: State, why: str) -> None:
+    where = f"its vectors stay on the server, in {one.on_server}-g*: {why}"
+    err.print(f"{printable(one.name)}: {printable(where)}", markup=False)
+
+
+@app.command(epilog=_EPILOG)
+def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """Say that this state folder was moved here from another machine, and that its indexes on the server are its own.
+
+    Two state folders must not use one index, so one that comes from elsewhere is not used until this is said. Where it
+    is a copy, and the first one is still in use, run `ddsim index --rebuild` instead.
+    """
+    log_to_terminal(False)
+    adopted: list[Path] = []
+    with reported():
+        settings = load(config)
+        for catalogue in dict.fromkeys(catalogues(settings)):
+            with Collection(settings, None, catalogue) as collection:
+                adopted += [catalogue] if collection.adopt() else []
+    if json:
+        print_json({"adopted": [str(catalogue) for catalogue in adopted]})
+        return
+    for catalogue in adopted:
+        out.print(printable(str(catalogue)), markup=False)
+    out.print(f"{len(adopted)} adopted")
 
 
 def _print(one: State) -> None:

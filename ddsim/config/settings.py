@@ -299,6 +299,9 @@ class IndexSettings(DatabaseSettings):
     renamed, nor for another catalogue, nor after an evaluation (``local`` only); 0 keeps none."""
     max_tombstones: Annotated[float, Field(gt=0, le=1)] = 0.25
     """Share of the index that may be rows of removed or replaced pictures; above it, a rebuild is advised."""
+    unused_days: Annotated[float, Field(ge=1)] | None = 30
+    """After so many days in which nobody has used it, a service that ddsim made is removed from the server; whoever
+    needs it makes it again. null keeps them all."""
 
 
 class Routing(Part):

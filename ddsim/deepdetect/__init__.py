@@ -1,10 +1,10 @@
 """DeepDetect's REST API as typed calls: the client, what it sends and gets, and what it refuses so that no server dies.
 
-From the top down: services (a service is made to be as configured), several servers as one client, the client (one
-method a call), its plans (the rules, which only yield steps: administering, labelling, indexing, predicting, parts, on
-one core), calls (plans carried out, with limits and retries, and the error an answer stands for), the transport (one
-exchange, the seam that tests and the embedded server stand behind) and HTTP. Uses pictures and errors; every house that
-talks to a server uses it.
+From the top down: leases (who works on an index, on whatever machine), services (a service is made to be as
+configured), several servers as one client, the client (one method a call), its plans (the rules, which only yield
+steps: administering, labelling, indexing, predicting, parts, on one core), calls (plans carried out, with limits and
+retries, and the error an answer stands for), the transport (one exchange, the seam that tests and the embedded server
+stand behind) and HTTP. Uses pictures and errors; every house that talks to a server uses it.
 """
 
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
@@ -13,8 +13,9 @@ from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, Canary, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.leases import Holder, Lease, holder_of, holders, is_lease
 from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, closeness_by
-from ddsim.deepdetect.services import differences, ensure, mark_of, shared
+from ddsim.deepdetect.services import differences, ensure, is_of_ddsim, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport
@@ -33,9 +34,11 @@ __all__ = [
     "Client",
     "Credentials",
     "Ensured",
+    "Holder",
     "HttpTransport",
     "Info",
     "Label",
+    "Lease",
     "Match",
     "Reply",
     "Retries",
@@ -55,6 +58,10 @@ __all__ = [
     "differences",
     "drawn",
     "ensure",
+    "holder_of",
+    "holders",
+    "is_lease",
+    "is_of_ddsim",
     "mark_of",
     "members_of",
     "service_name",

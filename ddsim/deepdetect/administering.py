@@ -11,7 +11,7 @@ from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.indexing import search_index
 from ddsim.deepdetect.predicting import DUMMY
 from ddsim.deepdetect.steps import Plan, holding
-from ddsim.errors import ApiError, InvalidRequest, ServerFault, ServiceExists, UnsafeCall
+from ddsim.errors import ApiError, DDSimError, InvalidRequest, ServerFault, ServiceExists, UnsafeCall
 
 Destroy: TypeAlias = Literal["lib", "full", "dir"]
 
@@ -35,6 +35,7 @@ def _created(core: Core, guard: Guard, path: str, body: dict[str, object]) -> Pl
             409, 1014, "Service already exists (created at the same time)", method="PUT", path=path
         ) from error
     guard.forget()
+    core.seen[guard.name] = str(body["description"])
 
 
 def _check_repository(core: Core, spec: wire.ServiceSpec) -> Plan[None]:
@@ -72,7 +73,20 @@ def _deleted(core: Core, guard: Guard, word: str | None, layer: str | None) -> P
         yield from _load_index(core, guard, layer)
     path = f"/services/{guard.name}" + (f"?clear={word}" if word else "")
     yield from ask("DELETE", path, None, core.limits.create)
+    core.seen.pop(guard.name, None)
     guard.forget(index_too=word is not None)
+
+
+def why_missing(core: Core, service: str) -> Plan[str]:
+    """See :meth:`ddsim.Client.why_missing`."""
+    others = {name: said for name, said in core.seen.items() if name != service.lower()}
+    try:
+        there = {one.name: one.description for one in (yield from core.info()).services}
+    except DDSimError:
+        others = there = {}
+    if any(there.get(name) == said for name, said in others.items()):
+        return "somebody removed it, or made it anew for another use"
+    return "the server was restarted" if others else "the server was restarted, or somebody removed it"
 
 
 def _load_index(core: Core, guard: Guard, layer: str | None) -> Plan[None]:

@@ -80,6 +80,10 @@ class AsyncClient:
         """Describe a service; see :meth:`ddsim.Client.get_service`."""
         return await self._calls.run(self._core.service(name, labels=labels))
 
+    async def why_missing(self, service: str) -> str:
+        """Why a service is not there any more, in words; see :meth:`ddsim.Client.why_missing`."""
+        return await self._calls.run(administering.why_missing(self._core, service))
+
     async def delete_service(
         self,
         name: str,

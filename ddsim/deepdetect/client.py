@@ -111,6 +111,14 @@ class Client:
         """
         return self._calls.run(self._core.service(name, labels=labels))
 
+    def why_missing(self, service: str) -> str:
+        """Why a service that was there is not there any more, in words.
+
+        A server that ends forgets all its services at once: so it was restarted where everything that this client has
+        seen is gone, and was not where anything of that is still there.
+        """
+        return self._calls.run(administering.why_missing(self._core, service))
+
     def delete_service(
         self,
         name: str,

@@ -27,6 +27,7 @@ class Core:
         values: whether pictures go out as bytes, not as base64.
         fitting_bytes: as batch_bytes, and less once a proxy has said that less is too large.
         capabilities: of the server, None until asked.
+        seen: services that were there, with their descriptions, which tell one from another of that name.
 
     Raises:
         InvalidRequest: a batch of less than one.
@@ -40,6 +41,7 @@ class Core:
     values: bool
     fitting_bytes: int = 0
     capabilities: wire.Capabilities | None = None
+    seen: dict[str, str] = field(default_factory=dict)
     _guards: dict[str, Guard] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,8 +76,11 @@ class Core:
 
     def service(self, name: str, *, labels: bool = False) -> Plan[wire.ServiceInfo]:
         """See :meth:`ddsim.Client.get_service`."""
-        path = f"/services/{wire.service_name(name)}" + ("?labels=true" if labels else "")
-        return wire.parse_service((yield from ask("GET", path, None, self.limits.info, repeatable=True)))
+        name = wire.service_name(name)
+        path = f"/services/{name}" + ("?labels=true" if labels else "")
+        found = wire.parse_service((yield from ask("GET", path, None, self.limits.info, repeatable=True)))
+        self.seen[name] = found.description
+        return found
 
     def info(self) -> Plan[wire.Info]:
         """See :meth:`ddsim.Client.info`."""

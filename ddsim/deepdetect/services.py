@@ -88,7 +88,7 @@ def ensure(
     try:
         return _ensure(client, spec, layer, owner, incarnation, replace_own)
     except ServiceNotFound:
-        _log.info("the server forgot service %s while it was looked at: it was restarted", spec.name)
+        _log.info("service %s went away while it was looked at: %s", spec.name, client.why_missing(spec.name))
         return _ensure(client, spec, layer, owner, incarnation, replace_own)
 
 
@@ -135,6 +135,11 @@ def mark_of(found: ServiceInfo) -> Mark:
         owner if isinstance(owner, str) else None,
         incarnation if isinstance(incarnation, str) else None,
     )
+
+
+def is_of_ddsim(found: ServiceInfo) -> bool:
+    """Whether ddsim made a service, by its description."""
+    return _undescribe(found.description) is not None
 
 
 def differences(spec: ServiceSpec, found: ServiceInfo) -> dict[str, tuple[object, object]]:
@@ -202,8 +207,8 @@ def _close(wanted: Iterable[float], found: Iterable[object]) -> bool:
 
 def _describe(spec: ServiceSpec, owner: str | None, incarnation: str) -> str:
     kept = {key: value for key in _UNSHOWN if (value := getattr(spec, key))}
-    if owner is not None:
-        kept |= {"owner": owner, "incarnation": incarnation}
+    # One for everybody has no owner, and can be told from another one made in its place all the same.
+    kept |= {"made": incarnation} if owner is None else {"owner": owner, "incarnation": incarnation}
     return _MARK + orjson.dumps(kept).decode()
 
 

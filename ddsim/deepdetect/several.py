@@ -122,6 +122,10 @@ class Several(Client):
         """Describe a service of one of them."""
         return self._with_one(name, 0, lambda client: client.get_service(name, labels=labels))
 
+    def why_missing(self, service: str) -> str:
+        """Why one of them does not have a service any more; see :meth:`ddsim.Client.why_missing`."""
+        return self._with_one(None, 0, lambda client: client.why_missing(service))
+
     def create_service(self, spec: wire.ServiceSpec) -> None:
         """Create a service on each.
 

@@ -172,7 +172,7 @@ class Bench:
                     self._sleep(_PAUSE)
                     continue
                 if name == self.name and name in self._there:
-                    self.left.append(f"folder {self.folder} is left on the server: it was restarted meanwhile")
+                    self.left.append(f"folder {self.folder} is left on the server: its service is gone from there")
             except DDSimError as error:
                 self.left.append(f"service {name} and folder {self.folder} may be left on the server: {error}")
             break

@@ -57,7 +57,7 @@ class Throwaway:
         try:
             return call(self.name)
         except ServiceNotFound:
-            _log.info("the server has forgotten service %s: it was restarted", self.name)
+            _log.info("the server has service %s no more: %s", self.name, self._client.why_missing(self.name))
             self._ensured.clear()
             self._ensure(layer)
             return call(self.name)
@@ -79,7 +79,7 @@ class Throwaway:
             try:
                 self._delete()
             except ServiceNotFound:
-                # It failed its first prediction, or the server was restarted. Only a service takes its folder with it.
+                # It failed its first prediction, or is gone from the server. Only a service takes its folder with it.
                 if self._own_folder:
                     self._client.create_service(self._spec)
                     self._delete()

@@ -14,7 +14,8 @@ from ddsim.search.querying import without
 from ddsim.search.results import Neighbour, SearchResult, Timings
 from ddsim.search.search import ImageSearch
 from ddsim.search.sheet import confusion_sheet, contact_sheet
-from ddsim.search.states import State, cache_bytes, remove_state, states
+from ddsim.search.states import State, cache_bytes, catalogues, remove_state, states
+from ddsim.search.unused import Unused, remove_from_server, remove_unused, unused_services
 from ddsim.search.vanishing import reason_to_stop
 
 __all__ = [
@@ -32,14 +33,19 @@ __all__ = [
     "SearchResult",
     "State",
     "Timings",
+    "Unused",
     "cache_bytes",
+    "catalogues",
     "confusion_sheet",
     "connect",
     "contact_sheet",
     "reason_to_stop",
+    "remove_from_server",
     "remove_state",
+    "remove_unused",
     "states",
     "transport_to",
+    "unused_services",
     "was_indexed",
     "without",
 ]

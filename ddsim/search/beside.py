@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 
-from ddsim.catalogue import Manifest
+from ddsim.catalogue import Manifest, note_whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.vectors import HOME, backend_for, tidy
@@ -35,6 +35,7 @@ def take_place(manifest: Manifest, new: Manifest) -> None:
             if not path.name.startswith(_OWN) and path.suffix != ".lock":
                 path.replace(manifest.folder / path.name)
         manifest.exchange(new, replaced=True)
+        note_whereabouts(manifest)
     tidy(manifest)
 
 
@@ -44,7 +45,11 @@ def is_replaced(manifest: Manifest) -> bool:
 
 
 def throw_away(client: Client, settings: Settings, manifest: Manifest) -> None:
-    """Remove a manifest that lies beside another, and its index from the vectors' home."""
+    """Remove a manifest that lies beside another, and its index from the vectors' home.
+
+    Raises:
+        ManifestBusy: somebody on another machine works on that index.
+    """
     kind = str(manifest.get_meta(HOME) or "").partition(" ")[0]
     if kind == "server":
         backend_for(client, settings.with_backend("server"), manifest, rebuilding=True).discard()

@@ -12,7 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ddsim.catalogue import Change, ItemState, Manifest, Names, Plan, Records, Survey, choices, walk
+from ddsim.catalogue import (
+    Change,
+    ItemState,
+    Manifest,
+    Names,
+    Plan,
+    Records,
+    Survey,
+    choices,
+    note_whereabouts,
+    walk,
+    whereabouts,
+)
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
@@ -35,6 +47,7 @@ from ddsim.search import beside
 from ddsim.search.connection import away
 from ddsim.search.places import FAILURES, place_of
 from ddsim.search.sharing import hand_on_owner, share
+from ddsim.search.unused import remove_unused
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.showing import Value, clipped, counted
 from ddsim.training import TrainReport, train
@@ -48,7 +61,9 @@ from ddsim.vectors import (
     Select,
     backend_for,
     check_trainable,
+    check_unworked,
     database_records,
+    working_on,
 )
 
 _log = logging.getLogger(__name__)
@@ -220,8 +235,12 @@ class Collection:
         options = options or IndexOptions()
         with self.manifest.writing():
             if beside.is_begun(self.manifest) or (options.rebuild and self.manifest.counts()[ItemState.INDEXED]):
-                return self._index_beside(options, progress, stopping)
-            return self._index(options, progress, stopping)
+                report = self._index_beside(options, progress, stopping)
+            else:
+                report = self._index(options, progress, stopping)
+        if report.finished and not self.settings.server.embedded:  # that one ends with this process
+            remove_unused(self._needed_client(), self.settings)
+        return report
 
     def _index_beside(
         self,
@@ -239,13 +258,26 @@ class Collection:
                 beside.throw_away(self._needed_client(), self.settings, found.manifest)
                 if not options.rebuild:
                     return self._index(options, progress, stopping)
-        with Collection(self.settings, self._client, self.catalogue, folder=folder) as new, new.manifest.writing():
+        client = self._needed_client()
+        with (
+            working_on(client, self.settings, self.manifest) as going_on,
+            Collection(self.settings, client, self.catalogue, folder=folder) as new,
+            new.manifest.writing(),
+        ):
+
+            def told(state: Progress) -> None:
+                going_on()
+                if progress is not None:
+                    progress(state)
+
             hand_on_owner(self.manifest, new.manifest)
-            report = new._index(replace(options, allow_vanished=True), progress, stopping)
+            report = new._index(replace(options, allow_vanished=True), told, stopping)
             if report.finished:
                 beside.take_place(self.manifest, new.manifest)
                 self._share()
-                beside.throw_away(self._needed_client(), self.settings, new.manifest)
+        if report.finished:
+            with Collection(self.settings, client, self.catalogue, folder=folder) as old:
+                beside.throw_away(client, self.settings, old.manifest)
         return replace(report, failures_file=self.manifest.folder / FAILURES)
 
     def _index(
@@ -260,6 +292,7 @@ class Collection:
             changes = dict(plan.counts)
             if reason := self._stop(plan, survey, options):
                 raise CatalogueVanished(f"{self.catalogue}: {reason}")
+            check_unworked(self._needed_client(), self.settings, self.manifest)
             gone = self.manifest.apply(plan)
         self.manifest.set_meta(shut=survey.shut)
         if not self._is_beside:
@@ -432,6 +465,21 @@ class Collection:
 
     def _audit(self, backend: Backend) -> Audit:
         return audit_index(self.manifest, backend, self.picture_of)
+
+    def adopt(self) -> bool:
+        """Take the index on the server for this manifest's own, wherever it was made; the server is not asked.
+
+        Returns:
+            whether it was noted as made elsewhere.
+
+        Raises:
+            ManifestBusy: a run is at work.
+        """
+        if whereabouts(self.manifest) == "here":
+            return False
+        with self.manifest.writing():
+            note_whereabouts(self.manifest)
+        return True
 
     # Looking
 

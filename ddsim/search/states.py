@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ddsim.catalogue import Locks
+from ddsim.catalogue import Locks, Manifest
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
 from ddsim.search.places import place_of, read_note
@@ -54,7 +55,7 @@ def states(settings: Settings) -> list[State]:
 
     Nothing is written.
     """
-    used = {place_of(settings, catalogue).folder for catalogue in _catalogues(settings)}
+    used = {place_of(settings, catalogue).folder for catalogue in catalogues(settings)}
     return [_state(folder, settings, used) for folder in sorted(_folders(settings.state))]
 
 
@@ -80,7 +81,8 @@ def cache_bytes(settings: Settings) -> int:
     return _size(settings.state / CACHE_FOLDER)
 
 
-def _catalogues(settings: Settings) -> Iterator[Path]:
+def catalogues(settings: Settings) -> Iterator[Path]:
+    """The catalogues that a configuration has, or had and that are still there."""
     yield settings.catalogue
     for folder in (settings.state / settings.name).glob("*/"):
         where = read_note(folder).get("path")
@@ -91,6 +93,27 @@ def _catalogues(settings: Settings) -> Iterator[Path]:
 def _folders(root: Path) -> Iterator[Path]:
     for manifest in root.glob(f"*/*/{_MANIFEST}"):
         yield manifest.parent
+
+
+def manifests(state: Path) -> Iterator[Path]:
+    """The folders of all manifests in a state folder, also of those that are built beside others."""
+    for pattern in (f"*/*/{_MANIFEST}", f"*/*/*/{_MANIFEST}"):
+        yield from (manifest.parent for manifest in state.glob(pattern))
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The manifest in a folder, of whatever settings, to be looked at.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        uri = f"{(folder / _MANIFEST).absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            (identity,) = db.execute("SELECT identity FROM about").fetchone()
+        return Manifest.look(folder, json.loads(identity))
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise ConfigError(f"{folder}: its manifest cannot be read: {error}") from error
 
 
 def _state(folder: Path, settings: Settings, used: set[Path]) -> State:

@@ -7,12 +7,14 @@ again. Routing, indexing and search work with whichever home a configuration nam
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal
 
-from ddsim.catalogue import ItemState, Manifest
+from ddsim.catalogue import ItemState, Manifest, whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, ServiceSpec
-from ddsim.errors import ConfigError
+from ddsim.errors import ApiError, ConfigError, TransportError
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
@@ -55,6 +57,7 @@ __all__ = [
     "backend_for",
     "can_search",
     "check_trainable",
+    "check_unworked",
     "database_records",
     "kept_by_content",
     "label_key",
@@ -68,6 +71,7 @@ __all__ = [
     "vector_facts",
     "vector_key",
     "why_not_trainable",
+    "working_on",
 ]
 
 _log = logging.getLogger(__name__)
@@ -148,3 +152,42 @@ def database_records(settings: Settings) -> DatabaseRecords:
         CapabilityError: its client is not installed.
     """
     return DatabaseRecords(Calls(settings.index), settings)
+
+
+@contextmanager
+def working_on(client: Client, settings: Settings, manifest: Manifest) -> Iterator[Callable[[], None]]:
+    """Be the only one, on whatever machine, that works on a manifest's index on the server, if it has one of its own.
+
+    The block gets what is to be called now and then, so that others go on to see that somebody is at work.
+
+    Raises:
+        ManifestBusy: somebody else works on it; says who, where and since when.
+    """
+    served = _of_its_own(client, settings, manifest)
+    if served is None:
+        yield lambda: None
+        return
+    served.take_lease()
+    try:
+        yield served.hold_lease
+    finally:
+        served.release_lease()
+
+
+def check_unworked(client: Client, settings: Settings, manifest: Manifest) -> None:
+    """Make sure that nobody on another machine works on a manifest's index, as far as the server can be asked.
+
+    Raises:
+        ManifestBusy: somebody does.
+    """
+    served = _of_its_own(client, settings, manifest)
+    if served is not None:
+        with suppress(ApiError, TransportError):
+            served.check_lease()
+
+
+def _of_its_own(client: Client, settings: Settings, manifest: Manifest) -> Served | None:
+    """The index on the server; None where there is none, or a copy's, which is another's."""
+    served = Served(client, settings, manifest)
+    on_server = str(manifest.get_meta(HOME) or "").startswith("server") and served.repository_drawn
+    return served if on_server and whereabouts(manifest) in ("here", "moved") else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -456,25 +457,26 @@ def _folded(valid: Sequence[_Valid]) -> list[list[_Valid]]:
 def owner_of(settings: Settings, manifest: Manifest) -> str:
     """Whom the service of this configuration belongs to, in words that people understand.
 
-    The manifests of one configuration lie side by side, one for each catalogue and each set of settings it had, and own
-    the service together: whoever changes the layer gets it for the new index without having to delete anything.
+    It is shown to others: where two meet on a server, each is told who the other is and where.
     """
-    folder = str(manifest.folder.parent.absolute()).encode("utf-8", "backslashreplace").decode("utf-8")
-    return f"{settings.name} {folder}"
+    words = f"{settings.name} {manifest.folder.parent.absolute()} on {socket.gethostname()}"
+    return words.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
-def forgetting(service: str) -> Iterator[None]:
-    """Turn "no such service" of a service that was there into what it means: the server was restarted.
+def forgetting(client: Client, service: str) -> Iterator[None]:
+    """Turn "no such service" of a service that was there into what it means for whoever added to its index.
 
     Raises:
-        ConnectionLost: so it is; whoever asked has to recover.
+        ConnectionLost: what was in its memory is gone; whoever asked has to recover.
     """
     try:
         yield
     except ServiceNotFound as error:
         raise ConnectionLost(
-            f"the server has forgotten service {service!r}: it was restarted", method=error.method, path=error.path
+            f"the server has service {service!r} no more: {client.why_missing(service)}",
+            method=error.method,
+            path=error.path,
         ) from error
 
 

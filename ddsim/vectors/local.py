@@ -291,7 +291,7 @@ class LocalBackend:
     def _ensure(self, *, anew: bool = False) -> int:
         """Have the service, with the network of the vectors that are kept; the length of its vectors."""
         owner = owner_of(self._settings, self._manifest)
-        with forgetting(self._service):
+        with forgetting(self._client, self._service):
             # Whoever agrees on it shares it; the owner is who made it.
             kept = None if anew else canary_of(self._manifest)
             ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner, canary=kept)
@@ -303,7 +303,7 @@ class LocalBackend:
         return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
 
     def _asked(self, pictures: Sequence[Picture]) -> Vectors:
-        with forgetting(self._service):
+        with forgetting(self._client, self._service):
             return self._client.extract(self._service, pictures, layer=self._layer)
 
     def _extract(self, pictures: Sequence[Picture]) -> Vectors:

@@ -238,7 +238,7 @@ class MilvusBackend:
     def _ensure(self, *, anew: bool = False) -> int:
         """Have the service, with the network of the vectors that are kept; the length of its vectors."""
         owner = owner_of(self._settings, self._manifest)
-        with forgetting(self._service):
+        with forgetting(self._client, self._service):
             ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
             if self._writing or self._has_manifest():
                 check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
@@ -250,7 +250,7 @@ class MilvusBackend:
         return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
 
     def _asked(self, pictures: Sequence[Picture]) -> Vectors:
-        with forgetting(self._service):
+        with forgetting(self._client, self._service):
             return self._client.extract(self._service, pictures, layer=self._layer)
 
     def _extract(self, pictures: Sequence[Picture]) -> Vectors:

@@ -10,6 +10,7 @@ What has to outlive this process stands in the manifest's meta::
     loading        how often the server was asked to load the index since that went well
     stored_rows    how many rows of pictures this generation may hold; written before they are sent
     dimension      length of the vectors
+    owner          for whom the service is made, see :func:`ddsim.vectors.base.owner_of`
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from PIL import Image
 
-from ddsim.catalogue import ItemState, Manifest
+from ddsim.catalogue import ItemState, Manifest, note_whereabouts, noted_place, whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import (
     Capabilities,
     Client,
     Ensured,
+    Lease,
     SearchReply,
     ServiceSpec,
     Vectors,
@@ -33,12 +36,21 @@ from ddsim.deepdetect import (
     ensure,
     mark_of,
 )
-from ddsim.errors import ConnectionLost, InvalidResponse, ServerFault, ServiceNotFound
+from ddsim.errors import (
+    ConnectionLost,
+    InvalidResponse,
+    ServerFault,
+    ServiceNotFound,
+    StateCopied,
+    UnsafeCall,
+)
 from ddsim.pictures import Picture
 from ddsim.vectors.base import owner_of
 
 _log = logging.getLogger(__name__)
 
+# A page of an older version makes its service again while it is asked.
+_TRIES = 5
 #: Some picture, where the server demands one and its content does not matter.
 GREY: Image.Image = Image.new("RGB", (32, 32), (128, 128, 128))
 
@@ -65,6 +77,7 @@ class Served:
         self._layer = settings.similarity.extract_layer
         self._manifest = manifest
         self._own: str | None = None
+        self._lease: Lease | None = None
 
     # Facts
 
@@ -82,7 +95,9 @@ class Served:
     @property
     def building(self) -> bool:
         """Whether a build may have been cut short, if the service that it was asked of is gone."""
-        return bool(self._manifest.get_meta("building"))
+        noted = self._manifest.get_meta("building")
+        # Versions that made no such note sent pictures in the call that builds.
+        return self.unbuilt if noted is None else bool(noted)
 
     @property
     def repository_drawn(self) -> bool:
@@ -103,18 +118,92 @@ class Served:
         """Store facts."""
         self._manifest.set_meta(**facts)
 
-    def found_a_place(self) -> None:
-        """Have a folder; drawn once for each manifest, so that no two ever share an index."""
-        if not self.repository_drawn:
+    def found_a_place(self) -> bool:
+        """Have a folder; drawn once for each manifest, so that no two ever share an index. A copy draws its own.
+
+        Returns:
+            whether it was drawn now.
+
+        Raises:
+            StateCopied: nobody can tell from here whether this is a copy.
+        """
+        verdict = whereabouts(self._manifest) if self.repository_drawn else "here"
+        if verdict == "unknown":
+            raise self._perhaps_copied()
+        if verdict == "copied":
+            _log.warning(
+                "%s is a copy of %s, which keeps its index: this one gets its own, and every picture is sent for it",
+                self._manifest.folder,
+                noted_place(self._manifest),
+            )
+        if drawn := verdict == "copied" or not self.repository_drawn:
             folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
-            self.note(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
+            self._begin(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
+        elif self._manifest.get_meta("owner") is None:
+            self.note(owner=owner_of(self._settings, self._manifest))  # of a version that did not
+        note_whereabouts(self._manifest)
+        return drawn
+
+    def check_whereabouts(self) -> None:
+        """Make sure that the index is this manifest's own.
+
+        Raises:
+            StateCopied: it is that of another one, or may be.
+        """
+        verdict = whereabouts(self._manifest) if self.repository_drawn else "here"
+        if verdict == "unknown":
+            raise self._perhaps_copied()
+        if verdict == "copied":
+            raise StateCopied(
+                f"{self._manifest.folder} is a copy of {noted_place(self._manifest)}, and its index is that one's: run "
+                "`ddsim index`, which makes one of its own"
+            )
+
+    def _perhaps_copied(self) -> StateCopied:
+        return StateCopied(
+            f"{self._manifest.folder}: its index on the server was made for {noted_place(self._manifest)}. If that was "
+            "moved here, run `ddsim state adopt`; if it is still in use there, `ddsim index --rebuild` makes an index "
+            "of this one's own"
+        )
 
     def next_generation(self, **facts: object) -> None:
         """Give up the index: everything is pending, and goes to a folder of its own."""
-        generation = int(self._manifest.get_meta("generation") or 0) + 1
+        self._begin(**({"generation": int(self._manifest.get_meta("generation") or 0) + 1} | facts))
+
+    def _begin(self, **facts: object) -> None:
         clean = {"incarnation": None, "unbuilt": False, "building": False, "loading": 0, "stored_rows": 0}
-        anew = {"generation": generation} | clean | facts
-        self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=anew)
+        self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=clean | facts)
+
+    # The lease
+
+    def take_lease(self) -> None:
+        """Be the only one that works on this index, on whatever machine.
+
+        Raises:
+            ManifestBusy: somebody else does; says who, where and since when.
+        """
+        self._lease_of_today().take()
+
+    def hold_lease(self) -> None:
+        """Be still the only one; raises as :meth:`take_lease`."""
+        self._lease_of_today().hold()
+
+    def check_lease(self) -> None:
+        """Make sure that nobody else works on it; raises as :meth:`take_lease`."""
+        self._lease_of_today().check()
+
+    def release_lease(self) -> None:
+        """Let others work on it."""
+        if self._lease is not None:
+            self._lease.release()
+
+    def _lease_of_today(self) -> Lease:
+        if self._lease is None or self._lease.service != self.name:
+            self.release_lease()
+            owner = owner_of(self._settings, self._manifest)
+            self._lease = Lease(self._client, self.name, owner=owner, folder=self._manifest.folder)
+        self._lease.repository = self.repository
+        return self._lease
 
     # The service
 
@@ -127,6 +216,32 @@ class Served:
         return self._ensure(self.spec(), incarnation)
 
     def _ensure(self, spec: ServiceSpec, incarnation: str) -> Ensured:
+        for _ in range(_TRIES):
+            try:
+                return self._made_sure(spec, incarnation)
+            except UnsafeCall:
+                if not self._predecessor_removed():
+                    raise
+        return self._made_sure(spec, incarnation)
+
+    def _predecessor_removed(self) -> bool:
+        """Remove what an older version made for this very index under the plain name.
+
+        Two services on one folder would mix up names (recordings/wire/30-sim-two-services-one-repository).
+        """
+        plain = self._settings.similarity.service
+        try:
+            found = self._client.get_service(plain)
+        except ServiceNotFound:
+            return False
+        if not found.repository.startswith(f"{self._manifest.get_meta('repository')}-g"):
+            return False
+        _log.info("service %s of an older version gives way to %s", plain, self.name)
+        with suppress(ServiceNotFound):
+            self._client.delete_service(plain)
+        return True
+
+    def _made_sure(self, spec: ServiceSpec, incarnation: str) -> Ensured:
         return ensure(
             self._client,
             spec,
@@ -180,7 +295,9 @@ class Served:
         found = mark_of(self._client.get_service(self.name))
         if found.incarnation != self._manifest.get_meta("incarnation"):
             raise ConnectionLost(
-                f"service {self.name!r} is another one now: the server was restarted", method="POST", path="/predict"
+                f"service {self.name!r} is another one now: {self._client.why_missing(self.name)}",
+                method="POST",
+                path="/predict",
             )
 
     def spec(self) -> ServiceSpec:

@@ -34,6 +34,7 @@ from ddsim.errors import (
     ServerFault,
     ServerUnreachable,
     ServiceNotFound,
+    StateCopied,
     StateNotWritable,
     TransportError,
     UnsafeCall,
@@ -99,6 +100,7 @@ class ServerBackend:
                 self._served.found_a_place()
                 self._patience.outlast(self._client, self._served.name, self._bring_into_step)
             else:
+                self._served.check_whereabouts()
                 self._is_in_step()
 
     @property
@@ -191,38 +193,52 @@ class ServerBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
-            self._served.found_a_place()
-            self._keep_searches_away()
-            try:
-                self._give_up(dimension=None)
-            finally:
-                self._let_searches_in()
+            if not self._served.found_a_place():
+                self._served.take_lease()
+                self._keep_searches_away()
+                try:
+                    self._give_up(dimension=None)
+                finally:
+                    self._let_searches_in()
             self._patience.outlast(self._client, self._served.name, self._bring_into_step)
 
     def discard(self) -> None:
-        """Remove the service and the files of its index."""
+        """Remove the service and the files of its index, if they are this manifest's own."""
         with self._lock:
-            if self._served.repository_drawn:
-                self._remove(self._served.spec(), self._served.stored > 0, self._manifest.get_meta("dimension"))
+            served = self._served
+            if not served.repository_drawn:
+                return
+            try:
+                served.check_whereabouts()
+            except StateCopied as error:
+                _log.info("the index of %s stays on the server: %s", self._manifest.folder, error)
+                return
+            served.take_lease()
+            try:
+                self._remove(served.spec(), served.stored > 0, self._manifest.get_meta("dimension"))
+            finally:
+                served.release_lease()
 
     def settle(self) -> None:
         """The server keeps its index in order by itself."""
 
     def close(self) -> None:
-        """Let searches through again, as far as the manifest lets them."""
+        """Let searches through again, as far as the manifest lets them, and others work on the index."""
         with self._lock:
             self._let_searches_in()
+            self._served.release_lease()
 
     # Adding
 
     def _send(self, pictures: Mapping[str, Picture], build: bool = False) -> Vectors:
         served = self._served
+        served.hold_lease()
         self._keep_searches_away()
         before = {"unbuilt": served.unbuilt, "stored_rows": served.stored, "building": served.building}
         # A build's own row is nobody's picture, and no reason to clear anything out.
         stored = served.stored + (0 if build else len(pictures))
         served.note(unbuilt=True, stored_rows=stored, building=build or served.building)
-        with forgetting(served.name):
+        with forgetting(self._client, served.name):
             try:
                 vectors = served.add(pictures, build)
             except ServiceNotFound:
@@ -269,7 +285,10 @@ class ServerBackend:
             return True
         try:
             with self._manifest.writing():
-                self._bring_into_step()
+                try:
+                    self._bring_into_step()
+                finally:
+                    self._served.release_lease()
         except ManifestBusy:
             if there:
                 return False
@@ -287,13 +306,14 @@ class ServerBackend:
     def _bring_into_step(self) -> None:
         """The caller holds the right to write. Afterwards the service is there, and nothing is unbuilt."""
         self._served.found_a_place()
+        self._served.take_lease()
         self._served.note(**{HOME: self.home})
         self._manifest.requeue(ItemState.SENDING)
         if not self._served.unbuilt:
             self._manifest.indexed()  # the last use ended between the build and its note
         self._keep_searches_away()
         try:
-            with forgetting(self._served.name):
+            with forgetting(self._client, self._served.name):
                 while not self._has_index(self._with_nothing_unbuilt()):
                     pass  # a new generation
         finally:

@@ -329,7 +329,7 @@ def test_many_search_when_the_server_is_restarted(home: Home) -> None:
         with ThreadPoolExecutor(6) as pool:
             every = list(pool.map(lambda uri: backend.search([home.shop.catalogue / uri], 2)[0], home.uris * 3))
     assert [hits.found[0].uri for hits in every] == home.uris * 3
-    assert len([sent for sent in home.tap.sent if sent.method == "PUT"]) == 2
+    assert len(home.tap.creations) == 2
 
 
 def test_recovering_waits_for_the_server(home: Home) -> None:

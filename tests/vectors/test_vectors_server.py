@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_the_service_says_whose_it_is(home: Home) -> None:
     """Its description names configuration and state folder, for people, and the incarnation, for the next run."""
     home.index()
     mark = mark_of(home.shop.client().get_service(home.shop.service()))
-    assert mark.owner == f"shop {home.root / 'state'}"
+    assert mark.owner == f"shop {home.root / 'state'} on {socket.gethostname()}"
     assert mark.incarnation == home.manifest().get_meta("incarnation")
 
 
@@ -465,13 +466,15 @@ def strange(home: Home, **changes: Any) -> ServiceSpec:
 
 @pytest.mark.parametrize("changes", [{}, {"width": 16, "height": 16}])
 def test_somebody_elses_service_is_left_alone(home: Home, changes: dict[str, Any]) -> None:
-    """Of nobody, or with other settings: a conflict, and nothing on the server changes."""
+    """Of nobody, or with other settings: a conflict, and nothing on the server changes but for the lease."""
     home.index()
     strange(home, **changes)
+    services = home.shop.client().info().services
     home.tap.sent.clear()
     with pytest.raises(ServiceConflict, match="owner"), home.run():
         pass
-    assert {sent.method for sent in home.tap.sent} == {"GET"}
+    assert home.tap.creations == []
+    assert home.shop.client().info().services == services
 
 
 def test_two_manifests_under_one_service_name_live_side_by_side(home: Home, tmp_path: Path) -> None:

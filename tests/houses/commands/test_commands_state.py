@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -112,10 +114,55 @@ def test_a_manifest_that_is_none(shop: Shop) -> None:
     assert old not in listed(shop)
 
 
-def test_an_index_on_the_server_is_named(shop: Shop) -> None:
-    """Removing what is here leaves the server's files, and says where they are."""
+def on_the_server(shop: Shop) -> str:
+    """An index on the server, by its name here."""
     shop.configure()
     assert command(shop, "index", "--rebuild").exit_code == 0
     (used,) = (name for name, status in listed(shop).items() if status == "used")
+    return used
+
+
+def test_an_index_on_the_server_goes_too(shop: Shop) -> None:
+    """Its folder there is removed with all that is in it, and nothing else."""
+    used = on_the_server(shop)
+    assert len(list(shop.index_folder.glob("*-g1"))) == 1
+    state(shop, "prune", "--dry-run", used)
+    assert len(list(shop.index_folder.glob("*-g1"))) == 1
+    state(shop, "prune", used)
+    assert list(shop.index_folder.glob("*-g*")) == []
+    assert list(shop.index_folder.iterdir()) != []
+
+
+def test_an_index_on_a_server_that_is_not_there_is_named(shop: Shop, loopback: None) -> None:
+    """Removing what is here leaves the server's files, and says where they are."""
+    used = on_the_server(shop)
+    places = {"classification": {"repository": "/m/classes"}, "similarity": {"repository": "/m/similar"}}
+    shop.configure(server={"url": "http://127.0.0.1:1"}, **places)
     result = run("state", "prune", used, "--config", shop.config)
+    assert result.exit_code == 0, result.output
     assert "its vectors stay on the server, in " in result.stderr
+
+
+def test_the_index_of_the_original_is_left_alone_by_its_copy(shop: Shop) -> None:
+    """Removing a copy of a state folder removes nothing of the server's."""
+    used = on_the_server(shop)
+    copied = shop.settings.state.with_name("copied")
+    shutil.copytree(shop.settings.state, copied)
+    shop.configure(state=str(copied))
+    result = run("state", "prune", used, "--config", shop.config)
+    assert "another state folder's" in result.stderr
+    assert len(list(shop.index_folder.glob("*-g1"))) == 1
+
+
+def test_a_state_folder_from_another_machine_is_adopted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before that it is neither searched nor indexed into; afterwards nothing is sent again."""
+    on_the_server(shop)
+    copied = shop.settings.state.with_name("copied")
+    shutil.copytree(shop.settings.state, copied)
+    shop.configure(state=str(copied))
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    for arguments in (("index",), ("search", shop.catalogue / "lamp/a.png")):
+        assert "`ddsim state adopt`" in error_line(command(shop, *arguments), 2)
+    assert state(shop, "adopt").splitlines() == [str(shop.catalogue), "1 adopted"]
+    assert state(shop, "adopt") == "0 adopted\n"
+    assert json.loads(command(shop, "index", "--json").stdout)["sent"] == 0

@@ -164,7 +164,7 @@ def test_a_server_that_was_restarted(shop: Shop) -> None:
     """Its folder then stays, and that is said."""
     with bench_in(shop, shop.root) as bench:
         shop.tap.restart()
-    assert bench.left == [f"folder {bench.folder} is left on the server: it was restarted meanwhile"]
+    assert bench.left == [f"folder {bench.folder} is left on the server: its service is gone from there"]
 
 
 def test_a_server_that_is_gone(shop: Shop) -> None:

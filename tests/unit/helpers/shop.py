@@ -26,6 +26,7 @@ from ddsim import (
     connect,
     load,
 )
+from ddsim.deepdetect import is_lease
 from ddsim.embedded import WOULD_HAVE_DIED, EmbeddedTransport, Engine
 
 TINY = Path(__file__).parents[2] / "contract" / "recordings" / "models" / "tiny"
@@ -110,6 +111,15 @@ class Tap:
     def matching(self, method: str, path: str = "") -> list[Sent]:
         """The requests with that method whose path begins so."""
         return [sent for sent in self.sent if sent.method == method and sent.path.startswith(path)]
+
+    @property
+    def creations(self) -> list[str]:
+        """The names of the services that were to be created, without leases."""
+        return [
+            sent.path.removeprefix("/services/")
+            for sent in self.matching("PUT")
+            if not is_lease(sent.json["description"])
+        ]
 
     @property
     def index_calls(self) -> list[Sent]:
@@ -279,7 +289,7 @@ class Shop:
 
     def service(self, configured: str = "shop-similar") -> str:
         """A service by the name that ddsim gave it: the configured one, and what it is."""
-        names = [one.name for one in self.client().info().services]
+        names = [one.name for one in self.client().info().services if not is_lease(one.description)]
         found = [name for name in names if name.startswith(f"{configured}-")]
         if len(found) > 1:  # those of other indexes are there, too
             with self.collection() as collection:
