@@ -12,7 +12,7 @@ from typing import Literal
 
 from ddsim.catalogue.locks import busy
 from ddsim.catalogue.looking import look_at, signature
-from ddsim.errors import ConfigError, InvalidRequest, StateNotWritable
+from ddsim.errors import ConfigError, DDSimError, InvalidRequest, StateNotWritable
 
 FILE = "manifest.sqlite"
 _APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
@@ -191,13 +191,24 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The shared connection for a short query."""
+        """The shared connection for a short query; what is made of its records is made inside the block."""
         with self.lock, self.translated():
             if self._seen is not None and not self._closed and self._seen != signature(self.path):
                 # What is looked at without locks has changed, or has come into being.
                 before, self.connection = self.connection, self._shared()
                 before.close()
-            yield self.connection
+            with self.understood():
+                yield self.connection
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Turns what raises where a record is not as ddsim writes them into a word of that."""
+        try:
+            yield
+        except DDSimError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._corrupt(f"it holds what makes no sense: {error}") from error
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -229,7 +240,8 @@ class Database:
             )
             unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full"))
             raise (StateNotWritable if unwritable else ConfigError)(words) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # The latter where SQLite's own words quote what is damaged.
             raise self._corrupt(str(error)) from error
 
     def _corrupt(self, reason: str) -> ConfigError:
@@ -288,5 +300,5 @@ def _difference(stored: str, identity: str) -> str:
         old, new = json.loads(stored), json.loads(identity)
         keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         return "; ".join(f"{key}: stored {old.get(key)!r}, now {new.get(key)!r}" for key in keys)
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         return "its identity cannot be read"

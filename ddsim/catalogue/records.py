@@ -6,17 +6,18 @@ import difflib
 import json
 import random
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from enum import Enum
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ddsim.catalogue.database import Database, pack, unpack
 from ddsim.catalogue.spelling import Names, writings
 
 _LOOKED_AT, _MEANT = 5000, 3
 _REMEMBERED = 20_000
+_Read = TypeVar("_Read")
 _CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
 
 
@@ -112,7 +113,7 @@ class Records:
         """One item, None where there is none of that name."""
         with self._database.reading() as db:
             found = db.execute("SELECT * FROM items WHERE uri = ?", (pack(uri),)).fetchone()
-        return _row(found) if found else None
+            return _row(found) if found else None
 
     def find(self, name: str) -> Row | None:
         """One item by a name that a person or a file gives, which may write its letters in another way."""
@@ -146,40 +147,41 @@ class Records:
             found = db.execute(
                 f"SELECT * FROM items WHERE {' AND '.join(wanted)} ORDER BY uri LIMIT ?",  # noqa: S608  the keys above
                 (*wanted.values(), limit),
-            ).fetchall()
-        return [_row(record) for record in found]
+            )
+            return [_row(record) for record in found]
 
     def counts(self) -> dict[ItemState, int]:
         """How many items are in each state; every state is in it."""
         with self._database.reading() as db:
-            found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state").fetchall()
-        return dict.fromkeys(ItemState, 0) | {ItemState(state): count for state, count in found}
+            found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state")
+            return dict.fromkeys(ItemState, 0) | {ItemState(state): int(count) for state, count in found}
 
     def categories(self) -> dict[str, int]:
         """How many indexed items each category has, sorted by name; categories without any are left out."""
         with self._database.reading() as db:
             found = db.execute(
                 "SELECT category, items FROM tally WHERE state = 'indexed' AND items > 0 ORDER BY category"
-            ).fetchall()
-        return {unpack(category): count for category, count in found}
+            )
+            return {unpack(category): int(count) for category, count in found}
 
     def vids(self, categories: Iterable[str] | None = None) -> Iterator[int]:
         """All valid numbers, ascending; of these categories alone, in any order."""
         sql = "SELECT vid FROM items WHERE vid IS NOT NULL AND state <> 'sending'"
         if categories is None:
-            yield from (vid for (vid,) in self._stream(f"{sql} ORDER BY vid"))
+            yield from self._stream(f"{sql} ORDER BY vid", _number)
             return
         for category in categories:
-            yield from (vid for (vid,) in self._stream(f"{sql} AND category = ?", (pack(category),)))
+            yield from self._stream(f"{sql} AND category = ?", _number, (pack(category),))
 
     def twins(self) -> Iterator[list[str]]:
         """Items in the index that have the same content, the uris of a group sorted."""
         records = self._stream(
             "SELECT sha256, uri FROM items WHERE state IN ('added', 'indexed') AND sha256 IN (SELECT sha256 FROM items "
-            "WHERE state IN ('added', 'indexed') GROUP BY sha256 HAVING count(*) > 1) ORDER BY sha256, uri"
+            "WHERE state IN ('added', 'indexed') GROUP BY sha256 HAVING count(*) > 1) ORDER BY sha256, uri",
+            lambda record: (record[0], unpack(record[1])),
         )
         for _, group in groupby(records, key=lambda record: record[0]):
-            yield [unpack(uri) for _, uri in group]
+            yield [uri for _, uri in group]
 
     def sample(self, n: int, seed: int) -> list[Row]:
         """Some indexed items by chance, each category in proportion and with one at least.
@@ -197,26 +199,42 @@ class Records:
         for category, quota in _quotas(sizes, n, chance).items():
             chosen = set(chance.sample(range(sizes[category]), quota))
             records = self._stream(
-                "SELECT * FROM items WHERE category = ? AND state = 'indexed' ORDER BY uri", (pack(category),)
+                "SELECT * FROM items WHERE category = ? AND state = 'indexed' ORDER BY uri", _row, (pack(category),)
             )
-            rows += [_row(record) for position, record in enumerate(records) if position in chosen]
+            rows += [row for position, row in enumerate(records) if position in chosen]
         return sorted(rows, key=lambda row: row.uri)
 
     def get_meta(self, key: str) -> Any:
         """A fact that was stored under this key, None where there is none."""
         with self._database.reading() as db:
             found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else None
+            return json.loads(found[0]) if found else None
 
-    def _stream(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """Many rows through a connection of their own, which sees the manifest as it is at the beginning."""
+    def _stream(
+        self, sql: str, read: Callable[[tuple[Any, ...]], _Read], values: tuple[object, ...] = ()
+    ) -> Iterator[_Read]:
+        """Many records through a connection of their own, which sees the manifest as it is at the beginning.
+
+        Args:
+            sql: the question.
+            read: makes of a record what is wanted.
+            values: for the marks in the question.
+        """
         with closing(self._database.connect()) as db, self._database.translated():
-            yield from db.execute(sql, values)
+            records = db.execute(sql, values)
+            while some := records.fetchmany(_CHUNK):
+                with self._database.understood():
+                    understood = [read(record) for record in some]
+                yield from understood
 
 
 def is_vid(number: int) -> bool:
     """Whether this can be a vid at all; numbers come from other programs, and SQLite raises for larger ones."""
     return 0 < number < 2**63
+
+
+def _number(record: tuple[Any, ...]) -> int:
+    return int(record[0])
 
 
 def _row(record: tuple[Any, ...]) -> Row:

@@ -147,7 +147,7 @@ def differences(spec: ServiceSpec, found: ServiceInfo) -> dict[str, tuple[object
 
     A service that ddsim did not create says nothing of its model files; they are then not compared.
     """
-    picture, network = found.parameters.get("input", {}), found.parameters.get("mllib", {})
+    picture, network = found.shown("input"), found.shown("mllib")
     pairs: dict[str, tuple[object, object]] = {
         "mllib": (spec.mllib, found.mllib),
         "type": (spec.type, found.type),

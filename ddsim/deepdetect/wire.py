@@ -21,6 +21,8 @@ from ddsim.showing import Shown, Sketch, Table, clipped, counted, plain, several
 # Loggers share one namespace with services: these two cannot be created (recordings 12b, 12c). `true` and `false` are
 # read as booleans in the query strings of some endpoints.
 _RESERVED_NAMES = frozenset({"api", "torchlib", "true", "false"})
+# Digits of the largest number of 64 bits.
+_LONGEST = 20
 _NAME = re.compile(r"[a-z0-9_.-]*[a-z][a-z0-9_.-]*")
 # The forms that were seen to work (recordings 21, 45).
 INDEX_TYPE = re.compile(r"Flat|HNSW(?:[4-9]|[1-9]\d{1,2})|IVF[1-9]\d{0,5},Flat|PCA[1-9]\d{0,3},Flat")
@@ -279,14 +281,15 @@ class ServiceInfo(_Received):
     @property
     def std(self) -> list[float]:
         """What each channel was to be divided by; empty where the server shows nothing of the kind."""
-        values = self._parameter("input", "std")
-        numbers = isinstance(values, list) and all(isinstance(value, (int, float)) for value in values)
-        return [float(value) for value in values] if numbers else []
+        values = self.shown("input").get("std")
+        if not isinstance(values, list) or not all(isinstance(value, (int, float)) for value in values):
+            return []
+        return [float(value) for value in values]
 
     @property
     def nclasses(self) -> int | None:
         """How many classes the service was created with."""
-        value = self._parameter("mllib", "nclasses")
+        value = self.shown("mllib").get("nclasses")
         return value if isinstance(value, int) else None
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -306,9 +309,10 @@ class ServiceInfo(_Received):
     def _sketch(self) -> Sketch:
         return Sketch(f"Service {self.name}", facts=self._facts())
 
-    def _parameter(self, part: str, key: str) -> Any:
-        shown = self.parameters.get(part)
-        return shown.get(key) if isinstance(shown, Mapping) else None
+    def shown(self, part: str) -> Mapping[str, Any]:
+        """One part of its parameters, ``input``, ``mllib`` or ``output``; empty where the server shows none."""
+        found = self.parameters.get(part)
+        return found if isinstance(found, Mapping) else {}
 
 
 class Info(_Received):
@@ -364,9 +368,15 @@ def decode(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            return json.loads(body.decode("utf-8", "surrogateescape"))
+            return json.loads(body.decode("utf-8", "surrogateescape"), parse_int=_bounded)
         except RecursionError as error:
             raise ValueError("it nests too deep") from error
+
+
+def _bounded(digits: str) -> int | float:
+    """As orjson reads it: what 64 bits cannot hold is a float, so that later arithmetic cannot overflow."""
+    number = int(digits) if len(digits) <= _LONGEST else float(digits)
+    return number if -(2**63) <= number < 2**64 else float(digits)
 
 
 def parse_info(payload: Any) -> Info:

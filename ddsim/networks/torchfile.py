@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +25,21 @@ Array = NDArray[Any]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
+_ANOTHER = "it is not a file in PyTorch's legacy format"
 _STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
-_WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, pickle.UnpicklingError, TypeError, ValueError)
+_WRONG = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+)
 
 
 class TorchFileError(DDSimError, ValueError):
@@ -67,7 +81,7 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     try:
         head = [_load(stream) for _ in range(3)]
         if head[:2] != [_MAGIC, _VERSION] or not head[2]["little_endian"]:
-            raise TorchFileError("it is not a file in PyTorch's legacy format")
+            raise TorchFileError(_ANOTHER)
         views = _views(_load(stream))
         keys = _load(stream)
         storages = {view.storage.key: view.storage for view in views.values()}
@@ -77,11 +91,13 @@ def read_tensors(data: bytes) -> dict[str, Array]:
     except TorchFileError:
         raise
     except _WRONG as error:
-        raise TorchFileError(f"it is not a file in PyTorch's legacy format, or is damaged: {error}") from error
+        raise TorchFileError(f"{_ANOTHER}, or is damaged: {error}") from error
     return {name: _cut(view, numbers[view.storage.key]) for name, view in views.items()}
 
 
-class _Unpickler(pickle.Unpickler):
+# The one in Python: that in C makes room for as many remembered things as a file says, and four bytes of a damaged file
+# can say 4,000,000,000.
+class _Unpickler(pickle._Unpickler):
     """Makes tensors' descriptions, and refuses whatever else a pickle can ask for."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -94,6 +110,8 @@ class _Unpickler(pickle.Unpickler):
         raise TorchFileError(f"it asks for {module}.{name}; only plain tensors are read")
 
     def persistent_load(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple):
+            raise TorchFileError(_ANOTHER)
         word, kind, key, _, count, *_ = pid
         if word != "storage" or kind not in _STORAGES.values() or not isinstance(key, str) or not _is_size(count):
             raise TorchFileError("it refers to something other than a storage of numbers")

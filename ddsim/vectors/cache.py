@@ -13,10 +13,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import orjson
@@ -34,6 +35,7 @@ _VERSION = 2
 _WAIT_S = 60.0
 _CHUNK = 500  # SQLite builds differ in how many parameters they take; all take 999
 _VALUE = np.dtype("<f4")
+_Value = TypeVar("_Value")
 _TENTHS = 10
 _SCHEMA = [
     """
@@ -99,10 +101,7 @@ class Cache:
 
     def vectors(self, key: str, hashes: Iterable[str]) -> dict[str, Vectors]:
         """Vectors by the picture's hash, shape (d,); those that are not kept are left out."""
-        return {
-            sha256: np.frombuffer(value, _VALUE).astype(np.float32, copy=False)
-            for sha256, value in self._kept(key, hashes, "value")
-        }
+        return self._read(key, hashes, lambda value: np.frombuffer(value, _VALUE).astype(np.float32, copy=False))
 
     def keep_vectors(self, key: str, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors of shape (d,), by the picture's hash; those that are kept already are replaced."""
@@ -110,10 +109,11 @@ class Cache:
 
     def labels(self, key: str, hashes: Iterable[str]) -> dict[str, tuple[Label, ...]]:
         """Labels by the picture's hash, most probable first; those that are not kept are left out."""
-        return {
-            sha256: tuple(Label(name, probability) for name, probability in orjson.loads(zlib.decompress(value)))
-            for sha256, value in self._kept(key, hashes, "value")
-        }
+        return self._read(
+            key,
+            hashes,
+            lambda value: tuple(Label(str(name), float(share)) for name, share in orjson.loads(zlib.decompress(value))),
+        )
 
     def keep_labels(self, key: str, labels: Mapping[str, Iterable[Label]]) -> None:
         """Keep labels, by the picture's hash; those that are kept already are replaced."""
@@ -225,6 +225,18 @@ class Cache:
                 ).fetchall()
             yield from found
 
+    def _read(self, key: str, hashes: Iterable[str], read: Callable[[bytes], _Value]) -> dict[str, _Value]:
+        kept = self._kept(key, hashes, "value")
+        try:
+            return {sha256: read(value) for sha256, value in kept}
+        except (zlib.error, ValueError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"{self._path}: the cache cannot be read ({error}): delete it; vectors are then computed again"
+        )
+
     def _keep(self, key: str, values: Mapping[str, bytes]) -> None:
         with self._translated(), transaction(self._db):
             place = self._kept_under(key)
@@ -264,9 +276,8 @@ class Cache:
                 f"{self._path}: the cache cannot be used: {error}; "
                 "make sure that there is free space, and the right to write, in its folder"
             ) from error
-        except sqlite3.Error as error:
-            raise ConfigError(
-                f"{self._path}: the cache cannot be read ({error}): delete it; vectors are then computed again"
-            ) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # The latter where SQLite's own words quote what is damaged.
+            raise self._unreadable(error) from error
         except OSError as error:
             raise ConfigError(f"{error.filename}: the cache cannot be made: {error.strerror or error}") from error
