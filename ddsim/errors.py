@@ -248,20 +248,33 @@ class ApiError(DDSimError):
         dd_code: DeepDetect's own code, None where it sent none.
         dd_msg: the server's own words, complete.
         method, path: the call.
+        meaning: what the server's words come to, where they are raw ones of Caffe and the like; mostly empty.
     """
 
     def __init__(
-        self, status: int, dd_code: int | None, dd_msg: str, *, method: str, path: str, hint: str = ""
+        self,
+        status: int,
+        dd_code: int | None,
+        dd_msg: str,
+        *,
+        method: str,
+        path: str,
+        hint: str = "",
+        meaning: str = "",
     ) -> None:
         code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
         # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
         words = (_plain(dd_msg).splitlines() or ["no message"])[0][:_SHOWN]
-        super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
+        if meaning:
+            super().__init__(f"{method} {path}: {meaning} (the server answered {code}: {words})")
+        else:
+            super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
         self.status = status
         self.dd_code = dd_code
         self.dd_msg = dd_msg
         self.method = method
         self.path = path
+        self.meaning = meaning
 
 
 def _plain(words: str) -> str:

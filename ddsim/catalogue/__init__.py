@@ -5,7 +5,7 @@ do. Uses the errors only; vectors, indexing and search work with it.
 """
 
 from ddsim.catalogue.database import transaction
-from ddsim.catalogue.folder import Item, scan, walk
+from ddsim.catalogue.folder import Item, pictures_below, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
@@ -44,6 +44,7 @@ __all__ = [
     "note_whereabouts",
     "noted_place",
     "on_disk",
+    "pictures_below",
     "product_key",
     "product_of",
     "product_pattern",

@@ -115,6 +115,27 @@ def walk(root: Path, patterns: Patterns = _EVERYTHING, survey: Survey | None = N
         raise ConfigError(f"{root}: no pictures; expected files such as {root / 'lamp' / 'lamp-001.jpg'}")
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """The files that are named like pictures, at any depth of a folder that is no catalogue, sorted.
+
+    Hidden files and the litter of machines are passed over, and links to folders are not followed.
+
+    Raises:
+        ConfigError: the folder, or one below it, cannot be read.
+    """
+    rules, found = Rules(folder, _EVERYTHING), []
+
+    def stop(error: OSError) -> None:
+        raise ConfigError(f"{error.filename or folder}: cannot be read: {_reason(error)}") from error
+
+    for place, folders, files in os.walk(folder, onerror=stop):
+        folders[:] = [name for name in folders if rules.folder(name, name) is None]
+        found += [
+            Path(place, name) for name in files if is_named_like_a_picture(name) and rules.file(name, name) is None
+        ]
+    return sorted(found)
+
+
 class _Walk:
     """One walk through a catalogue.
 

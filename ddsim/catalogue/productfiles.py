@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, HttpUrl, StringConstraints, ValidationError
 
 from ddsim.catalogue.spelling import same_name
+from ddsim.showing import counted
 
 #: Where product data is looked for in a catalogue's folder; the first that is there counts.
 FILES = ("products.json", "products.csv")
@@ -92,14 +93,29 @@ def read_products(path: Path) -> ProductFile:
         try:
             product = Product.model_validate(row)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            found.wrong.append(f"{where} ({'.'.join(map(str, first['loc']))}: {first['msg']})")
+            found.wrong.append(f"{where} ({_reason(error, row)})")
             continue
         twice += key(product.uri) in found.products
         found.products[key(product.uri)] = product
     if twice:
-        found.notes.append(f"{twice} lines are of an item that has one before: the last one counts")
+        lines = counted(twice, "line is of an item that has", "lines are of items that have")
+        found.notes.append(f"{lines} one before: the last one counts")
     return found
+
+
+def _reason(error: ValidationError, row: object) -> str:
+    """Why a line cannot be used, in words for whoever writes such files."""
+    if not isinstance(row, dict):
+        return "a product is an object with uri, and any of name, price and url"
+    first = error.errors(include_url=False, include_input=False)[0]
+    name, kind = str(first["loc"][0]), first["type"]
+    if name == "uri" and kind in ("missing", "none_required", "string_too_short"):
+        return "uri is missing: the name of the picture that it is of"
+    if name == "url":
+        return "url is not an address such as https://shop.example/lamp"
+    if kind == "string_too_long":
+        return f"{name} is longer than {first['ctx']['max_length']} characters"
+    return f"{name} is not text"
 
 
 def _decoded(data: bytes, notes: list[str]) -> str:

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ddsim.catalogue import ItemState
+from ddsim.catalogue import ItemState, Manifest, same_name
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     SOME_FAILED,
     ConfigOption,
     JsonOption,
+    Typed,
     err,
     given,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.config import load
-from ddsim.search import Collection, ImageSearch
+from ddsim.search import Collection, ImageSearch, write_vectors, writer_for
+from ddsim.showing import counted, printable
 from ddsim.web.products import Matching, Products, indexed
 
 app = typer.Typer(no_args_is_help=True, help="Look at what is indexed, and take pictures out of the index.")
 
+_PATTERN = re.compile(r"[*?\[]")
+_REMOVE_EPILOG = """
+Examples:
+
+  ddsim catalogue remove lamp/lamp-007.jpg
+
+  ddsim catalogue remove 'lamp/*' 'bed/old-??.png' --dry-run
+"""
+_EXPORT_EPILOG = """
+Examples:
+
+  ddsim catalogue export vectors.npz             in Python: numpy.load("vectors.npz")["vectors"]
+
+  ddsim catalogue export vectors.parquet --category lamp
+"""
+_WAITING = (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED)
 CatalogueOption = Annotated[Path | None, typer.Option(help="The folder, if not the one that is searched by default.")]
 
 
@@ -41,7 +60,7 @@ def list_items(
 ) -> None:
     """List the pictures that are indexed, one a line."""
     log_to_terminal(False)
-    with reported(), _collection(config, catalogue) as collection:
+    with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
         if category is not None:
             (category,) = collection.check((category,))
         uris, after = [], ""
@@ -60,15 +79,21 @@ def list_items(
 def count(config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = None, json: JsonOption = False) -> None:
     """Count pictures by category and by state."""
     log_to_terminal(False)
-    with reported(), _collection(config, catalogue) as collection:
-        categories = collection.records.categories()
-        states = {state.value: number for state, number in collection.records.counts().items()}
+    with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
+        categories, states = collection.records.categories(), collection.records.counts()
+        failed = sum(1 for _ in collection.failures())
     if json:
-        print_json({"categories": categories, "states": states})
+        told = {state.value: number for state, number in states.items()}
+        print_json({"categories": categories, "states": told, "failed": failed})
         return
     for name, number in categories.items():
         out.print(f"{number:8d} {printable(name)}", markup=False)
-    out.print(", ".join(f"{number} {state}" for state, number in states.items() if number) or "nothing is indexed")
+    # As `failures` counts: folders that could not be read, too.
+    indexed, waiting = states[ItemState.INDEXED], sum(states[state] for state in _WAITING)
+    words = [f"{indexed} indexed" if indexed else "nothing is indexed"]
+    words += [f"{waiting} waiting to be indexed"] if waiting else []
+    words += [f"{failed} could not be indexed (`ddsim catalogue failures` says why)"] if failed else []
+    out.print(Typed(config, catalogue).completed(", ".join(words)), markup=False)
 
 
 @app.command()
@@ -77,7 +102,7 @@ def failures(
 ) -> None:
     """List the pictures that could not be indexed, with the reason. Exit code 1 if there are any."""
     log_to_terminal(False)
-    with reported(), _collection(config, catalogue) as collection:
+    with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
         failed = list(collection.failures())
     if json:
         print_json({"failed": [one.to_dict() for one in failed]})
@@ -95,7 +120,7 @@ def products(
     """Show how products.csv or products.json matches what is indexed. Exit code 1 if some of it matches nothing."""
     log_to_terminal(False)
     logging.getLogger("ddsim.web.products").setLevel(logging.ERROR)  # it tells in short what is listed here
-    with reported(), _collection(config, catalogue) as collection:
+    with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
         found = Products(lambda: collection.catalogue, lambda: indexed(collection.manifest)).matching()
         folder = collection.catalogue
     if json:
@@ -119,29 +144,85 @@ def _list_products(found: Matching) -> None:
         out.print(f"left out: {printable(text)}", markup=False)
     for text in found.notes:
         out.print(f"note: {printable(text)}", markup=False)
-    total = f"{found.matched} of {found.products} products match one of {found.pictures} indexed pictures"
-    out.print(f"{found.file}: {total}", markup=False)
+    if not found.products:
+        out.print(f"{found.file}: there is no product in it that can be used", markup=False)
+        return
+    pictures = counted(found.pictures, "indexed picture")
+    total = f"{found.matched} of {counted(found.products, 'product')} "
+    out.print(f"{found.file}: {total}{'matches' if found.products == 1 else 'match'} one of {pictures}", markup=False)
 
 
-@app.command()
+@app.command(epilog=_REMOVE_EPILOG)
 def remove(
-    uris: Annotated[list[str], typer.Argument(help="Names as `ddsim catalogue list` shows them.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Names as `ddsim catalogue list` shows them, or patterns such as 'lamp/*'."
+        ),
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     catalogue: CatalogueOption = None,
+    json: JsonOption = False,
 ) -> None:
-    """Take pictures out of the index at once. Remove their files too, or the next `ddsim index` adds them again."""
+    """Take pictures out of the index at once. Remove their files too, or the next `ddsim index` adds them again.
+
+    In a pattern * stands for any letters, / among them, ? for one, and [ab] for one of these. Quote it, or the shell
+    takes it for itself. Exit code 1 if something is not in the catalogue.
+    """
     log_to_terminal(False)
-    with reported():
-        settings = load(config)
-        with ImageSearch(settings, given(catalogue)) as search:
-            known = [uri for uri in uris if search.collection.manifest.find(uri) is not None]
-            for uri in uris:
-                if uri not in known:
-                    err.print(f"not in the catalogue: {printable(uri)}", markup=False)
-            removed = search.collection.remove(known)
-    out.print(f"{removed} removed")
-    if removed < len(uris):
+    with reported(typed=Typed(config, catalogue)), ImageSearch(load(config), given(catalogue)) as search:
+        found = {name: _meant(search.collection.manifest, name) for name in names}
+        unknown = [name for name, uris in found.items() if not uris]
+        uris = list(dict.fromkeys(uri for some in found.values() for uri in some))
+        if uris and not dry_run:
+            search.collection.remove(uris)
+    for name in unknown:
+        err.print(f"not in the catalogue: {printable(name)}", markup=False)
+    if json:
+        print_json({"removed": [] if dry_run else uris, "found": uris, "unknown": unknown})
+    else:
+        for uri in uris if dry_run else ():
+            out.print(printable(uri), markup=False)
+        out.print(f"{len(uris)} would be removed" if dry_run else f"{len(uris)} removed")
+    if unknown:
         raise typer.Exit(SOME_FAILED)
+
+
+def _meant(manifest: Manifest, name: str) -> list[str]:
+    """The items that a name or a pattern stands for."""
+    if (row := manifest.find(name)) is not None:
+        return [row.uri]
+    if not _PATTERN.search(name):
+        return []
+    pattern, found, after = re.compile(fnmatch.translate(same_name(name))), [], ""
+    while rows := manifest.rows(after=after):
+        found += [row.uri for row in rows if pattern.match(same_name(row.uri)) or pattern.match(printable(row.uri))]
+        after = rows[-1].uri
+    return found
+
+
+@app.command(epilog=_EXPORT_EPILOG)
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to: a file that ends in .npz or .parquet.")],
+    category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    catalogue: CatalogueOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the vectors of what is indexed, as the network gave them, with their names, for other programs."""
+    log_to_terminal(False)
+    with reported(typed=Typed(config, catalogue)):
+        writer_for(file)  # before vectors are asked for
+        with ImageSearch(load(config), given(catalogue)) as search:
+            found = search.vectors(category)
+        write_vectors(found, file)
+    count, values = found.vectors.shape
+    if json:
+        print_json({"file": str(file), "items": count, "values": values})
+    else:
+        words = f"{counted(count, 'vector')} of {counted(values, 'value')}"
+        out.print(f"wrote {printable(str(file))}: {words}", markup=False)
 
 
 def _collection(config: Path, catalogue: Path | None) -> Collection:

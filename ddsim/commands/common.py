@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypeVar
@@ -24,7 +25,9 @@ from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
 from ddsim.catalogue import on_disk
+from ddsim.config import CONFIGS
 from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest, ManifestBusy
+from ddsim.showing import printable
 
 DONE, SOME_FAILED, WRONG_USE, SERVER_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
 # A red audit means that the server does not do what it should.
@@ -34,21 +37,32 @@ AUDIT_FAILED = SERVER_TROUBLE
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
+DEFAULT_CONFIG = CONFIGS / "resnet50.yaml"
+
+
+def _only_one(config: Path) -> Path:
+    """The usual configuration or, where that is not there, the only one that is."""
+    there = sorted(CONFIGS.glob("*.yaml")) if config == DEFAULT_CONFIG and not config.exists() else []
+    return there[0] if len(there) == 1 else config
+
+
 ConfigOption = Annotated[
     Path,
     typer.Option(
         "--config",
         "-c",
         envvar="DDSIM_CONFIG",
-        help="Configuration file, or the name of one that comes with ddsim, such as photos.",
-        show_default=True,
+        callback=_only_one,
+        help="Configuration file, or the name of one that comes with ddsim, such as photos. By default the one in "
+        "configs/, resnet50.yaml where there are several.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
 _STDERR = 2
 _Given = TypeVar("_Given", Path, Path | None)
-DEFAULT_CONFIG = Path("configs/resnet50.yaml")
+_COMMAND = re.compile(r"`ddsim (index|train|serve|evaluate|catalogue \w+)( [^`]*|)`")
 
 
 def prepare_output() -> None:
@@ -65,8 +79,38 @@ def log_to_terminal(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s", handlers=[handler])
 
 
+@dataclass(frozen=True)
+class Typed:
+    """What was typed behind a command, which the commands that it advises need as well.
+
+    Attributes:
+        config: the configuration.
+        folder: the catalogue; None where none was named.
+    """
+
+    config: Path = DEFAULT_CONFIG
+    folder: Path | None = None
+
+    def completed(self, text: str) -> str:
+        """A text with the commands in it as they have to be typed."""
+        config = f" --config {shlex.quote(str(self.config))}" if self.config != DEFAULT_CONFIG else ""
+        folder = None if self.folder is None else shlex.quote(str(self.folder))
+
+        def complete(found: re.Match[str]) -> str:
+            name, rest = found.groups()
+            if "--config" in rest or re.search(r"\b[A-Z]{4}", rest):
+                return found[0]
+            where = "" if folder is None else f" {folder}" if name == "index" else f" --catalogue {folder}"
+            return f"`ddsim {name}{where}{config}{rest}`"
+
+        return _COMMAND.sub(complete, text)
+
+
+_NOTHING = Typed()
+
+
 @contextmanager
-def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
+def reported(interrupted: str = "Interrupted.", typed: Typed = _NOTHING) -> Iterator[None]:
     """Turn ddsim's errors, and Ctrl-C, into one line on standard error and an exit code."""
     try:
         yield
@@ -75,10 +119,10 @@ def reported(interrupted: str = "Interrupted.") -> Iterator[None]:
             err.print(interrupted)
         raise typer.Exit(INTERRUPTED) from None
     except (ConfigError, ImageError, InvalidRequest, ManifestBusy) as error:
-        _say(error)
+        say(error, typed)
         raise typer.Exit(WRONG_USE) from error
     except DDSimError as error:
-        _say(error)
+        say(error, typed)
         raise typer.Exit(SERVER_TROUBLE) from error
 
 
@@ -139,36 +183,31 @@ class RateColumn(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def _say(error: DDSimError) -> None:
+def say(error: DDSimError, typed: Typed = _NOTHING) -> None:
+    """Print an error as one line on standard error, or as one for each of its problems."""
     err.print("[bold red]error:[/] ", end="")
     # Names of files and categories may hold what moves a terminal's cursor; lines of several problems stay lines.
-    err.print("\n".join(map(printable, str(error).split("\n"))), markup=False)
-
-
-def printable(text: str) -> str:
-    """A name on one line, whatever is in it: line breaks and what moves a terminal's cursor as escapes."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
-def counted(count: int, one: str, more: str | None = None) -> str:
-    """A number and its noun, in the plural where it needs one, such as `1 picture` or `2 pictures`.
-
-    Args:
-        count: how many.
-        one: the noun in the singular.
-        more: its plural, where that is not the singular and an s.
-    """
-    return f"{count} {one if count == 1 else more or one + 's'}"
+    err.print("\n".join(map(printable, typed.completed(str(error)).split("\n"))), markup=False)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object in UTF-8, whatever the terminal's encoding."""
+    """Print one JSON object in UTF-8, whatever the terminal's encoding.
+
+    File names that are not Unicode have escapes in them, as `ddsim catalogue list` prints them: no JSON can hold them.
+    """
     try:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     except orjson.JSONEncodeError:
-        # A file name that is not Unicode: the standard library escapes it.
-        text = json.dumps(value, indent=2).encode()
+        text = orjson.dumps(_unicode(value), option=orjson.OPT_INDENT_2)
     typer.echo(text)
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(item) for key, item in value.items()}
+    return [_unicode(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def save_png(image: Image.Image, path: Path, option: str) -> None:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ddsim.commands.common import out, prepare_output, printable, reported
-from ddsim.config import dump, load, write_shipped
+from ddsim.commands.common import out, prepare_output, print_json, reported
+from ddsim.config import CONFIGS, dump, json_schema, load, write_shipped
+from ddsim.showing import printable
+
+_INIT_EPILOG = """
+Examples:
+
+  ddsim config init                  configs/photos.yaml
+
+  ddsim config init resnet50         for a DeepDetect server
+
+  ddsim config init --all            all that come with ddsim
+"""
+_SCHEMA_EPILOG = """
+Examples:
+
+  ddsim config schema > ddsim.schema.json
+
+With the line `# yaml-language-server: $schema=ddsim.schema.json` at the top of a configuration editors with a YAML
+language server, such as Visual Studio Code with its extension for YAML, use it.
+"""
 
 app = typer.Typer(no_args_is_help=True, help="Show configurations, or write commented ones to begin with.")
 
@@ -22,19 +42,30 @@ def show(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> N
     typer.echo(text, nl=False)
 
 
-@app.command()
+@app.command(epilog=_INIT_EPILOG)
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("configs"),
+    name: Annotated[
+        str, typer.Argument(help="One that comes with ddsim, such as photos, resnet50 or demo.")
+    ] = "photos",
+    everything: Annotated[bool, typer.Option("--all", help="Write all of them.")] = False,
+    folder: Annotated[Path, typer.Option("--folder", help="Where to write.")] = CONFIGS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
 ) -> None:
-    """Write the commented configurations that come with ddsim into a folder."""
+    """Write a commented configuration to begin with; without a name the one for your own photos, without a server."""
     prepare_output()
     with reported():
-        written = write_shipped(folder, overwrite=overwrite)
+        written = write_shipped(folder, overwrite=overwrite, names=None if everything else [name])
     for path in written:
         out.print(f"wrote {printable(str(path))}", markup=False)
     if not written:
-        out.print(
-            f"nothing written: all files are in {printable(str(folder))} already (--overwrite replaces them)",
-            markup=False,
-        )
+        where = printable(str(folder))
+        out.print(f"nothing written: it is in {where} already (--overwrite replaces it)", markup=False)
+    if not everything:
+        config = shlex.quote(str(folder / f"{name}.yaml") if folder != CONFIGS else name)
+        out.print(f"next: ddsim index FOLDER --config {config}", markup=False)
+
+
+@app.command(epilog=_SCHEMA_EPILOG)
+def schema() -> None:
+    """Print the JSON schema of configurations, by which editors complete keys and find mistakes."""
+    print_json(json_schema())

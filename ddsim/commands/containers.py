@@ -13,17 +13,16 @@ from ddsim.commands.common import (
     SERVER_TROUBLE,
     JsonOption,
     VerboseOption,
-    counted,
     err,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.containers import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, Engine, EngineError
 from ddsim.containers import down as remove
 from ddsim.containers import status as look
+from ddsim.showing import counted, printable
 
 UP_EPILOG = """
 Examples:

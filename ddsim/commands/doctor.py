@@ -16,18 +16,18 @@ from ddsim.commands.common import (
     SOME_FAILED,
     ConfigOption,
     JsonOption,
+    Typed,
     VerboseOption,
-    counted,
     err,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.config import Server, Settings, load, shipped
 from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, diagnose
 from ddsim.search import connect, transport_to
+from ddsim.showing import counted, printable
 
 EPILOG = """
 Examples:
@@ -69,7 +69,7 @@ def doctor(
 ) -> None:
     """Look at a server: what it can do, its known traps, and whether what is configured works on it."""
     log_to_terminal(verbose)
-    with reported(), _working() as progress:
+    with reported(typed=Typed(config)), _working() as progress:
         # Without a configuration of one's own an address is enough: the networks of the official image are tried.
         local = url is None or config.exists() or config != DEFAULT_CONFIG
         settings = load(config) if local else _shipped()
@@ -82,7 +82,7 @@ def doctor(
     if json:
         print_json(_as_json(found, settings))
     else:
-        _print(found, settings, verbose)
+        _print(found, settings, verbose, Typed(config))
     if found.failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -104,7 +104,7 @@ def _working() -> Iterator[Any]:
 # Text
 
 
-def _print(found: Diagnosis, settings: Settings, verbose: bool) -> None:
+def _print(found: Diagnosis, settings: Settings, verbose: bool, typed: Typed) -> None:
     info, width = found.info, min(out.width, _WIDEST)
     commit = f" ({printable(info.commit[:12])})" if info.commit else ""
     where = settings.server.url or "embedded in ddsim"
@@ -113,7 +113,7 @@ def _print(found: Diagnosis, settings: Settings, verbose: bool) -> None:
         _wrapped(f"  {name:12}", text, width)
     _line("\nChecks", "bold")
     for check in found.checks:
-        _check(check, width)
+        _check(check, width, typed)
     if verbose:
         _traps(found, width)
     elif found.traps:
@@ -156,11 +156,11 @@ def _trap(trap: Trap, on: bool, width: int) -> None:
     _wrapped("      ", f"{state}: {trap.workaround}", width, "dim" if on else "yellow")
 
 
-def _check(check: Check, width: int) -> None:
+def _check(check: Check, width: int, typed: Typed) -> None:
     head = Text(f"  {check.status:8}", style=_STYLES[check.status])
     _wrapped(head + Text(f"{check.name:24}"), printable(check.message), width)
     if check.hint:
-        _wrapped(" " * 10 + "-> ", printable(check.hint), width, "dim")
+        _wrapped(" " * 10 + "-> ", printable(typed.completed(check.hint)), width, "dim")
 
 
 def _conformance(found: Conformance, width: int) -> None:

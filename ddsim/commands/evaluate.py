@@ -27,14 +27,12 @@ from ddsim.commands.common import (
     JsonOption,
     RateColumn,
     VerboseOption,
-    counted,
     err,
     given,
     interruptible,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.commands.progress import Lines
@@ -52,6 +50,7 @@ from ddsim.evaluation import (
     render,
 )
 from ddsim.pictures import Upload, encode
+from ddsim.showing import counted, printable
 from ddsim.vectors import CACHE_FOLDER
 
 EPILOG = """

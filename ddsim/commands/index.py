@@ -20,24 +20,24 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     RateColumn,
+    Typed,
     VerboseOption,
-    counted,
     err,
     given,
     interruptible,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.commands.progress import Lines
 from ddsim.config import BackendName, Settings, advice, load
 from ddsim.deepdetect import Retries
-from ddsim.errors import ConfigError, ConnectionLost, ServerUnreachable, Unconnectable
+from ddsim.errors import ConfigError, ConnectionLost, InvalidRequest, ServerUnreachable, Unconnectable
 from ddsim.indexing import Audit, IndexReport, Progress
 from ddsim.routing import Learned
 from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
+from ddsim.showing import counted, printable
 
 EPILOG = """
 Examples:
@@ -105,7 +105,9 @@ def index(
     Sends what is new or changed since the last run. What is gone from the folder is no longer found.
     """
     log_to_terminal(verbose)
-    with reported("Interrupted. Run the same command again to go on."):
+    typed = Typed(config, folder)
+    with reported("Interrupted. Run the same command again to go on.", typed):
+        _check_options(dry_run, audit, retry_failed, rebuild, allow_vanished)
         settings = _settings(config, backend)
         catalogue = given(folder) if folder is not None else settings.catalogue
         if not catalogue.is_dir():
@@ -117,19 +119,28 @@ def index(
         options = IndexOptions(retry_failed, rebuild, audit is not False, allow_vanished)
         with ImageSearch(settings, catalogue) as search:
             if dry_run:
-                _show_outlook(search.collection.outlook(options), json)
+                _show_outlook(search.collection.outlook(options), json, typed)
                 return
             if audit:
-                _end_audit(search.collection.audit(), json)
+                _end_audit(search.collection.audit(), json, typed)
                 return
             report = _run(search, options, verbose)
         if json:
             print_json({**_where(settings, catalogue), **report.to_dict()})
         else:
-            _print(settings, report)
+            _print(settings, report, typed)
         for sentence in advice(settings):
             err.print(f"[yellow]warning:[/] {escape(sentence)}")
         _exit(report)
+
+
+def _check_options(dry_run: bool, audit: bool | None, retry_failed: bool, rebuild: bool, allow_vanished: bool) -> None:
+    given = {"--dry-run": dry_run, "--retry-failed": retry_failed, "--rebuild": rebuild}
+    given["--allow-vanished"] = allow_vanished
+    if audit and (others := [name for name, wanted in given.items() if wanted]):
+        raise InvalidRequest(
+            f"--audit only looks at the index, and {others[0]} asks for something else: give one of both"
+        )
 
 
 def _settings(config: Path, backend: BackendName | None) -> Settings:
@@ -201,7 +212,7 @@ def _run(search: ImageSearch, options: IndexOptions, verbose: bool) -> IndexRepo
         return search.index(search.catalogue, options, progress=show, stopping=lambda: bool(stopped))
 
 
-def _print(settings: Settings, report: IndexReport) -> None:
+def _print(settings: Settings, report: IndexReport, typed: Typed) -> None:
     rate = report.sent / report.seconds if report.seconds else 0.0
     out.print(
         f"{counted(report.indexed, 'picture is', 'pictures are')} indexed "
@@ -224,13 +235,11 @@ def _print(settings: Settings, report: IndexReport) -> None:
     if report.twins:
         out.print(f"  {counted(report.twins, 'group')} of pictures with the same content under several names")
     if report.tombstones > settings.index.max_tombstones:
-        out.print(
-            f"  {report.tombstones:.0%} of the index belongs to removed or replaced pictures and slows it down. "
-            "`ddsim index --rebuild` clears it out."
-        )
+        share = f"  {report.tombstones:.0%} of the index belongs to removed or replaced pictures and slows it down. "
+        out.print(typed.completed(f"{share}`ddsim index --rebuild` clears it out."), markup=False)
     for warning in report.warnings:
         out.print("  [yellow]warning:[/] ", end="")
-        out.print(printable(warning), markup=False)
+        out.print(printable(typed.completed(warning)), markup=False)
     if report.failures:
         out.print(f"[yellow]{len(report.failures)} could not be indexed[/], listed in {report.failures_file}:")
         for failure in report.failures[:_SHOWN]:
@@ -240,7 +249,7 @@ def _print(settings: Settings, report: IndexReport) -> None:
     if report.learned is not None:
         _print_learned(settings, report.learned)
     if report.audit is not None:
-        _print_audit(report.audit)
+        _print_audit(report.audit, typed)
 
 
 def _print_learned(settings: Settings, learned: Learned) -> None:
@@ -251,24 +260,24 @@ def _print_learned(settings: Settings, learned: Learned) -> None:
     out.print(f"scores learned from {counted(learned.items, 'picture')}{who}", markup=False)
 
 
-def _print_audit(audit: Audit) -> None:
+def _print_audit(audit: Audit, typed: Typed) -> None:
     if audit.passed:
         out.print(f"audit: {counted(audit.checked, 'picture')} checked, all found", markup=False)
     for problem in audit.problems:
         out.print("[red]audit:[/] ", end="")
-        out.print(printable(problem), markup=False)
+        out.print(printable(typed.completed(problem)), markup=False)
 
 
-def _end_audit(audit: Audit, json: bool) -> None:
+def _end_audit(audit: Audit, json: bool, typed: Typed) -> None:
     if json:
         print_json({"audit": audit.to_dict()})
     else:
-        _print_audit(audit)
+        _print_audit(audit, typed)
     if not audit.passed:
         raise typer.Exit(AUDIT_FAILED)
 
 
-def _show_outlook(outlook: Outlook, json: bool) -> None:
+def _show_outlook(outlook: Outlook, json: bool, typed: Typed) -> None:
     counts = {change.value: count for change, count in outlook.changes.items()}
     if json:
         met = {"met": outlook.survey.to_dict(), "unreadable": outlook.survey.shut}
@@ -281,7 +290,7 @@ def _show_outlook(outlook: Outlook, json: bool) -> None:
     _print_survey(outlook.survey)
     if outlook.stop:
         out.print("[yellow]A run would stop:[/] ", end="")
-        out.print(printable(outlook.stop), markup=False)
+        out.print(printable(typed.completed(outlook.stop)), markup=False)
 
 
 def _print_survey(survey: Survey) -> None:

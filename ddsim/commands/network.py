@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ddsim.caffe import LayerShape, PrototxtError, layer_shapes, read_definition
-from ddsim.commands.common import JsonOption, out, prepare_output, print_json, printable, reported
+from ddsim.commands.common import JsonOption, out, prepare_output, print_json, reported
 from ddsim.errors import ConfigError, InvalidRequest, install_hint
 from ddsim.networks import (
     EXTRA,
@@ -21,6 +21,7 @@ from ddsim.networks import (
     known_networks,
     network_files,
 )
+from ddsim.showing import printable
 
 _EPILOG = """
 Examples:

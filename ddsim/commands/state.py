@@ -17,7 +17,6 @@ from ddsim.commands.common import (
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
 )
 from ddsim.config import Settings, load
@@ -35,6 +34,7 @@ from ddsim.search import (
     states,
     unused_services,
 )
+from ddsim.showing import counted, printable
 
 app = typer.Typer(no_args_is_help=True, help="Look at the indexes in the state folder, and remove old ones.")
 
@@ -153,7 +153,7 @@ def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
 
 
 def _print(one: State) -> None:
-    pictures = "cannot be read" if one.indexed is None else f"{one.indexed} pictures"
+    pictures = "cannot be read" if one.indexed is None else counted(one.indexed, "picture")
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.changed))
     out.print(f"{printable(one.name)}  {one.status}: {_MEANING[one.status]}", markup=False)
     where = printable(str(one.catalogue)) if one.catalogue else "catalogue unknown"

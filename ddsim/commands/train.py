@@ -15,13 +15,12 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     RateColumn,
+    Typed,
     VerboseOption,
-    counted,
     err,
     log_to_terminal,
     out,
     print_json,
-    printable,
     reported,
     save_png,
 )
@@ -29,6 +28,7 @@ from ddsim.config import Settings, load
 from ddsim.containers import MODELS, NAME, Engine, EngineError, put, status
 from ddsim.errors import ConfigError
 from ddsim.search import ImageSearch, confusion_sheet
+from ddsim.showing import counted, printable
 from ddsim.training import SOURCES, NetworkSource, TrainReport, source_of, write_network
 
 EPILOG = """
@@ -81,7 +81,7 @@ def train(
     It tells what a photo shows from the vector that a search computes anyway. All measures are of pictures held out.
     """
     log_to_terminal(verbose)
-    with reported():
+    with reported(typed=Typed(config, folder)):
         settings = load(config)
         with ImageSearch(settings, folder) as search:
             source = _source(settings, definition, weights)

@@ -8,6 +8,7 @@ from ddsim.config.advice import advice
 from ddsim.config.filling import NAMED
 from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
+from ddsim.config.schema import SCHEMA, json_schema
 from ddsim.config.settings import (
     BackendName,
     CatalogueSettings,
@@ -21,13 +22,15 @@ from ddsim.config.settings import (
     Similarity,
     UploadSettings,
 )
-from ddsim.config.shipping import located, shipped, write_shipped
+from ddsim.config.shipping import CONFIGS, located, shipped, write_shipped
 from ddsim.config.values import IndexType, Origin, Word
 from ddsim.config.yamlfile import Document, Key, Problem
 
 __all__ = [
+    "CONFIGS",
     "MATRIX",
     "NAMED",
+    "SCHEMA",
     "BackendName",
     "CatalogueSettings",
     "Classification",
@@ -49,6 +52,7 @@ __all__ = [
     "config_error",
     "dump",
     "fields",
+    "json_schema",
     "load",
     "located",
     "name_of",

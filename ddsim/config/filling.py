@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,17 +16,20 @@ from ddsim.errors import ConfigError
 from ddsim.networks import NetworkFiles, cached_files, known, network_files, served_files
 
 _FILES = ("def", "weights", "corresp")
+# So many names are told, and so like the one that is given: pool5 is told for pool5/7x7_s1.
+_NEAR, _ALIKE = 3, 0.5
 #: The keys that a known network's name stands for.
 NAMED = (*_FILES, "nclasses", "width", "height", "mean")
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a definition says: the input's width and height, how many values the last layer gives (None: unknown)."""
+    """What a definition says: the input's width and height, values of its last layer (None: unknown), its layers."""
 
     width: int
     height: int
     nclasses: int | None
+    layers: tuple[str, ...]
 
 
 @dataclass
@@ -54,11 +58,17 @@ class Filling:
             return
         facts = _facts(resolved(self.origin.folder, definition))
         if facts is None:
-            return  # the server's words on a file that cannot be used are as good
+            return  # told when a service is made of it
         self._by_definition(part, "width", facts.width, places)
         self._by_definition(part, "height", facts.height, places)
         if facts.nclasses is not None:
             self._by_definition(part, "nclasses", facts.nclasses, places)
+        layer = part.get("extract_layer")
+        if isinstance(layer, str) and layer not in facts.layers:
+            near = sorted(difflib.get_close_matches(layer, facts.layers, _NEAR, _ALIKE), key=facts.layers.index)
+            meant = f"did you mean {' or '.join(near)}? " if near else ""
+            words = f"the network has no layer {layer!r}; {meant}`ddsim network layers {definition}` lists them"
+            self.problems.append(Problem(places["extract_layer"], words))
 
     def _by_name(self, part: dict[str, Any], name: str, place: Key) -> None:
         try:
@@ -109,4 +119,4 @@ def _read(content: bytes) -> _Facts:
     definition = read_definition(content.decode("utf-8", "surrogateescape"))
     _, height, width = definition.input_shape
     last = layer_shapes(definition)[-1].shape
-    return _Facts(width, height, None if last is None else math.prod(last))
+    return _Facts(width, height, None if last is None else math.prod(last), definition.names)

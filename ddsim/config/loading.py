@@ -81,8 +81,8 @@ def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
     origin = Origin(document.folder, embedded=raw["server"] == _EMBEDDED)
     filling = Filling(origin)
     inherited = _complete_services(raw, filling) | short
-    if any(problem.key[-1] == "name" for problem in filling.problems):
-        # Without the network that was meant much else would seem to be missing.
+    if any(problem.key[-1] in ("name", "extract_layer") for problem in filling.problems):
+        # Without the network or layer that was meant much else would seem to be missing or wrong.
         raise config_error(file, document, document.problems + filling.problems)
     problems = document.problems + filling.problems + _read_categories(raw, Path(os.path.abspath(file)).parent)
     # On its own too: what both services override would go unchecked otherwise.
@@ -201,7 +201,8 @@ def _complete_services(raw: dict[str, Any], filling: Filling) -> dict[Key, Key]:
         if isinstance(part, dict):
             if isinstance(raw["network"], dict):
                 inherited |= _inherit(section, part, raw["network"])
-            filling.fill(part, {key: inherited.get((section, key), (section, key)) for key in fields(Network)})
+            keys = (*fields(Network), "extract_layer")
+            filling.fill(part, {key: inherited.get((section, key), (section, key)) for key in keys})
             _complete_service(part, purpose, raw)
     if isinstance(raw["index"], dict) and isinstance(raw["similarity"], dict):
         several = isinstance(raw["server"], dict) and raw["server"].get("urls") is not None

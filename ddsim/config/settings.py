@@ -449,12 +449,22 @@ class Settings(Part):
         )
         if self.similarity.pooling == "plain" or spec.definition is None:
             return spec
-        layer, power = self.similarity.extract_layer, self.similarity.power
-        if self.server.embedded:
-            derived = str(centre_file(Path(spec.definition), layer, power))
-        else:
-            derived = centre_name(spec.definition, power)
-        return spec.model_copy(update={"definition": derived})
+        return spec.model_copy(update={"definition": self._centre_definition(spec.definition)})
+
+    def _centre_definition(self, definition: str) -> str:
+        if not self.server.embedded:
+            return centre_name(definition, self.similarity.power)
+        return str(centre_file(Path(definition), self.similarity.extract_layer, self.similarity.power))
+
+    def check_pooling(self) -> None:
+        """See to it that a centre-weighted definition can be had where one is asked for, whatever else is missing.
+
+        Raises:
+            ConfigError: see :func:`ddsim.networks.centre_file`.
+        """
+        definition = self.similarity.definition
+        if definition is not None and self.server.embedded:
+            self._centre_definition(str(put_right(Path(definition), "definition")))
 
     def upload_options(self) -> Upload:
         """How pictures are prepared; shrunk ones suit the larger input where the two services' differ."""
@@ -508,7 +518,7 @@ def _pooling_rules(settings: Settings) -> Iterator[tuple[Key, str]]:
         yield ("similarity", "pooling"), "centre is derived from a Caffe network's definition: name it with def"
     else:
         try:
-            settings.similarity_spec()
+            settings.check_pooling()
         except ConfigError as error:
             yield ("similarity", "pooling"), str(error)
 

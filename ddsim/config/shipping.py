@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ddsim.errors import ConfigError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+")
+# A file of categories, and the schema.
+_USED = re.compile(r"^(?:categories: |# yaml-language-server: \$schema=)(\S+)", re.MULTILINE)
 #: Where `ddsim config init` puts configurations, and where those found by their names behave as if they lay.
 CONFIGS = Path("configs")
 
@@ -41,23 +44,27 @@ def shipped() -> dict[str, Path]:
     return {path.name: path for path in sorted(_shipped_folder().glob("*.yaml"))}
 
 
-def write_shipped(folder: Path, overwrite: bool = False) -> list[Path]:
-    """Copy the commented configurations, and the files they use, into a folder, which is made if need be.
+def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] | None = None) -> list[Path]:
+    """Copy commented configurations, and the files they use, into a folder, which is made if need be.
 
     Args:
         folder: where to.
         overwrite: whether files that are there already are replaced; otherwise they are left alone.
+        names: of configurations, such as ``photos``; None for all of them.
 
     Returns:
         The files that were written.
 
     Raises:
-        ConfigError: the folder cannot be written, or this installation has no configurations.
+        ConfigError: a name is none, the folder cannot be written, or this installation has no configurations.
     """
     source = _shipped_folder()
     files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
     if not files:
         raise ConfigError(f"{source}: the commented configurations are missing; install ddsim again")
+    if names is not None:
+        wanted = {path for name in names for path in _belonging(source, name)}
+        files = [path for path in files if path in wanted]
     written = []
     try:
         for path in files:
@@ -69,6 +76,16 @@ def write_shipped(folder: Path, overwrite: bool = False) -> list[Path]:
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
     return written
+
+
+def _belonging(source: Path, name: str) -> list[Path]:
+    """A configuration's file, and those that it uses or that editors want beside it."""
+    file = source / f"{name}.yaml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        known = ", ".join(Path(one).stem for one in shipped())
+        raise ConfigError(f"no configuration {name!r} comes with ddsim: there are {known}")
+    used = [file.parent / found[1] for found in _USED.finditer(file.read_text(encoding="utf-8"))]
+    return [file, *(Path(os.path.normpath(path)) for path in used)]
 
 
 def _shipped_folder() -> Path:

@@ -19,6 +19,7 @@ Key = tuple[str | int, ...]
 _SECRETS = frozenset({"password", "token"})
 _TAG = "tag:yaml.org,2002:"
 _TYPED = frozenset({_TAG + kind for kind in ("int", "float", "bool", "null")})
+_INDENT = re.compile(rb"[ \t]+")
 _ORDINARY_NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*|(?:\d+\.\d*|\.\d+)(?:[eE][-+]\d+)?|\.(?:inf|nan))", re.IGNORECASE)
 # The last branch catches a dollar sign that begins neither a variable nor an escape.
 _VARIABLE = re.compile(r"\$(?:(?P<sign>\$)|\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^{}$]*))?\}|(?P<lone>))", re.ASCII)
@@ -73,7 +74,7 @@ def parse(content: bytes, variables: Mapping[str, str]) -> Document:
         if node is not None:
             document.data = _Reader(document, variables).read(node, ())
     except yaml.MarkedYAMLError as error:
-        document.problems.append(_syntax_problem(error))
+        document.problems.append(_syntax_problem(error, content))
     except yaml.YAMLError as error:
         document.problems.append(Problem((), f"cannot be read as YAML: {' '.join(str(error).split())}"))
     except RecursionError:
@@ -90,11 +91,16 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, content: bytes) -> Problem:
     mark = error.problem_mark or error.context_mark
     words = ", ".join(part for part in (error.context, error.problem) if part)
     if mark is None:
         return Problem((), f"cannot be read as YAML: {words}")
+    indent = _INDENT.match(content.splitlines()[mark.line]) if mark.line < len(content.splitlines()) else None
+    if indent and b"\t" in indent[0]:
+        # The parser blames now the tab, now what follows it.
+        column = indent[0].index(b"\t") + 1
+        return Problem((), f"column {column}: a tab: YAML is indented with spaces, not tabs", mark.line + 1)
     return Problem((), f"column {mark.column + 1}: cannot be read as YAML: {words}", mark.line + 1)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ddsim.errors import DDSimError
+from ddsim.showing import printable
 
 SOCKET = "unix:///var/run/docker.sock"
 _DEFAULT = "default"
@@ -36,14 +37,9 @@ class EngineError(DDSimError):
     """
 
     def __init__(self, message: str, *, logs: str = "") -> None:
-        lines = [_shown(line) for line in logs.splitlines()]
+        lines = [printable(line) for line in logs.splitlines()]
         super().__init__("\n  | ".join([f"{message}. Its last lines:", *lines]) if lines else message)
         self.logs = logs
-
-
-def _shown(line: str) -> str:
-    """A line of a log without what moves a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in line)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ddsim.deepdetect import wire
 from ddsim.deepdetect.proxies import TOO_LARGE, proxy_words
+from ddsim.deepdetect.sayings import meaning
 from ddsim.deepdetect.steps import Ask, Plan, Step, Take, Work
 from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
 from ddsim.errors import (
@@ -90,7 +91,7 @@ class Calls:
             TransportError: no usable answer.
             ApiError: the server said no.
         """
-        return checked(self._asked(Ask(method, path, json, read, repeatable)), method, path)
+        return checked(self._asked(Ask(method, path, json, read, repeatable)), method, path, json)
 
     def run(self, plan: Plan[_Answer]) -> _Answer:
         """Carry a plan out: what it returns, or the error that it ends with."""
@@ -144,8 +145,15 @@ def retries_of(again: int | Retries | None) -> Retries:
     return Retries() if again is None else Retries(tries=again + 1)
 
 
-def checked(reply: Reply, method: str, path: str) -> Any:
-    """Return the answer's JSON, or raise the ApiError that its status and dd_code stand for."""
+def checked(reply: Reply, method: str, path: str, sent: Mapping[str, Any] | None = None) -> Any:
+    """Return the answer's JSON, or raise the ApiError that its status and dd_code stand for.
+
+    Args:
+        reply: the answer.
+        method: of the call.
+        path: likewise.
+        sent: its JSON, from which an error names files and layers.
+    """
     try:
         payload = reply.values if reply.values is not None else wire.decode(reply.body)
     except ValueError as error:
@@ -166,7 +174,8 @@ def checked(reply: Reply, method: str, path: str) -> Any:
         # The one "service not found" that comes without its code (recording 07).
         kind = ServiceNotFound
     words = str(status.get("dd_msg") or status.get("msg") or "")
-    raise kind(code, dd_code, words, method=method, path=path, hint=_HINTS.get(kind, ""))
+    told = meaning(words, sent)
+    raise kind(code, dd_code, words, method=method, path=path, hint=_HINTS.get(kind, ""), meaning=told)
 
 
 def _not_deepdetect(reply: Reply, lacking: str, method: str, path: str) -> DDSimError:

@@ -105,7 +105,7 @@ class Core:
 def ask(method: str, path: str, json: Mapping[str, Any] | None, read: float, *, repeatable: bool = False) -> Plan[Any]:
     """One call: the answer's JSON, or the error that it stands for; see :class:`ddsim.deepdetect.steps.Ask`."""
     reply = yield Ask(method, path, json, read, repeatable)
-    return checked(reply, method, path)
+    return checked(reply, method, path, json)
 
 
 def attempted(plan: Plan[Any]) -> Plan[DDSimError | None]:

@@ -177,7 +177,7 @@ def explain(
 def _before_sending(
     error: BaseException, causes: Sequence[BaseException], meanings: Meanings, target: Endpoint, timeout: Timeout
 ) -> tuple[type[TransportError], str] | None:
-    url, start = target.url, "start one (docker compose up, or ddsim server) or correct the url"
+    url, start = target.url, "start one with `ddsim up` (in Docker) or `ddsim server`, or correct the url"
     if target.proxy is not None and _any(causes, (*meanings.refused, *meanings.slow, *meanings.proxy)):
         return Unconnectable, target.proxy.words(url, _reason(causes))
     if _any(causes, (socket.gaierror,)):

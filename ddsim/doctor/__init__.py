@@ -19,6 +19,7 @@ from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
 from ddsim.doctor.networks import Networks
 from ddsim.doctor.traps import TRAPS, Facts, Harm, Trap, facts_of, traps_of
+from ddsim.search import current_catalogue
 
 __all__ = [
     "PREFIX",
@@ -117,6 +118,7 @@ def diagnose(
         checks.append(Check("networks", "skipped", f"not tried: {why}"))
     if options.local:
         progress("catalogue")
+        settings = _of_what_is_searched(settings)
         checks += attempt("catalogue", lambda note: check_catalogue(settings, networks.labels, note))
         checks += attempt("index type", lambda note: check_index_type(settings, note))
         checks += attempt("indexed", lambda note: check_index(settings, note))
@@ -127,3 +129,9 @@ def diagnose(
     checks += [Check("clearing away", "failed", what, "remove it on the server by hand") for what in left]
     facts = facts_of(info, settings)
     return Diagnosis(info, facts, traps_of(facts), tuple(checks), found)
+
+
+def _of_what_is_searched(settings: Settings) -> Settings:
+    """The settings with the catalogue that searches use where none is named."""
+    reference = settings.reference.model_copy(update={"folder": current_catalogue(settings)})
+    return settings.model_copy(update={"reference": reference})

@@ -13,6 +13,7 @@ from ddsim.doctor.checks import Check, Note
 from ddsim.doctor.folders import check_folder, check_losses, survey_of
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
+from ddsim.showing import counted
 from ddsim.vectors import HOME, least_pictures, why_not_trainable
 
 _NAMED = 8
@@ -32,8 +33,8 @@ def check_catalogue(settings: Settings, labels: Sequence[Label] | None, note: No
         hint = "put pictures into <category>/<picture> there, or name another folder under `catalogue:`"
         note(Check("catalogue", "warning", str(error), hint))
     else:
-        pictures = f"{folders.total()} pictures" if folders.total() != 1 else "1 picture"
-        note(Check("catalogue", "ok", f"{pictures} in {_listed(sorted(folders))}"))
+        pictures = counted(folders.total(), "picture")
+        note(Check("catalogue", "ok", f"{settings.catalogue}: {pictures} in {_listed(sorted(folders))}"))
         check_folder(folders, survey, note)
         if settings.classification and settings.categories:
             _check_categories(set(settings.categories.values()), folders, note)
@@ -95,7 +96,8 @@ def check_index_type(settings: Settings, note: Note) -> None:
     if reason:
         note(Check("index type", "failed", reason, "write index_type: Flat under `similarity:`"))
     else:
-        note(Check("index type", "ok", f"{settings.similarity.index_type} can be trained on {pictures} pictures"))
+        trained = f"{settings.similarity.index_type} can be trained on {counted(pictures, 'picture')}"
+        note(Check("index type", "ok", trained))
 
 
 def check_index(settings: Settings, note: Note) -> None:

@@ -16,6 +16,7 @@ from ddsim.doctor.checks import Check, Note, Stopped, milliseconds, timed
 from ddsim.errors import ApiError, BadParameter, ServerFault, ServiceNotFound
 from ddsim.pictures import Upload
 from ddsim.search import Collection
+from ddsim.showing import counted
 from ddsim.vectors import service_of
 
 
@@ -147,14 +148,14 @@ class Networks:
         labels = self.labels = self.client.classify(service, [picture], top=None, upload=Upload())[0].labels
         if labels and all(label.name.isdigit() for label in labels):
             # A server passes over a missing file of labels in silence (recordings/wire/05-service-explicit-paths).
-            message = f"{len(labels)} labels, all of them numbers: the server has found no file of labels"
+            message = f"{counted(len(labels), 'label')}, all of them numbers: the server has found no file of labels"
             hint = f"look whether {part.corresp or f'corresp.txt in {part.repository}'} is there on the server"
             note(Check(name, "warning", message, hint))
         elif len(labels) != part.nclasses:
-            message = f"{len(labels)} labels, and the configuration says nclasses: {part.nclasses}"
+            message = f"{counted(len(labels), 'label')}, and the configuration says nclasses: {part.nclasses}"
             note(Check(name, "warning", message, f"write nclasses: {len(labels)}"))
         else:
-            note(Check(name, "ok", f"{len(labels)} labels"))
+            note(Check(name, "ok", counted(len(labels), "label")))
         _, seconds = timed(lambda: self.client.classify(service, [picture], top=1, upload=Upload()))
         note(Check("classification", "ok", f"one picture: {milliseconds(seconds)}"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ddsim.indexing.preparing import Ready
+from ddsim.showing import counted
 
 _NAMED = 3
 
@@ -29,7 +30,7 @@ class Remarks:
         """One for each kind of remark: how many, the first ones, and what it is."""
         found = []
         for remark, count in self._counts.items():
-            pictures = "1 picture" if count == 1 else f"{count} pictures"
+            pictures = counted(count, "picture")
             more = ", ..." if count > _NAMED else ""
             found.append(f"{pictures} ({', '.join(self._named[remark])}{more}): {remark}")
         return found

@@ -47,6 +47,7 @@ DEFINITION, LABELS = "deploy.prototxt", "corresp.txt"
 SERVED = "/opt/models"
 #: The powers for which `export` writes a centre-weighted definition.
 _POWERS = (1.0, 2.0)
+_KEYS = {"definition": "def", "weights": "weights", "labels": "corresp"}
 _ELSEWHERE = f"Set {CACHE_VARIABLE} to a folder that can be: what ddsim makes of networks is kept there"
 
 
@@ -174,16 +175,16 @@ def put_right(path: Path, kind: Literal["definition", "weights", "labels"], clas
     """A file of one's own as the embedded server reads it: itself, or a copy in the cache that is put right.
 
     Args:
-        path: where it is; one that is not there is left to the server.
+        path: where it is.
         kind: what it should be.
         classes: how many labels the network knows.
 
     Raises:
-        ConfigError: it is something else, or has what no server runs; the message says what.
+        ConfigError: it is not there, is something else, or has what no server runs; the message says what.
     """
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file: correct {_KEYS[kind]} in the configuration")
     try:
-        if not path.is_file():
-            return path
         content = path.read_bytes() if kind != "weights" else _start(path)
         if (other := what_else(content)) is not None:
             raise PrototxtError(f"it is {other}")

@@ -5,7 +5,7 @@ only place that knows the embedded server; the sheet draws results as a picture.
 people's code use it.
 """
 
-from ddsim.search.collection import Collection, IndexOptions, Outlook, was_indexed
+from ddsim.search.collection import Collection, IndexOptions, Outlook, current_catalogue, was_indexed
 from ddsim.search.connection import connect, transport_to
 from ddsim.search.contents import Failures, Items, ItemVectors
 from ddsim.search.duplicates import Duplicate, Duplicates
@@ -17,6 +17,7 @@ from ddsim.search.sheet import confusion_sheet, contact_sheet
 from ddsim.search.states import State, cache_bytes, catalogues, remove_state, states
 from ddsim.search.unused import Unused, remove_from_server, remove_unused, unused_services
 from ddsim.search.vanishing import reason_to_stop
+from ddsim.search.vectorfiles import write_vectors, writer_for
 
 __all__ = [
     "CatalogueMap",
@@ -39,6 +40,7 @@ __all__ = [
     "confusion_sheet",
     "connect",
     "contact_sheet",
+    "current_catalogue",
     "reason_to_stop",
     "remove_from_server",
     "remove_state",
@@ -48,4 +50,6 @@ __all__ = [
     "unused_services",
     "was_indexed",
     "without",
+    "write_vectors",
+    "writer_for",
 ]

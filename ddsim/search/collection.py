@@ -121,7 +121,7 @@ class Collection:
         self, settings: Settings, client: Client | None, catalogue: Path | None = None, *, folder: Path | None = None
     ) -> None:
         self.settings = settings
-        self.catalogue = (catalogue if catalogue is not None else _current(settings)).absolute()
+        self.catalogue = (catalogue if catalogue is not None else current_catalogue(settings)).absolute()
         self._client = client
         self._place = place_of(settings, self.catalogue)
         self.manifest = Manifest.look(folder or self._place.folder, self._place.identity(settings))
@@ -492,6 +492,8 @@ class Collection:
             IndexLost: the server's index turns out to be gone.
         """
         among = self._named(among)
+        # More than there are would only be looked for longer, in the server's index by rows of which it has no number.
+        k = min(k, max(1, self.records.counts()[ItemState.INDEXED]))
         hits = self.home().search(pictures, k, among)
         if pictures and not self.records.categories():
             raise IndexLost(
@@ -533,7 +535,7 @@ class Collection:
         if not known:
             raise ConfigError(
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
-                "run `ddsim index` with it first"
+                "run `ddsim index` for it first"
             )
         names = Names(known)
         found: list[str] = []
@@ -632,8 +634,8 @@ def was_indexed(settings: Settings) -> bool:
     return (settings.state / settings.name / _CURRENT).exists()
 
 
-def _current(settings: Settings) -> Path:
-    """The catalogue to search in where none is named."""
+def current_catalogue(settings: Settings) -> Path:
+    """The catalogue to search in where none is named: the settings' own or, if that was never indexed, the last one."""
     if place_of(settings, settings.catalogue).was_indexed:
         return settings.catalogue
     try:

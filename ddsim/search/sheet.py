@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ddsim.errors import ImageError
 from ddsim.pictures import Encoded, Picture, Upload, encode
 from ddsim.search.results import Neighbour, SearchResult
+from ddsim.showing import counted
 from ddsim.training import TrainReport
 
 _log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def confusion_sheet(report: TrainReport, catalogue: Path) -> Image.Image:
     _text(draw, (_MARGIN, 28), head, 26, _INK, sheet.width - 2 * _MARGIN)
     for place, one in enumerate(report.confusions):
         top = _TOP + place * step
-        many = "1 picture" if one.items == 1 else f"{one.items} pictures"
+        many = counted(one.items, "picture")
         lines = ((one.category, 20, _INK), (f"taken for {one.taken_for}", 20, _ACCENT), (many, 16, _SOFT))
         for line, (words, size, colour) in enumerate(lines):
             _text(draw, (_MARGIN, top + 8 + 30 * line), words, size, colour, _PHOTO)

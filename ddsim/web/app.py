@@ -39,6 +39,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Mount
 
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
@@ -56,7 +57,7 @@ from ddsim.web.looks import looks
 from ddsim.web.pages import STATIC, pages
 from ddsim.web.pictures import Pictures
 from ddsim.web.products import Products, indexed
-from ddsim.web.refusals import NOT_FOUND, Refusal, bad_request, words_for
+from ddsim.web.refusals import NOT_FOUND, Refusal, Words, bad_request, words_for
 from ddsim.web.searching import Searching
 from ddsim.web.security import LOOPBACK, Guarded
 from ddsim.web.texts import Texts
@@ -66,6 +67,7 @@ from ddsim.web.watching import MEDIA, Figures, Watched
 _log = logging.getLogger(__name__)
 _FOLDER = "web"
 _SOON_SECONDS = 30.0
+_METHODS = {"GET": "GET, HEAD", "POST": "POST"}
 _ABOUT = "Visual search in a catalogue: a photo in, the most similar products out."
 
 
@@ -195,7 +197,24 @@ def _answer_errors(app: FastAPI) -> None:
         return refused(bad_request("The address has a part that cannot be right.").words)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> Response:
+    async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
             return refused(NOT_FOUND)
+        if error.status_code == 405:
+            return _wrong_method(app, request)
         return refused(bad_request("This is not how to ask for it.", "See /docs.", error.status_code).words)
+
+
+def _wrong_method(app: FastAPI, request: Request) -> Response:
+    """What is there, asked for in another way; several routes may share an address."""
+    routes = [route for route in app.routes if not isinstance(route, Mount)]
+    allowed = [
+        names
+        for method, names in _METHODS.items()
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    words = ", ".join(allowed or [_METHODS["GET"]])  # none is found for what is mounted: /static
+    message = f"This address does not take {request.method[:20]!r}."
+    answer = refused(Words("method_not_allowed", 405, message, f"It takes {words}."))
+    answer.headers["allow"] = words
+    return answer

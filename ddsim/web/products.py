@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from ddsim.catalogue import PRODUCT_FILES as FILES
 from ddsim.catalogue import ItemState, Manifest, Product, ProductFile, read_products
 from ddsim.catalogue import product_key as key
+from ddsim.showing import counted
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +64,11 @@ class Matching:
         told = []
         if self.unmatched and self.pictures:
             some = ", ".join(_named(one) for one in self.unmatched[:_TOLD])
-            told.append(f"{len(self.unmatched)} of {self.products} products match no indexed picture, such as {some}.")
+            head = f"{len(self.unmatched)} of {counted(self.products, 'product')}"
+            told.append(f"{head} {'matches' if self.products == 1 else 'match'} no indexed picture, such as {some}.")
         if self.left_out:
-            told.append(f"{len(self.left_out)} lines are left out, such as {', '.join(self.left_out[:_TOLD])}.")
+            left = counted(len(self.left_out), "line is left out", "lines are left out")
+            told.append(f"{left}, such as {', '.join(self.left_out[:_TOLD])}.")
         return [f"{self.file}: {one}" for one in [*told, *(f"{note}." for note in self.notes)]]
 
 

@@ -29,6 +29,8 @@ Code = Literal[
     "unknown_item",
     "unknown_category",
     "bad_request",
+    "not_found",
+    "method_not_allowed",
     "nothing_indexed",
     "index_busy",
     "server_down",
@@ -104,7 +106,7 @@ UNKNOWN_PHOTO = Words("unknown_photo", 404, "This photo is not kept here any mor
 UNKNOWN_ITEM = Words(
     "unknown_item", 404, "There is no such product in the catalogue.", "Go back to the start and search again."
 )
-NOT_FOUND = Words("bad_request", 404, "There is no such page.", "Go to the start page.")
+NOT_FOUND = Words("not_found", 404, "There is no such page.", "Go to the start page.")
 
 
 def bad_request(message: str, hint: str = "Correct it and try again.", status: int = 422) -> Refusal:

@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 
 MEDIA = CONTENT_TYPE_LATEST
 _SEARCHES = frozenset({"/api/search", "/search"})
+_OTHER_METHOD = 405  # asks for no search
 _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30)
 
 
@@ -84,7 +85,7 @@ class Watched:
             seconds = time.perf_counter() - begun
             inside = self._front.inside(scope)
             path = inside["path"].removeprefix(inside.get("root_path", ""))
-            if path in _SEARCHES:
+            if path in _SEARCHES and status != _OTHER_METHOD:
                 self._figures.searched(status, seconds)
             # Without the query: with the token in it anybody sees the photo.
             facts = {"method": scope["method"], "path": path, "status": status, "seconds": round(seconds, 4)}

@@ -47,6 +47,7 @@ AT_HOME = {
     "cv2": ("embedded",),
     "docker": ("containers.engine",),
     "faiss": ("embedded", "vectors.exact"),
+    "pyarrow": ("search.vectorfiles",),
     "IPython": ("showing.bar",),
     "onnx": ("embedded",),
     "pandas": ("showing.frames",),

@@ -268,7 +268,7 @@ def test_only_our_own_tokens(page: TestClient, shop: Shop) -> None:
 @pytest.mark.parametrize("size", ["0", "1", "321", "-160", "160.0", "1e2", "99999999", "160%20", "%D9%A1%D9%A6%D9%A0"])
 def test_only_our_own_sizes(page: TestClient, size: str) -> None:
     """Nobody can have thumbnails made of sizes of their own."""
-    assert_refused(page.get(f"/thumbnails/{size}/lamp/a0.png"), 404, "bad_request")
+    assert_refused(page.get(f"/thumbnails/{size}/lamp/a0.png"), 404, "not_found")
 
 
 def test_what_took_an_items_place(tmp_path: Path, opened: OPEN) -> None:
@@ -515,9 +515,18 @@ def test_an_origin_that_was_let_in(shop: Shop, opened: OPEN) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
 def test_other_methods(page: TestClient, method: str) -> None:
-    """Nothing can be changed or removed."""
-    for path in ("/", "/api/search", "/pictures/lamp/a0.png", "/static/app.css"):
-        assert_refused(page.request(method, path), 405, "bad_request")
+    """Nothing can be changed or removed, and the answer says what an address takes."""
+    takes = {
+        "/": "GET, HEAD",
+        "/api/search": "POST",
+        "/pictures/lamp/a0.png": "GET, HEAD",
+        "/static/app.css": "GET, HEAD",
+    }
+    for path, methods in takes.items():
+        answer = page.request(method, path)
+        assert methods in assert_refused(answer, 405, "method_not_allowed")["hint"]
+        assert answer.headers["allow"] == methods
+    assert page.request(method, "/search").headers["allow"] == "GET, HEAD, POST"
 
 
 def test_the_pictures_are_pictures(page: TestClient, photo: bytes) -> None:

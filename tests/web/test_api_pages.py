@@ -114,7 +114,7 @@ def test_logos_that_cannot_be(shop: Shop, tmp_path: Path) -> None:
 
 def test_no_logo(page: TestClient) -> None:
     """Without one the page's own mark is shown."""
-    assert_refused(page.get("/logo"), 404, "bad_request")
+    assert_refused(page.get("/logo"), 404, "not_found")
     assert 'src="static/mark.svg"' in page.get("/").text
 
 

@@ -37,7 +37,9 @@ def test_figures(shop: Shop, opened: OPEN) -> None:
     page.post("/api/search", data={"like": "nobody"})
     page.post("/api/search", data=LIKE, headers={"origin": "https://evil.example"})
     page.get("/api/catalogue")
+    assert page.get("/api/search").status_code == 405  # asks for no search
     told = figures(page)
+    assert "ddsim_searches_total405" not in told
     assert told["ddsim_searches_total200"] == 3
     assert told["ddsim_searches_total404"] == 1
     assert told["ddsim_searches_total403"] == 1
@@ -54,7 +56,7 @@ def test_figures_below_a_path(shop: Shop, opened: OPEN) -> None:
 
 def test_no_figures_where_nobody_asked_for_them(page: TestClient) -> None:
     """They are given behind a flag only."""
-    assert_refused(page.get("/metrics"), 404, "bad_request")
+    assert_refused(page.get("/metrics"), 404, "not_found")
 
 
 def test_the_script_for_other_pages(shop: Shop, opened: OPEN) -> None:

@@ -14,7 +14,7 @@ const BONES = 8;
 const NOTHING_YET = { categories: [], searched: [] };
 const NO_FILE = { message: t("no_file_message"), hint: t("no_file_hint") };
 const CHOOSE_ANOTHER = ["empty", "not_a_picture", "too_large", "too_many_pixels", "unknown_photo"];
-const NO_SECOND_TRY = ["unknown_item", "bad_request", "nothing_indexed"];
+const NO_SECOND_TRY = ["unknown_item", "bad_request", "not_found", "method_not_allowed", "nothing_indexed"];
 
 let query = null; // what is shown or searched: {file, photo, like, categories, all, region}
 let answer = null;

@@ -14,13 +14,14 @@ from terminal import RUN, error, error_line, interrupt, python, run
 
 from ddsim import load
 from ddsim.commands.app import app
+from ddsim.config import SCHEMA, shipped
 from ddsim.embedded import EmbeddedServer
 
 
 def test_config_init_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`init` writes the shipped configurations, `show` prints one complete, and what it prints is a configuration."""
+    """`init --all` writes the shipped configurations; `show` prints one complete, which is a configuration again."""
     monkeypatch.chdir(tmp_path)
-    result = run("config", "init")
+    result = run("config", "init", "--all")
     assert result.exit_code == 0
     assert "wrote configs/demo.yaml\n" in result.stdout
     assert "wrote configs/resnet50.yaml\n" in result.stdout
@@ -30,24 +31,41 @@ def test_config_init_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert load("again.yaml") == load("configs/demo.yaml")
 
 
+def test_config_init_writes_the_one_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a name it is the one for photos, with what belongs to it; other commands take the only one there is."""
+    monkeypatch.chdir(tmp_path)
+    result = run("config", "init")
+    assert sorted(path.name for path in (tmp_path / "configs").rglob("*")) == ["ddsim.schema.json", "photos.yaml"]
+    assert result.stdout.endswith("next: ddsim index FOLDER --config photos\n")
+    assert "configs/photos.yaml" in error_line(run("index"), 2)
+    run("config", "init", "resnet50")
+    assert (tmp_path / "configs" / "categories" / "furniture.yaml").is_file()
+    assert "configs/resnet50.yaml" in error_line(run("index"), 2)
+
+
+def test_config_schema() -> None:
+    """It is printed as the file that comes with ddsim."""
+    assert run("config", "schema").stdout == (shipped()["photos.yaml"].parent / SCHEMA).read_text(encoding="utf-8")
+
+
 def test_config_init_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second `init` leaves changed files alone and says so; --overwrite does not."""
     monkeypatch.chdir(tmp_path)
-    run("config", "init", "mine")
+    run("config", "init", "demo", "--folder", "mine")
     (tmp_path / "mine" / "demo.yaml").write_text("mine")
-    again = run("config", "init", "mine")
+    again = run("config", "init", "demo", "--folder", "mine")
     assert again.exit_code == 0
     assert "--overwrite" in again.stdout
     assert (tmp_path / "mine" / "demo.yaml").read_text() == "mine"
-    assert "wrote mine/demo.yaml\n" in run("config", "init", "mine", "--overwrite").stdout
+    assert "wrote mine/demo.yaml\n" in run("config", "init", "demo", "--folder", "mine", "--overwrite").stdout
 
 
-@pytest.mark.parametrize("arguments", [("show", "nowhere.yaml"), ("init", "taken")])
-def test_config_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, str]) -> None:
-    """A missing file, or a folder that cannot be made, is named with exit code 2."""
+@pytest.mark.parametrize("arguments", [("show", "nowhere.yaml"), ("init", "--folder", "taken"), ("init", "nowhere")])
+def test_config_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    """A missing file or name, or a folder that cannot be made, is named with exit code 2."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("a file")
-    assert arguments[1] in error_line(run("config", *arguments), 2)
+    assert arguments[-1] in error_line(run("config", *arguments), 2)
 
 
 def test_the_warning_is_for_others(tmp_path: Path, loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:

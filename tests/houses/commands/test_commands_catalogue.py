@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import orjson
 import pytest
 from homes import HOMES, StrictTap
 from shop import PATIENT, Shop, picture
@@ -84,10 +88,14 @@ def test_count(shop: Shop) -> None:
     """Indexed pictures by category, and all items by state."""
     result = catalogue(shop, "count")
     assert result.exit_code == 0
-    assert result.stdout == "       2 bed\n       2 lamp\n4 indexed, 1 quarantined\n"
+    assert result.stdout == (
+        "       2 bed\n       2 lamp\n4 indexed, 1 could not be indexed "
+        f"(`ddsim catalogue failures --config {shop.config}` says why)\n"
+    )
     value = json.loads(catalogue(shop, "count", "--json").stdout)
     assert value["categories"] == {"bed": 2, "lamp": 2}
     assert value["states"] == {"pending": 0, "sending": 0, "added": 0, "indexed": 4, "quarantined": 1}
+    assert value["failed"] == 1
     assert not shop.tap.sent
 
 
@@ -166,14 +174,14 @@ def test_products(shop: Shop) -> None:
     result = catalogue(shop, "products")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("note: it is not UTF-8")
-    assert result.stdout.endswith("products.csv: 1 of 1 products match one of 4 indexed pictures\n")
+    assert result.stdout.endswith("products.csv: 1 of 1 product matches one of 4 indexed pictures\n")
     file.write_text("uri,name,url\nlamp/a.png,Lamp,x:y\nlamp/B.png,Lamp,\nbed/nobody.png,Bed,\nbed/c.png,Bed,\n")
     result = catalogue(shop, "products")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         "lamp/B.png: no picture of that name is indexed; lamp/b.png may be meant",
         "bed/nobody.png: no picture of that name is indexed",
-        "left out: line 2 (url: URL scheme should be 'http' or 'https')",
+        "left out: line 2 (url is not an address such as https://shop.example/lamp)",
         "products.csv: 1 of 3 products match one of 4 indexed pictures",
     ]
     told = json.loads(catalogue(shop, "products", "--json").stdout)
@@ -184,3 +192,95 @@ def test_products(shop: Shop) -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no heading uri" in result.stderr
     assert not shop.tap.sent
+
+
+def test_count_and_failures_count_alike(shop: Shop) -> None:
+    """A category behind a broken link is among what could not be indexed, in both."""
+    (shop.catalogue / "sofa").symlink_to(shop.root / "nowhere")
+    run("index", "--config", shop.config)
+    listed = json.loads(catalogue(shop, "failures", "--json").stdout)["failed"]
+    assert [one["uri"] for one in listed] == ["sofa", "lamp/bad.jpg"]
+    assert json.loads(catalogue(shop, "count", "--json").stdout)["failed"] == 2
+    assert "2 could not be indexed" in catalogue(shop, "count").stdout
+
+
+def test_names_are_taken_as_they_are_listed(tmp_path: Path) -> None:
+    """What `list` prints for a name with line breaks or backslashes in it names the same picture and category."""
+    shop = Shop(tmp_path)
+    shop.add("lamp/two\nlines.png", "la\nmp/x.png", "lamp/back\\x41slash.png")
+    run("index", "--config", shop.config)
+    assert catalogue(shop, "list", "--category", "la\\nmp").stdout == "la\\nmp/x.png\n"
+    names = [name for name in catalogue(shop, "list").stdout.splitlines() if "\\" in name]
+    assert len(names) == 3
+    result = catalogue(shop, "remove", *names)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "3 removed\n", "")
+
+
+def test_json_is_for_strict_readers(tmp_path: Path) -> None:
+    """A name that is no Unicode is in the JSON as people see it, for no JSON text can hold it."""
+    shop = Shop(tmp_path)
+    shop.add("lamp/a.png")
+    with open(os.fsencode(shop.catalogue) + b"/lamp/\xff.png", "wb") as file:
+        picture(9).save(file, "PNG")
+    run("index", "--config", shop.config)
+    (failed,) = orjson.loads(catalogue(shop, "failures", "--json").stdout_bytes)["failed"]
+    assert catalogue(shop, "failures").stdout == f"{failed['uri']}: {failed['reason']}\n"
+
+
+def test_remove_by_patterns(either: Shop) -> None:
+    """A pattern stands for all names that fit, whatever their state; what fits nothing is named, with exit code 1."""
+    shown = catalogue(either, "remove", "lamp/*", "--dry-run")
+    assert (shown.exit_code, shown.stdout) == (0, "lamp/a.png\nlamp/b.png\nlamp/bad.jpg\n3 would be removed\n")
+    assert len(either.indexed()) == 4
+    result = catalogue(either, "remove", "l*.png", "bed/[cx].png", "bed/c.png", "sofa/*", "--json")
+    assert result.exit_code == 1
+    removed = ["lamp/a.png", "lamp/b.png", "bed/c.png"]
+    assert json.loads(result.stdout) == {"removed": removed, "found": removed, "unknown": ["sofa/*"]}
+    assert either.indexed() == ["bed/d.png"]
+
+
+def test_a_name_that_looks_like_a_pattern(tmp_path: Path) -> None:
+    """It stands for the picture of that very name alone."""
+    shop = Shop(tmp_path)
+    shop.add("lamp/[ab].png", "lamp/a.png", "lamp/*.png")
+    run("index", "--config", shop.config)
+    assert catalogue(shop, "remove", "lamp/[ab].png", "lamp/*.png").stdout == "2 removed\n"
+    assert catalogue(shop, "list").stdout == "lamp/a.png\n"
+
+
+def test_export(tmp_path: Path) -> None:
+    """Names and vectors of what is indexed come back from the file as they are; the file's ending says its form."""
+    settings, _ = HOMES["local"]
+    shop = Shop(tmp_path, {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": settings})
+    shop.add("lamp/a.png", "bed/stühle 椅子.png")
+    run("index", "--config", shop.config)
+    file = tmp_path / "vectors.npz"
+    result = catalogue(shop, "export", file)
+    assert (result.exit_code, result.stdout) == (0, f"wrote {file}: 2 vectors of 16 values\n")
+    with np.load(file) as kept:
+        assert kept["uris"].tolist() == ["bed/stühle 椅子.png", "lamp/a.png"]
+        assert (kept["vectors"].shape, kept["vectors"].dtype) == ((2, 16), np.float32)
+        vectors = kept["vectors"]
+    told = catalogue(shop, "export", tmp_path / "v.parquet", "--category", "lamp", "--json")
+    assert json.loads(told.stdout) == {"file": str(tmp_path / "v.parquet"), "items": 1, "values": 16}
+    table = pytest.importorskip("pyarrow.parquet").read_table(tmp_path / "v.parquet").to_pydict()
+    assert table["uri"] == ["lamp/a.png"]
+    assert np.array_equal(np.float32(table["vector"]), vectors[1:])
+
+
+@pytest.mark.parametrize(("file", "word"), [("v.csv", ".npz or .parquet"), ("nowhere/v.npz", "cannot be written")])
+def test_exports_in_vain(tmp_path: Path, file: str, word: str) -> None:
+    """Another ending and a place that cannot be written are named; nothing is computed for the former."""
+    settings, _ = HOMES["local"]
+    shop = Shop(tmp_path, {"classification": None, "similarity": {"extract_layer": "fc1"}, "index": settings})
+    shop.add("lamp/a.png")
+    run("index", "--config", shop.config)
+    assert word in error_line(catalogue(shop, "export", tmp_path / file), 2)
+
+
+def test_parquet_without_its_library(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how to get it, and what needs nothing."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    line = error_line(catalogue(shop, "export", "v.parquet"), 3)
+    assert "[parquet]" in line
+    assert ".npz" in line

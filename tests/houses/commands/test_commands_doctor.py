@@ -57,7 +57,7 @@ def test_all_well(shop: Shop) -> None:
     assert "  similarity  faiss" in lines
     assert "too-few-ids" not in result.stdout
     assert "  ok      similarity network      layer pool1 gives 392 values" in lines
-    assert "          -> run `ddsim index` with this configuration" in lines
+    assert f"`ddsim index --config {shop.config}` with this" in " ".join(result.stdout.split())
     assert lines[-1] == "11 checks: 10 ok, 1 warning; 27 traps, a work-around for each"
     assert sorted(path.name for path in shop.root.iterdir()) == ["catalogue", "shop.yaml"]
 
@@ -73,10 +73,10 @@ def test_the_traps_of_the_server_come_after_the_checks(shop: Shop) -> None:
 
 def test_something_failed(shop: Shop) -> None:
     """Exit code 1 where something configured cannot work."""
-    shop.configure(similarity={"extract_layer": "nosuch"})
+    shop.configure(similarity={"weights": str(shop.root / "nosuch.caffemodel")})
     result = configured(shop)
     assert result.exit_code == 1
-    assert "  failed  layer" in result.stdout
+    assert "  failed  similarity network" in result.stdout
     assert "1 failed" in result.stdout
 
 

@@ -71,3 +71,16 @@ def test_an_index_type_that_needs_more_pictures_is_found_before_a_run(shop: Shop
         "failed index type: similarity.index_type IVF1024,Flat needs at least 1024 pictures" in one
         for one in found(shop)
     )
+
+
+def test_the_catalogue_that_is_searched_is_looked_at(shop: Shop) -> None:
+    """Where another folder was indexed last, and the configured one never, it is that one."""
+    moved = shop.root / "elsewhere"
+    shop.catalogue.rename(moved)
+    (moved / "table").mkdir()
+    shop.configure(name="other")
+    with shop.search() as search:
+        search.index(moved)
+    text = "\n".join(found(shop))
+    assert "warning folder: empty categories: table" in text
+    assert f"ok indexed: 10 of {moved}" in text

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import orjson
 import pytest
 from shop import PATIENT, Shop, picture, refusal
 from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
@@ -121,7 +122,7 @@ def test_a_name_that_is_not_unicode(shop: Shop, arguments: tuple[str, ...]) -> N
     assert result.stdout_bytes.decode("utf-8")
     assert "udcff.png" in result.stdout
     if arguments:
-        assert json.loads(result.stdout)["failed"][0]["uri"] == "lamp/\udcff.png"
+        assert orjson.loads(result.stdout)["failed"][0]["uri"] == "lamp/\\udcff.png"  # a strict reader
 
 
 def test_index_nothing_readable(shop: Shop) -> None:
@@ -145,7 +146,7 @@ def test_index_without_anything_says_how_to_begin(tmp_path: Path, monkeypatch: p
     assert f"{tmp_path / 'catalogue'}: no such folder" in line
     assert "CATEGORY/PICTURE" in line
     assert "ddsim index FOLDER" in line
-    assert "configs/resnet50.yaml" in line
+    assert "configs/photos.yaml" in line
 
 
 def test_index_a_missing_folder(shop: Shop) -> None:
@@ -185,7 +186,7 @@ def test_no_server(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch, 
     assert command(shop, "index", "--wait", 0).exit_code == 0
     monkeypatch.setattr(ddsim.search.search, "connect", partial(connect, retries=PATIENT))
     line = error_line(command(shop, *arguments), 3)
-    assert f"no server answers at {url}; start one (docker compose up, or ddsim server)" in line
+    assert f"no server answers at {url}; start one with `ddsim up` (in Docker) or `ddsim server`" in line
 
 
 def test_a_server_that_is_just_starting(shop: Shop, loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +241,13 @@ def test_a_different_server(shop: Shop, loopback: None) -> None:
 
 
 def test_a_layer_that_the_network_lacks(shop: Shop) -> None:
-    """Exit code 3 with the server's words and where layer names can be read; with the right layer it works."""
+    """Exit code 2 with the file's line, the nearest names and how to see all; with the right layer it works."""
     shop.configure(similarity={"extract_layer": "pool5/7x7_s1"})
-    line = error_line(command(shop, "index"), 3)
-    assert "unknown extract layer pool5/7x7_s1" in line
-    assert "deploy.prototxt" in line
+    line = error_line(command(shop, "index"), 2)
+    assert re.search(r"shop.yaml:\d+: similarity.extract_layer: the network has no layer 'pool5/7x7_s1'", line)
+    assert "did you mean pool1?" in line
+    assert "`ddsim network layers " in line
+    assert not shop.tap.sent
     shop.configure()
     assert command(shop, "index").exit_code == 0
 

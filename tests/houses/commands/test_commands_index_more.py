@@ -116,7 +116,7 @@ def test_rebuild(shop: Shop) -> None:
     shop.add("lamp/a.png", "lamp/b.png")
     result = command(shop, "index")
     assert "  33% of the index belongs to removed or replaced pictures" in result.stdout
-    assert "ddsim index --rebuild" in result.stdout
+    assert f"ddsim index --config {shop.config} --rebuild" in result.stdout
     result = command(shop, "index", "--rebuild")
     assert "; 4 sent in " in result.stdout
     assert "--rebuild" not in result.stdout
@@ -165,7 +165,8 @@ def test_a_red_audit(shop: Shop, arguments: tuple[str, ...]) -> None:
     assert line.startswith("audit: 2 of 4 items find another picture in their place")
     parsed = command(shop, "index", *arguments, "--json")
     assert parsed.exit_code == 3
-    assert json.loads(parsed.stdout)["audit"]["problems"] == [line.removeprefix("audit: ")]
+    printed = line.removeprefix("audit: ").replace(f" --config {shop.config}", "")
+    assert json.loads(parsed.stdout)["audit"]["problems"] == [printed]
 
 
 def test_audit_of_an_index_that_was_removed(shop: Shop) -> None:
@@ -391,3 +392,9 @@ def test_what_was_indexed_last_is_searched(shop: Shop, monkeypatch: pytest.Monke
     assert command(shop, "index", "catalogue").exit_code == 0
     result = command(shop, "search", "catalogue/bed/c.png", "--json", "-k", 1)
     assert json.loads(result.stdout)["neighbours"][0]["uri"] == "bed/c.png"
+
+
+@pytest.mark.parametrize("other", ["--dry-run", "--retry-failed", "--rebuild", "--allow-vanished"])
+def test_options_that_contradict_one_another(shop: Shop, other: str) -> None:
+    """A check of the index alone is not also a run: exit code 2 with a sentence."""
+    assert other in error_line(command(shop, "index", "--audit", other), 2)

@@ -12,7 +12,9 @@ from shop import Shop, picture
 from terminal import ODD_NAMES, RUN, command, error, error_line, interrupt, run
 from typer.testing import Result
 
+import ddsim.commands.photos
 from ddsim.commands.app import app
+from ddsim.pictures import Fetching
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +140,22 @@ def test_search_with_a_wrong_k(indexed: Shop, k: str) -> None:
     assert "-k" in error(command(indexed, "search", "catalogue/lamp/a.png", "-k", k), 2)
 
 
+def test_search_for_more_than_there_is(indexed: Shop) -> None:
+    """-k of a billion finds all there are."""
+    assert len(rows(command(indexed, "search", "catalogue/lamp/a.png", "--all", "-k", 10**9))) == 4
+
+
+def test_hints_keep_what_was_given(shop: Shop) -> None:
+    """A command that an error advises has the configuration and the folder of the one that failed."""
+    line = error_line(command(shop, "search", "catalogue/lamp/a.png", "--catalogue", "catalogue/bed"), 2)
+    assert f"`ddsim index catalogue/bed --config {shop.config}`" in line
+
+
 def test_search_before_index(shop: Shop) -> None:
     """Where nothing was indexed, exit code 2 with the folder and what to do; looking does not change what is next."""
     line = error_line(command(shop, "search", "catalogue/lamp/a.png"), 2)
     assert f"nothing of {shop.catalogue} is indexed" in line
-    assert "run `ddsim index`" in line
+    assert f"run `ddsim index --config {shop.config}`" in line
     assert command(shop, "index").exit_code == 0
     assert command(shop, "search", "catalogue/lamp/a.png").exit_code == 0
 
@@ -249,3 +262,141 @@ def test_interrupted_search(tapped: Shop) -> None:
     assert command(tapped, "index").exit_code == 0
     tapped.tap.faults.append(lambda sent, _: interrupt() if sent.path == "/predict" else None)
     assert "Interrupted" in error(command(tapped, "search", "catalogue/lamp/a.png"), 130)
+
+
+# Several photos
+
+
+def test_several_photos_and_folders(indexed: Shop) -> None:
+    """Each is named above what was found for it; the pictures of a folder come in the order of their names."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "catalogue/bed", "-k", 1, "--all")
+    assert (result.exit_code, result.stderr) == (0, "")
+    heads = [line for line in result.stdout.splitlines() if line.startswith("catalogue/")]
+    assert heads == ["catalogue/lamp/a.png", "catalogue/bed/c.png", "catalogue/bed/d.png"]
+    assert [row[1] for row in rows(result)] == ["lamp/a.png", "bed/c.png", "bed/d.png"]
+
+
+def test_one_of_several_fails(indexed: Shop) -> None:
+    """The others are answered; what failed is said with its reason, and the exit code is 1."""
+    (indexed.root / "bad.jpg").write_bytes(b"")
+    result = command(indexed, "search", "catalogue/lamp/a.png", "bad.jpg", "gone.jpg", "catalogue/bed/c.png", "-k", 1)
+    assert result.exit_code == 1
+    assert [row[1] for row in rows(result)] == ["lamp/a.png", "bed/c.png"]
+    assert result.stderr.splitlines() == [
+        "error: bad.jpg: empty, 0 bytes",
+        "error: gone.jpg: no such file or directory",
+    ]
+
+
+def test_several_as_json(indexed: Shop) -> None:
+    """Then it is an object of results and of what failed; one photo is an object by itself, a folder is not."""
+    value = json.loads(command(indexed, "search", "catalogue/lamp/a.png", "gone.jpg", "--json").stdout)
+    assert [one["query"] for one in value["results"]] == ["catalogue/lamp/a.png"]
+    assert value["failed"] == [{"query": "gone.jpg", "reason": "no such file or directory"}]
+    assert command(indexed, "search", "gone.jpg", "also-gone.jpg", "--json").exit_code == 1
+    folder = indexed.root / "one"
+    folder.mkdir()
+    picture(3).save(folder / "x.png")
+    assert len(json.loads(command(indexed, "search", folder, "--json").stdout)["results"]) == 1
+
+
+def test_many_photos_go_in_batches(tapped: Shop) -> None:
+    """No call holds more photos than the configuration says."""
+    command(tapped, "index")
+    tapped.configure(index={"batch_size": 3})
+    tapped.tap.sent.clear()
+    result = command(tapped, "search", *["catalogue/lamp/a.png"] * 7, "--json", "--all")
+    assert len(json.loads(result.stdout)["results"]) == 7
+    searches = [sent for sent in tapped.tap.sent if sent.path == "/predict" and sent.output.get("search")]
+    assert [len(sent.ids) for sent in searches] == [3, 3, 1]
+
+
+def test_a_folder_without_pictures(indexed: Shop) -> None:
+    """It is named; hidden files and the litter of machines are no pictures."""
+    (indexed.root / "bare" / "@eaDir").mkdir(parents=True)
+    picture(3).save(indexed.root / "bare" / "@eaDir" / "x.png")
+    picture(3).save(indexed.root / "bare" / ".x.png")
+    assert "bare: there is no picture in this folder" in error_line(command(indexed, "search", "bare"), 2)
+
+
+def test_a_photo_from_standard_input(indexed: Shop) -> None:
+    """`-` reads one; nothing on it, or no picture, is said of it, and it is there once."""
+    content = (indexed.catalogue / "lamp" / "a.png").read_bytes()
+    arguments = ["search", "--config", str(indexed.config), "-", "--all"]
+    result = RUN.invoke(app, arguments, input=content)
+    assert result.exit_code == 0
+    assert rows(result)[0][1] == "lamp/a.png"
+    assert error_line(RUN.invoke(app, arguments, input=b""), 2) == "error: -: nothing came on standard input\n"
+    assert error_line(RUN.invoke(app, arguments, input=b"words"), 2).startswith("error: -: ")
+    assert "given twice" in error_line(RUN.invoke(app, [*arguments, "-"], input=content), 2)
+
+
+def test_a_photo_from_an_address(indexed: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is fetched within the configuration's limit; the own network is asked only where that is allowed."""
+    asked: list[Fetching] = []
+
+    def fetch(url: str, fetching: Fetching) -> bytes:
+        asked.append(fetching)
+        return (indexed.catalogue / "lamp" / "a.png").read_bytes()
+
+    monkeypatch.setattr(ddsim.commands.photos, "fetch", fetch)
+    indexed.configure(upload={"max_bytes": 1_000_000})
+    result = command(indexed, "search", "https://shop.example/a.png", "--json", "--all")
+    assert json.loads(result.stdout)["query"] == "https://shop.example/a.png"
+    assert command(indexed, "search", "http://10.0.0.1/a.png", "--allow-private", "--all").exit_code == 0
+    assert [(one.max_bytes, one.allow_private) for one in asked] == [(1_000_000, False), (1_000_000, True)]
+
+
+def test_addresses_of_other_kinds(indexed: Shop) -> None:
+    """They are not fetched, and not taken for paths."""
+    assert "ftp://x/y.jpg: an address is given" in error_line(command(indexed, "search", "ftp://x/y.jpg"), 2)
+
+
+def test_nothing_is_fetched_where_nothing_can_be_found(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is indexed no address is asked."""
+    monkeypatch.setattr(ddsim.commands.photos, "fetch", interrupt)
+    assert "is indexed" in error_line(command(shop, "search", "https://shop.example/a.png"), 2)
+
+
+def test_paths_alone(indexed: Shop) -> None:
+    """One a line, as the disk has them, for other programs."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--category", "bed", "--paths")
+    assert {Path(line).name for line in result.stdout.splitlines()} == {"c.png", "d.png"}
+    assert all(Path(line).samefile(indexed.catalogue / "bed" / Path(line).name) for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--all", "--category", "bed"), ("--json", "--paths"), ("--open", "catalogue/bed/c.png"), ("--pictures",)],
+)
+def test_options_that_contradict_one_another(indexed: Shop, options: tuple[str, ...]) -> None:
+    """Exit code 2 with a sentence; so is a wish that this terminal cannot fulfil."""
+    assert options[0] in error_line(command(indexed, "search", "catalogue/lamp/a.png", *options), 2)
+
+
+def test_sheets_of_several(indexed: Shop) -> None:
+    """Each photo has its number in its file's name, the failed ones count."""
+    command(indexed, "search", "catalogue/lamp/a.png", "gone.png", "catalogue/bed/c.png", "--sheet", "found.png")
+    assert sorted(path.name for path in indexed.root.glob("found*")) == ["found-1.png", "found-3.png"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_sheet_in_the_browser(indexed: Shop, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """--open shows it, and says where it is where there is no browser."""
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: shown.append(url) or there)
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--open")
+    assert result.exit_code == 0
+    (url,) = shown
+    with Image.open(url.removeprefix("file://")) as sheet:
+        assert sheet.width > 1000
+    assert ("no browser was found" in result.stderr) is not there
+
+
+def test_labels_stand_in_the_table(indexed: Shop) -> None:
+    """Where there is a classifier its labels are printed beside the categories."""
+    assert re.search(
+        r"^labels: n0000000\d \w+ \d+\.\d%  ", command(indexed, "search", "catalogue/lamp/a.png").stdout, re.M
+    )
+    indexed.configure(classification=None)
+    assert "labels:" not in command(indexed, "search", "catalogue/lamp/a.png").stdout

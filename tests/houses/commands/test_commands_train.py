@@ -66,7 +66,7 @@ def test_suspects_and_sheet(shop: Shop) -> None:
 def test_nothing_is_indexed(shop: Shop) -> None:
     """Wrong use, with what to run first."""
     result = command(shop, "train")
-    assert "run `ddsim index`" in error_line(result, 2)
+    assert "run `ddsim index --config " in error_line(result, 2)
 
 
 @pytest.mark.parametrize("given", [["--definition", "a"], ["--weights", "b"]])

@@ -177,10 +177,8 @@ def test_shipped_models_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "a: 1\nb: [1\nc: 2",
             "3: column 2: cannot be read as YAML: while parsing a flow sequence, expected ',' or ']', but got ':'",
         ),
-        (
-            "a: 1\n\tb: 2",
-            "2: column 1: cannot be read as YAML: while scanning for the next token, found character '\\t'",
-        ),
+        ("a: 1\n\tb: 2", "2: column 1: a tab: YAML is indented with spaces, not tabs"),
+        ("a:\n  b: 1\n  \tc: 2", "3: column 3: a tab: YAML is indented with spaces, not tabs"),
         ("a: 1\n---\nb: 2", "2: column 1: cannot be read as YAML: expected a single document in the stream, but found"),
         (b"name: \xff", "cannot be read as YAML: "),
         ("a: &x 1\nb: *x", "2: column 4: cannot be read as YAML: anchors and aliases are not supported here"),

@@ -1,0 +1,253 @@
+"""A picture at an address on the web, fetched by ddsim itself.
+
+Nothing but http and https is spoken, no proxy is used, and nothing of this machine's own network is asked, unless that
+is allowed: an address could come from somebody else. A name is resolved once, and the connection goes to the very
+address that was looked at, so that a name server cannot give another one in between. Each redirect is looked at anew.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from ddsim.errors import ImageError
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+_PORTS = {"http": 80, "https": 443}
+_BLOCK = 65536
+# Where an IPv4 address is wrapped into one of IPv6 by a gateway (NAT64); the last four bytes are that address.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_AGENT = "ddsim"
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """What may be fetched.
+
+    Attributes:
+        max_bytes: a picture with more is given up.
+        seconds: for one picture, redirects and all; a name server may take longer by itself.
+        allow_private: whether addresses of this machine and its own network may be asked.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    seconds: float = 20.0
+    allow_private: bool = False
+
+
+_USUAL = Fetching()
+
+
+def is_address(text: str) -> bool:
+    """Whether something is an address on the web rather than a path."""
+    return re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
+def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
+    """Fetch the content of a picture's file.
+
+    Args:
+        url: its address.
+        fetching: what may be fetched.
+
+    Returns:
+        The bytes as they came; whether they are a picture is for others to say.
+
+    Raises:
+        ImageError: the address cannot be right, may not be asked, or gives nothing usable in time.
+    """
+    deadline = _Deadline(fetching.seconds)
+    asked = url
+    try:
+        for _ in range(_MOST_REDIRECTS + 1):
+            with _answer(_split(url, asked), url, fetching, deadline) as answer:
+                if answer.status not in _REDIRECTS:
+                    content = _content(answer, url, fetching.max_bytes)
+                    if deadline.passed:
+                        raise ImageError(url, deadline.words)  # what is without a length seems whole
+                    return content
+                asked = urljoin(asked, answer.getheader("Location") or "")
+    except ImageError:
+        raise
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # Whoever waits too long closes the connection, and then it may fail with any of these.
+        late = deadline.passed or isinstance(error, TimeoutError)
+        raise ImageError(url, deadline.words if late else _reason(error)) from error
+    finally:
+        deadline.over()
+    raise ImageError(url, f"redirected more than {_MOST_REDIRECTS} times")
+
+
+class _Deadline:
+    """Ends a connection when its time is over, however slowly it gives something."""
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self.words = f"it did not come within {seconds:g} seconds"
+        self._watched: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def watch(self, connection: socket.socket) -> None:
+        """This is the connection."""
+        self._watched = connection
+        if self.passed:
+            self._end()
+
+    def over(self) -> None:
+        """Nothing is waited for any more."""
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.passed = True
+        if self._watched is not None:
+            with suppress(OSError):
+                self._watched.shutdown(socket.SHUT_RDWR)
+
+
+def _split(url: str, asked: str) -> SplitResult:
+    """The parts of an address, or of what it redirects to."""
+    try:
+        parts = urlsplit(asked)
+        usable = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, or a bracket left open
+        usable = False
+    if not usable or not asked.isprintable():
+        what = "is no address such as https://example.com/photo.jpg" if asked == url else "redirects to no such address"
+        raise ImageError(url, what)
+    if parts.username is not None or parts.password is not None:
+        raise ImageError(url, "has a user name or password in it, which is not sent: download the picture yourself")
+    return parts
+
+
+@contextmanager
+def _answer(
+    parts: SplitResult, url: str, fetching: Fetching, deadline: _Deadline
+) -> Iterator[http.client.HTTPResponse]:
+    host = str(parts.hostname)
+    port = parts.port or _PORTS[parts.scheme]
+    connection = http.client.HTTPConnection(host, port)
+    try:
+        connection.sock = _connected(parts, host, port, url, fetching, deadline)
+        path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{_query(parts)}" if parts.query else "")
+        named = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
+        default = port == _PORTS[parts.scheme]
+        headers = {
+            "Host": named if default else f"{named}:{port}",
+            "Accept": "image/*",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            "User-Agent": _AGENT,
+        }
+        connection.request("GET", path, headers=headers)
+        with connection.getresponse() as answer:
+            yield answer
+    finally:
+        connection.close()
+
+
+def _query(parts: SplitResult) -> str:
+    return quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
+
+
+def _connected(
+    parts: SplitResult, host: str, port: int, url: str, fetching: Fetching, deadline: _Deadline
+) -> socket.socket:
+    """A connection to an address that was looked at, encrypted where https is asked for."""
+    raw = _first_that_answers(_resolved(host, port, url, fetching.allow_private), fetching.seconds)
+    deadline.watch(raw)
+    if parts.scheme == "http":
+        return raw
+    try:
+        # The certificate is checked against the name, though the connection goes to the address.
+        door = ssl.create_default_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+    except BaseException:
+        raw.close()
+        raise
+    deadline.watch(door)
+    try:
+        door.do_handshake()
+    except BaseException:
+        door.close()
+        raise
+    return door
+
+
+def _first_that_answers(addresses: list[tuple[str, int]], seconds: float) -> socket.socket:
+    for last, address in enumerate(addresses, 1 - len(addresses)):
+        try:
+            return socket.create_connection(address, seconds)
+        except OSError:
+            if not last:
+                raise
+    raise OSError("it has no address")
+
+
+def _resolved(host: str, port: int, url: str, allow_private: bool) -> list[tuple[str, int]]:
+    """The addresses behind a name; one that may not be asked spoils all."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ImageError(url, f"the name {host} leads nowhere ({_reason(error)})") from error
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    for address in addresses:
+        if not allow_private and not is_public(ipaddress.ip_address(address)):
+            raise ImageError(
+                url, f"{host} is {address}, of this machine or its own network; --allow-private lets it be asked"
+            )
+    return [(address, port) for address in addresses]
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the internet at large, and so is any that is wrapped in it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.sixtofour is not None or address.teredo is not None:
+            return False  # tunnels to any address, and out of use
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _content(answer: http.client.HTTPResponse, url: str, limit: int) -> bytes:
+    if answer.status != 200:
+        raise ImageError(url, f"the server there answers {answer.status} {answer.reason}".rstrip())
+    kind = answer.headers.get_content_type()
+    if kind == "text/html":
+        raise ImageError(url, "is a web page, not a picture: give the address of the picture itself")
+    if (packed := answer.getheader("Content-Encoding", "identity")) not in ("identity", ""):
+        raise ImageError(url, f"comes packed as {packed[:20]}, though it was asked for as it is")
+    told = answer.getheader("Content-Length", "")
+    too_long = ImageError(url, f"more than the limit of {limit} bytes")
+    if told.isdecimal() and int(told) > limit:
+        raise too_long
+    data = bytearray()
+    while block := answer.read(_BLOCK):
+        data += block
+        if len(data) > limit:
+            raise too_long
+    if told.isdecimal() and len(data) < int(told):
+        raise http.client.IncompleteRead(b"")
+    return bytes(data)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, http.client.IncompleteRead):
+        return "it ended before all of it had come"
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return f"it cannot be fetched: {words or type(error).__name__}"
