@@ -208,7 +208,11 @@ def test_centre_weighted_pooling_derives_a_definition(tiny: KnownNetwork, tmp_pa
         ({"pooling": "middle"}, "similarity.pooling: 'middle' given, expected 'plain' or 'centre'"),
         ({"pooling": "centre", "power": 0.5}, "similarity.power: 0.5 given, expected at least 1"),
         ({"pooling": "centre", "extract_layer": "fc"}, r"similarity.pooling: .*deploy.prototxt: layer 'fc' \(InnerP"),
-        ({"pooling": "centre", "extract_layer": "pool6"}, "similarity.pooling: .*there is no layer 'pool6'"),
+        ({"pooling": "centre", "extract_layer": "pool6"}, "similarity.extract_layer: the network has no layer 'pool6'"),
+        (
+            {"extract_layer": "pool5"},
+            "similarity.extract_layer: the network has no layer 'pool5'; did you mean pool5/7",
+        ),
         ({"pooling": "centre", "mllib": "torch", "extract_layer": "last"}, "pooling: centre is derived from a Caffe"),
     ],
 )

@@ -165,7 +165,7 @@ def test_torch_network() -> None:
 def test_config_init_writes_the_table_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `ddsim config init` writes is complete: the copies load, with the same categories."""
     monkeypatch.chdir(tmp_path)
-    assert "wrote mine/categories/furniture.yaml\n" in run("config", "init", "mine").stdout
+    assert "wrote mine/categories/furniture.yaml\n" in run("config", "init", "--all", "--folder", "mine").stdout
     assert (tmp_path / "mine/categories/furniture.yaml").read_bytes() == TABLE.read_bytes()
     for name, original in shipped().items():
         assert load(tmp_path / "mine" / name).categories == load(original).categories

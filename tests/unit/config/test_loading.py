@@ -82,8 +82,8 @@ def test_minimal_file(tmp_path: Path) -> None:
 def test_without_classification(tmp_path: Path) -> None:
     """No classification section means no such service; an empty one means one with defaults."""
     bare = MINIMAL.replace("classification: {}\n", "")
-    assert load(write(tmp_path, bare)).classification_spec() is None
-    assert load(write(tmp_path, bare + "classification:\n  # service: x\n")).classification_spec() is not None
+    assert load(write(tmp_path, bare)).classification is None
+    assert load(write(tmp_path, bare + "classification:\n  # service: x\n")).classification is not None
 
 
 def test_specs(tmp_path: Path) -> None:

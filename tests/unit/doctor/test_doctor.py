@@ -11,6 +11,7 @@ import pytest
 from shop import TINY, Sent, Shop, plain, refusal
 
 from ddsim import ConnectionLost, Reply, ServerUnreachable, ServiceSpec
+from ddsim.config import Server
 from ddsim.deepdetect.services import ensure, shared
 from ddsim.deepdetect.wire import Info
 from ddsim.doctor import PREFIX, TRAPS, Check, Diagnosis, Facts, Options, diagnose
@@ -34,6 +35,14 @@ def shop(tmp_path: Path) -> Shop:
 def look(shop: Shop, **options: Any) -> Diagnosis:
     """Have the doctor look, who waits for nothing; a call that would kill fails the test."""
     return diagnose(shop.settings, shop.client(), shop.tap, Options(**options), sleep=lambda _: None)
+
+
+def look_elsewhere(shop: Shop, section: str = "similarity", **changes: Any) -> Diagnosis:
+    """The same where the files are another machine's, so that nobody but the server sees that they are not there."""
+    parts = {name: getattr(shop.settings, name) for name in ("similarity", "classification")}
+    changed = {name: part.model_copy(update=changes) for name, part in parts.items() if section in (name, "network")}
+    settings = shop.settings.model_copy(update={"server": Server.at("http://elsewhere:8080"), **changed})
+    return diagnose(settings, shop.client(), shop.tap, Options(), sleep=lambda _: None)
 
 
 def of(found: Diagnosis, name: str) -> list[Check]:
@@ -124,12 +133,11 @@ def test_not_local(shop: Shop) -> None:
 # Networks
 
 
-@pytest.mark.parametrize(("key", "word"), [("def", "def"), ("weights", "weights")])
+@pytest.mark.parametrize(("key", "word"), [("definition", "def"), ("weights", "weights")])
 def test_files_that_are_not_there(shop: Shop, key: str, word: str) -> None:
     """Which file the server lacks is told, with its path, and that paths are the server's."""
     before = files(shop)
-    shop.configure(network={key: "/nowhere/file"})
-    check = the(look(shop), "similarity network")
+    check = the(look_elsewhere(shop, "network", **{key: "/nowhere/file"}), "similarity network")
     assert check.status == "failed"
     assert f"cannot load {word}: /nowhere/file" in check.message
     assert "the server's own" in check.hint
@@ -137,10 +145,18 @@ def test_files_that_are_not_there(shop: Shop, key: str, word: str) -> None:
     assert services(shop) == []
 
 
+@pytest.mark.parametrize("key", ["def", "weights", "corresp"])
+def test_files_that_are_not_on_this_machine(shop: Shop, key: str) -> None:
+    """Where the server is embedded nothing is tried with a file that is not there; its key is named."""
+    shop.configure(network={key: "/nowhere/file"})
+    check = the(look(shop), "classification network")
+    assert check.message == f"/nowhere/file: there is no such file: correct {key} in the configuration"
+    assert check.status == "failed"
+
+
 def test_a_layer_that_is_not_there(shop: Shop) -> None:
     """The layer is named, and where the right one can be read; the call after it is taken by the trial."""
-    shop.configure(similarity={"extract_layer": "pool5/7x7_s1"})
-    found = look(shop)
+    found = look_elsewhere(shop, extract_layer="pool5/7x7_s1")
     check = the(found, "layer")
     assert check.status == "failed"
     assert "pool5/7x7_s1" in check.message
@@ -153,8 +169,7 @@ def test_a_layer_that_is_not_there(shop: Shop) -> None:
 
 def test_labels_that_are_missing(shop: Shop) -> None:
     """A server without a file of labels answers numbers, and says nothing of it."""
-    shop.configure(network={"corresp": "/nowhere/corresp.txt"})
-    found = look(shop)
+    found = look_elsewhere(shop, "network", corresp="/nowhere/corresp.txt")
     check = the(found, "classification network")
     assert check.status == "warning"
     assert "numbers" in check.message
