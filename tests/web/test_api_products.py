@@ -158,8 +158,8 @@ def test_what_matches_nothing_is_told_with_what_may_be_meant(tmp_path: Path) -> 
     assert (found.products, found.matched, found.pictures) == (6, 1, 3)
     meant = {one.uri: one.near for one in found.unmatched}
     assert meant == dict.fromkeys(("Bed/A.PNG", "bed/a.jpg", "a.png"), "bed/a.png") | {"b.png": None, "x.png": None}
-    assert found.left_out == ("line 9 (uri: String should have at least 1 character)",)
-    assert found.notes == ("1 lines are of an item that has one before: the last one counts",)
+    assert found.left_out == ("line 9 (uri is missing: the name of the picture that it is of)",)
+    assert found.notes == ("1 line is of an item that has one before: the last one counts",)
 
 
 @pytest.mark.parametrize("start", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"])
@@ -200,7 +200,7 @@ def test_addresses_of_other_kinds(
     (tmp_path / "products.json").write_text(json.dumps(rows))
     assert facts(products) is None
     assert facts(products, "bed/b.png") == ("Whole", None, None)
-    assert "1 lines are left out, such as number 1 (url:" in caplog.text
+    assert "1 line is left out, such as number 1 (url is not an address" in caplog.text
 
 
 @pytest.mark.parametrize("row", [{"name": "x"}, {"uri": ""}, {"uri": "bed/a.png", "name": "x" * 301}, "x", None, 3, []])

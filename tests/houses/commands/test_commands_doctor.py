@@ -57,7 +57,7 @@ def test_all_well(shop: Shop) -> None:
     assert "  similarity  faiss" in lines
     assert "too-few-ids" not in result.stdout
     assert "  ok      similarity network      layer pool1 gives 392 values" in lines
-    assert f"`ddsim index --config {shop.config}` with this" in " ".join(result.stdout.split())
+    assert f"run`ddsimindex--config{shop.config}`withthis" in "".join(result.stdout.split())
     assert lines[-1] == "11 checks: 10 ok, 1 warning; 27 traps, a work-around for each"
     assert sorted(path.name for path in shop.root.iterdir()) == ["catalogue", "shop.yaml"]
 
