@@ -6,15 +6,13 @@ all that it is given.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ddsim.evaluation import view
 from ddsim.evaluation.results import MEASURES, Disagreement, Evaluation, Row, Shown
+from ddsim.showing import data_uri, filled
 
 #: Gives a thumbnail as JPEG: kind (``query`` or ``item``), uri -> bytes, or None where there is no picture.
 Picture: TypeAlias = Callable[[str, str], "bytes | None"]
@@ -61,7 +59,7 @@ class _Pictures:
             jpeg = self.read(kind, uri)
             self.known[kind, uri] = f"p{len(self.data)}" if jpeg else ""
             if jpeg:
-                self.data[self.known[kind, uri]] = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+                self.data[self.known[kind, uri]] = data_uri(jpeg)
         return self.known[kind, uri]
 
 
@@ -81,14 +79,9 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
     measures = view.measures_of(measured)
     pictures = _Pictures(picture)
     queries = [_query(shown, who, pictures) for shown in evaluation.disagreements]
-    environment = Environment(
-        loader=PackageLoader("ddsim.evaluation", ""),
-        autoescape=True,  # by decision, not by the file's name: Jinja2 would not guess it from .jinja
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("report.html.jinja").render(
+    return filled(
+        "ddsim.evaluation",
+        "report.html.jinja",
         conclusion=evaluation.conclusion,
         primary=evaluation.primary,
         products=evaluation.products,
@@ -108,7 +101,6 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
         explained={name: MEASURES[name] for name in measures},
         axis=[(view.across(share / 100), str(share)) for share in (0, 50, 100)],
     )
-    return html.encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(found: Evaluation) -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from ddsim.catalogue import Item
@@ -20,7 +18,7 @@ from ddsim.errors import CapabilityError, ConfigError, InvalidRequest, install_h
 from ddsim.pictures import thumbnail
 from ddsim.search.collection import Collection
 from ddsim.search.contents import items_with_vectors
-from ddsim.showing import Listing, Sketch, Table, Value, counted, encodable
+from ddsim.showing import Listing, Sketch, Table, Value, counted, data_uri, filled
 
 if TYPE_CHECKING:
     pass
@@ -200,24 +198,18 @@ def _by_umap(vectors: Vectors) -> NDArray[np.float64]:
 
 
 def _drawn(places: Sequence[Place], items: Sequence[Item], pictures: int, left_out: int) -> str:
-    environment = Environment(
-        loader=PackageLoader("ddsim.search", ""),
-        autoescape=True,  # by decision, not by the file's name: Jinja2 would not guess it from .jinja
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     hues = {name: round(place * _TURN % 360) for place, name in enumerate(sorted({one.category for one in places}))}
     with_picture = set(range(len(places))) if len(places) <= pictures else _spread(len(places), pictures)
     drawn = [_point(one, items[number], hues, picture=number in with_picture) for number, one in enumerate(places)]
-    page = environment.get_template("map.html.jinja").render(
+    return filled(
+        "ddsim.search",
+        "map.html.jinja",
         points=drawn,
         categories=[{"name": name, "hue": hue, "number": number} for number, (name, hue) in enumerate(hues.items())],
         count=len(places),
         left_out=left_out,
         dots=len(places) - len(with_picture),
     )
-    return encodable(page)
 
 
 def _spread(count: int, pictures: int) -> set[int]:
@@ -226,7 +218,6 @@ def _spread(count: int, pictures: int) -> set[int]:
 
 
 def _point(place: Place, item: Item, hues: Mapping[str, int], *, picture: bool) -> dict[str, Any]:
-    jpeg = thumbnail(item.path, _SIDE) if picture else None
     return {
         "uri": place.uri,
         "category": place.category,
@@ -234,5 +225,5 @@ def _point(place: Place, item: Item, hues: Mapping[str, int], *, picture: bool) 
         "hue": hues[place.category],
         "left": f"{100 * place.x:.2f}",
         "top": f"{100 * place.y:.2f}",
-        "data": "" if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
+        "data": data_uri(thumbnail(item.path, _SIDE) if picture else None),
     }

@@ -8,7 +8,7 @@ these ways.
 from ddsim.showing.bar import ProgressBar
 from ddsim.showing.brief import clipped, counted, percent, printable, several
 from ddsim.showing.frames import DataFrame, data_frame
-from ddsim.showing.html import drawn, encodable
+from ddsim.showing.html import data_uri, filled
 from ddsim.showing.listing import Listing
 from ddsim.showing.plain import plain
 from ddsim.showing.shown import Shown, Value
@@ -26,8 +26,8 @@ __all__ = [
     "clipped",
     "counted",
     "data_frame",
-    "drawn",
-    "encodable",
+    "data_uri",
+    "filled",
     "percent",
     "plain",
     "printable",

@@ -1,43 +1,52 @@
-"""Sketches as HTML for notebooks: no script, no file beside it, and every name escaped."""
+"""Templates, and sketches as HTML for notebooks: no script, no file beside it, and every name escaped."""
 
 from __future__ import annotations
 
 import base64
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ddsim.showing.sketch import Picture, Sketch
+from ddsim.showing.sketch import Sketch
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 
 def drawn(sketch: Sketch) -> str:
     """A fragment of HTML; it can be encoded as UTF-8 whatever the names hold."""
-    return encodable(_template().render(sketch=sketch, data=_data))
+    return filled("ddsim.showing", "sketch.html.jinja", sketch=sketch, data=lambda picture: data_uri(picture()))
 
 
-def encodable(text: str) -> str:
-    """A text with question marks for what UTF-8 has no bytes for, as in names of files that are no text."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def filled(package: str, template: str, **values: Any) -> str:
+    """A template with values in it, all of which it escapes.
+
+    Args:
+        package: whose folder the template lies in.
+        template: name of its file.
+        values: by the names that it has for them.
+
+    Returns:
+        HTML that can be encoded as UTF-8 whatever the values hold: what UTF-8 has no bytes for, as in names of files
+        that are no text, is a question mark.
+    """
+    html = _environment(package).get_template(template).render(**values)
+    return html.encode("utf-8", "replace").decode("utf-8")
 
 
-def _data(picture: Picture) -> str:
-    """A picture as a data URI; empty where there is none."""
-    jpeg = picture()
+def data_uri(jpeg: bytes | None) -> str:
+    """The content of a JPEG file as an address that holds all of it; empty where there is none."""
     return "" if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    # Whoever never sees a notebook does not wait for it.
+@lru_cache(maxsize=8)
+def _environment(package: str) -> Environment:
+    # Whoever never sees HTML does not wait for it.
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
-        loader=PackageLoader("ddsim.showing", ""),
+    return Environment(
+        loader=PackageLoader(package, ""),
         autoescape=True,  # by decision, not by the file's name: Jinja2 would not guess it from .jinja
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("sketch.html.jinja")

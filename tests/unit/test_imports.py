@@ -57,7 +57,7 @@ AT_HOME = {
     "grpc": ("vectors.milvuscalls",),
     "pymilvus": ("vectors.milvuscalls",),
     "fastapi": ("web",),
-    "jinja2": ("evaluation", "search.exploring", "showing.html", "web"),
+    "jinja2": ("showing", "web"),
     "python_multipart": ("web",),
     "starlette": ("web",),
     "uvicorn": ("commands.serve",),
