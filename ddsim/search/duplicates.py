@@ -120,7 +120,7 @@ def _check(threshold: float) -> None:
 
 def _joined(unit: Vectors, least: float) -> tuple[list[int], NDArray[np.float32]]:
     """For each row the first one of its group, and the lowest cosine to another that reaches the least."""
-    above = list(range(len(unit)))
+    above = np.arange(len(unit))
     lowest = np.ones(len(unit), np.float32)
 
     def leader(place: int) -> int:
@@ -134,7 +134,8 @@ def _joined(unit: Vectors, least: float) -> tuple[list[int], NDArray[np.float32]
             near = np.flatnonzero(values[row + 1 :] >= least) + row + 1
             if near.size:
                 lowest[begin + row] = min(lowest[begin + row], values[near].min())
-            for other in (near + begin).tolist():
+            others = near + begin
+            for other in others[above[others] != above[begin + row]].tolist():
                 one, two = sorted((leader(begin + row), leader(other)))
                 above[two] = one
     return [leader(place) for place in range(len(unit))], lowest
