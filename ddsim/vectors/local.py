@@ -188,7 +188,7 @@ class LocalBackend:
         with self._lock:
             self._refresh(queries.shape[1])
             self._check_dimension(queries.shape[1])
-            return self._nearest(queries, k, among)
+            return self._nearest_now(queries, k, among)
 
     def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
         """Find the items nearest to vectors."""
@@ -199,7 +199,19 @@ class LocalBackend:
                     f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have "
                     f"{self._index.dimension}, as the network gives them"
                 )
-            return self._nearest(vectors, k, among)
+            return self._nearest_now(vectors, k, among)
+
+    def _nearest_now(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
+        """As :meth:`_nearest`, of vectors and names that belong together.
+
+        A rebuild replaces both at one moment, which may come between the look at the one and at the other.
+        """
+        while True:
+            folder = folder_of(self._manifest)
+            self._refresh(self._index.dimension)
+            found = self._nearest(queries, k, among)
+            if self._writing or folder_of(self._manifest) == folder:
+                return found
 
     def _refresh(self, dimension: int) -> None:
         """Read the files again where a run has replaced them."""

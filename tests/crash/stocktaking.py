@@ -116,7 +116,7 @@ def check(config: Path) -> None:
         for start in range(0, len(uris), _AT_ONCE):
             asked = uris[start : start + _AT_ONCE]
             pictures = [one for uri in asked if (one := collection.picture_of(uri))]
-            for uri, hits in zip(asked, collection.search(pictures, PICTURES), strict=True):
+            for uri, hits in zip(asked, collection.search(pictures, max(PICTURES, len(uris))), strict=True):
                 found = [one.uri for one in hits.found]
                 assert sorted(found) == uris, f"{uri} does not find everything once"
                 assert found[0] == uri, f"{uri} finds {found[:3]}"

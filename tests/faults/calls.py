@@ -35,15 +35,19 @@ class Scene:
         direct: a client of its own.
         folder: for repositories.
         fresh: the service that the call is about to change.
+        models: where the server finds the network.
     """
 
     direct: Client
     folder: Path
     fresh: str = ""
+    models: Path = MODEL
 
     def furnish(self) -> None:
         """The services that nobody changes."""
-        labels = self.similarity("cls").model_copy(update={"type": "supervised", "corresp": str(MODEL / "corresp.txt")})
+        labels = self.similarity("cls").model_copy(
+            update={"type": "supervised", "corresp": str(self.models / "corresp.txt")}
+        )
         self.direct.create_service(labels)
         self.direct.create_service(self.similarity("sim"))
         self.direct.add_to_index("sim", {f"old/{seed}": drawn(seed) for seed in range(10, 14)}, layer=LAYER)
@@ -55,8 +59,8 @@ class Scene:
             type="unsupervised",
             repository=str(self.folder / name),
             create_repository=True,
-            definition=str(MODEL / "deploy.prototxt"),
-            weights=str(MODEL / "tiny.caffemodel"),
+            definition=str(self.models / "deploy.prototxt"),
+            weights=str(self.models / "tiny.caffemodel"),
             nclasses=5,
             width=32,
             height=32,
@@ -129,11 +133,13 @@ def _added(scene: Scene, well: bool, unbuilt: bool) -> None:
         assert found == [], "the client believes that nothing of it was done"
 
 
-def _numbers(vectors: Any) -> Any:
+def numbers(vectors: Any) -> Any:
+    """Vectors as something to compare."""
     return np.round(vectors, 3).tolist()
 
 
-def _neighbours(replies: Any) -> Any:
+def neighbours(replies: Any) -> Any:
+    """Replies to searches as something to compare."""
     return [[(one.uri, round(one.distance, 2)) for one in reply.neighbours] for reply in replies]
 
 
@@ -166,16 +172,16 @@ CALLS: dict[str, Call] = {
         check=_deleted,
     ),
     "classify": Call("POST /predict", lambda client, _: client.classify("cls", PICTURES, top=2), labels),
-    "extract": Call("POST /predict", lambda client, _: client.extract("sim", PICTURES, layer=LAYER), _numbers),
+    "extract": Call("POST /predict", lambda client, _: client.extract("sim", PICTURES, layer=LAYER), numbers),
     "add_to_index": Call(
         "POST /predict",
         lambda client, scene: client.add_to_index(scene.fresh, ADDED, layer=LAYER),
-        _numbers,
+        numbers,
         ready=lambda scene: scene.new(there=True),
         check=_added,
     ),
     "search_index": Call(
-        "POST /predict", lambda client, _: client.search_index("sim", PICTURES, layer=LAYER, k=3), _neighbours
+        "POST /predict", lambda client, _: client.search_index("sim", PICTURES, layer=LAYER, k=3), neighbours
     ),
     # A server without training says no to both; so may a fault.
     "train": Call("POST /train", lambda client, _: client.train("cls", ["/nowhere"], parameters={})),
