@@ -157,6 +157,14 @@ class AsyncClient:
         """Whether something may be in a service's index that was not built since; the server is not asked."""
         return self._core.guard(service).unbuilt
 
+    def index_failed(self, service: str) -> bool:
+        """Whether a service's index failed at its first use; see :meth:`ddsim.Client.index_failed`."""
+        return self._core.guard(service).engine == "broken"
+
+    def index_was_built(self, service: str) -> None:
+        """Be told that others have built a service's index; see :meth:`ddsim.Client.index_was_built`."""
+        self._core.guard(service).built_by_others()
+
     async def search_index(
         self,
         service: str,

@@ -286,6 +286,17 @@ class Client:
         """Whether something may be in a service's index that was not built since; the server is not asked."""
         return self._core.guard(service).unbuilt
 
+    def index_failed(self, service: str) -> bool:
+        """Whether a service's index failed at this client's first use of it, and is not used since."""
+        return self._core.guard(service).engine == "broken"
+
+    def index_was_built(self, service: str) -> None:
+        """Be told that others have built a service's index since it failed: then it is loaded, and used again.
+
+        Only who knows so may say it: the next use of an index that is not loaded can end the server.
+        """
+        self._core.guard(service).built_by_others()
+
     def search_index(
         self,
         service: str,

@@ -83,6 +83,11 @@ class Guard:
         if not (searching and any(word in error.dd_msg for word in _NAMELESS)):
             self.engine = "broken"
 
+    def built_by_others(self) -> None:
+        """Use the index again: a build that went well since shows that the server has it."""
+        if self.engine == "broken":
+            self.engine = "unknown"
+
     def seen(self, info: ServiceInfo) -> None:
         """Note what the server says of the service now."""
         # ddsim's description holds a word drawn at each creation, so that a service made anew can be told.

@@ -306,7 +306,11 @@ class Several(Client):
         """Never: nothing is added to an index."""
         return False
 
-    add_to_index = search_index = _refusing(f"this is not for several servers: {NO_INDEX}")
+    def index_failed(self, service: str) -> bool:  # noqa: ARG002  likewise
+        """Never: there is none."""
+        return False
+
+    add_to_index = search_index = index_was_built = _refusing(f"this is not for several servers: {NO_INDEX}")
     train = training_status = wait = _refusing("a training belongs to one server: use a Client to that one")
 
 

@@ -7,6 +7,7 @@ What has to outlive this process stands in the manifest's meta::
     incarnation    of the service that holds the index, see :class:`ddsim.deepdetect.services.Mark`
     unbuilt        whether something may have been added since the last build; written before it is
     building       whether a build was begun and not heard to have ended; written before it is sent
+    builds         how many builds went well in all
     loading        how often the server was asked to load the index since that went well
     stored_rows    how many rows of pictures this generation may hold; written before they are sent
     dimension      length of the vectors
@@ -98,6 +99,11 @@ class Served:
         noted = self._manifest.get_meta("building")
         # Versions that made no such note sent pictures in the call that builds.
         return self.unbuilt if noted is None else bool(noted)
+
+    @property
+    def builds(self) -> int:
+        """How many builds went well in all."""
+        return int(self._manifest.get_meta("builds") or 0)
 
     @property
     def repository_drawn(self) -> bool:

@@ -78,6 +78,7 @@ class ServerBackend:
         self._lock = threading.RLock()
         self._writing = False
         self._no_searches: ExitStack | None = None
+        self._failed_after = self._served.builds
 
     @property
     def home(self) -> str:
@@ -256,7 +257,7 @@ class ServerBackend:
 
     def _note_built(self) -> None:
         # Whoever is killed before the next line builds once more; after it, what is added is known to be built.
-        self._served.note(unbuilt=False, building=False)
+        self._served.note(unbuilt=False, building=False, builds=self._served.builds + 1)
         self._manifest.indexed()
         self._let_searches_in()
 
@@ -356,6 +357,7 @@ class ServerBackend:
         self._count_deaths(ensured)
         # Nothing was built since, or it would be given up: what was added was in a memory that is gone.
         self._manifest.requeue(ItemState.ADDED)
+        self._failed_after = self._served.builds
         try:
             has_rows = self._served.has_rows()
         except ServerFault as error:
@@ -434,6 +436,12 @@ class ServerBackend:
         with self._manifest.searching(self._patience.busy):
             if self._served.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
+            builds, failed = self._served.builds, self._client.index_failed(self._served.name)
+            if failed and builds != self._failed_after:
+                self._client.index_was_built(self._served.name)
+            elif not failed:
+                # Should this search fail, one build more tells that the index is there after all.
+                self._failed_after = builds
             try:
                 hits = search_valid(ask, self._manifest, closeness_by, len(pictures), k, among)
             except ServerFault as error:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from homes import Home, Killed
-from shop import Sent, once, plain
+from shop import Sent, once, plain, refusal
 
-from ddsim import ConnectionLost, IndexLost, Reply, TransportError
+from ddsim import ConnectionLost, IndexLost, Reply, ServerFault, TransportError, UnsafeCall
 from ddsim.catalogue import ItemState
 from ddsim.embedded.indexfiles import INDEX, NAMES
 
@@ -206,3 +206,27 @@ def test_a_server_that_never_comes_back_is_not_waited_for_for_ever(home: Home) -
     home.tap.restart()
     with pytest.raises(TransportError, match="nobody there"):
         home.index()
+
+
+# A first use that failed
+
+
+def test_a_failed_first_search_does_not_stick(home: Home) -> None:
+    """Until others have built, the index of which nobody knows whether it is loaded is left alone; then it is asked."""
+    home.tap.restart()
+    home.index()
+    with closing(home.backend()) as reader:
+        reader.open(writing=False)
+
+        def fails(_: Callable[[], Reply]) -> Reply:
+            return refusal(500, 1007, "some fault of the moment")
+
+        home.tap.faults.append(once(lambda sent: bool(sent.output.get("search")), fails))
+        with pytest.raises(ServerFault):
+            reader.search([plain("grey")], 9)
+        with pytest.raises(UnsafeCall, match="failed to load"):
+            reader.search([plain("grey")], 9)
+        home.shop.add("sofa/1.png")
+        home.index()
+        assert len(reader.search([plain("grey")], 9)[0].found) == 7
+    home.check()

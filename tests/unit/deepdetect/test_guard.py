@@ -201,3 +201,13 @@ def test_a_service_made_anew_is_not_broken_any_more() -> None:
         met.check_index("fc1")
     met.seen(ServiceInfo(name="sim", type="unsupervised", mllib="caffe", description="ddsim {}"))
     met.check_index("fc1")
+
+
+def test_a_build_by_others_shows_that_an_index_is_loaded() -> None:
+    """What failed is used again then; anything else is as it was."""
+    failed, loaded = guard(), guard()
+    failed.engine, loaded.engine = "broken", "loaded"
+    failed.built_by_others()
+    loaded.built_by_others()
+    failed.check_index("fc1")
+    assert (failed.engine, loaded.engine) == ("unknown", "loaded")
