@@ -14,7 +14,7 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Info, Transport
 from ddsim.doctor import conformance
 from ddsim.doctor.bench import PREFIX, Bench
-from ddsim.doctor.catalogue import check_catalogue, check_index, check_index_type
+from ddsim.doctor.catalogue import check_catalogue, check_damage, check_index, check_index_type
 from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
 from ddsim.doctor.networks import Networks
@@ -122,6 +122,7 @@ def diagnose(
         checks += attempt("catalogue", lambda note: check_catalogue(settings, networks.labels, note))
         checks += attempt("index type", lambda note: check_index_type(settings, note))
         checks += attempt("indexed", lambda note: check_index(settings, note))
+        checks += attempt("index files", lambda note: check_damage(settings, client, note))
     found, left = None, networks.left
     if options.reference is not None:
         found = conformance.run(options.reference, transport, progress=progress, sleep=sleep)

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from ddsim.catalogue import ItemState, Names, walk
 from ddsim.config import Settings
-from ddsim.deepdetect import Label
+from ddsim.deepdetect import Client, Label
 from ddsim.doctor.checks import Check, Note
 from ddsim.doctor.folders import check_folder, check_losses, survey_of
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
 from ddsim.showing import counted
-from ddsim.vectors import HOME, least_pictures, why_not_trainable
+from ddsim.vectors import HOME, damage, least_pictures, why_not_trainable
 
 _NAMED = 8
 
@@ -122,6 +122,16 @@ def check_index(settings: Settings, note: Note) -> None:
         note(Check("indexed", "warning", f"waiting to be indexed: {waiting}", "run `ddsim index`"))
     if aside:
         note(Check("indexed", "warning", f"put aside: {aside}", "`ddsim catalogue failures` says why"))
+
+
+def check_damage(settings: Settings, client: Client, note: Note) -> None:
+    """Whether the index on the server was torn by a server that ended; the index is not used for that."""
+    if not (settings.state / settings.name).is_dir():
+        return
+    with Collection(settings, None) as collection:
+        found = damage(client, settings, collection.manifest)
+    if found is not None:
+        note(Check("index files", "failed", *found))
 
 
 def _listed(names: Words[str]) -> str:

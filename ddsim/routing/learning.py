@@ -57,8 +57,11 @@ def named_before(manifest: Manifest, settings: Settings) -> dict[int | None, Sha
 
 def is_due(manifest: Manifest, settings: Settings) -> bool:
     """Whether there is something under these settings that the last run did not learn."""
-    if manifest.get_meta("due") or learned_before(manifest, settings) is None:
+    learned = learned_before(manifest, settings)
+    if manifest.get_meta("due") or learned is None:
         return True
+    if learned.shown is None and learned.line is not None and len(manifest.categories()) > 1:
+        return True  # of a version that learned less
     wanted = _service(manifest, settings)
     return bool(_wants_service(manifest, settings) and manifest.get_meta("learned")["service"] != wanted)
 

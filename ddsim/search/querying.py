@@ -285,7 +285,7 @@ class Queries:
     ) -> SearchResult:
         neighbours = tuple(
             Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri, one.also)
-            for rank, (one, score) in enumerate(zip(hits.found, router.probabilities(hits.found), strict=True), 1)
+            for rank, (one, score) in enumerate(zip(hits.found, router.scores(hits.found), strict=True), 1)
         )
         return SearchResult(
             query=asked.names[position],

@@ -35,8 +35,16 @@ class Router:
         by = "neighbours" if routing.by == "none" else routing.by
         self._rules = Rules(by, weight, routing.share, routing.most, not route or routing.by == "none")
 
-    def probabilities(self, found: Sequence[Found]) -> list[float]:
-        """The probability that each item is of the query's category; how close it is where nothing was learned yet."""
+    def scores(self, found: Sequence[Found]) -> list[float]:
+        """The probability that each item that is shown is of the query's category, nearest first.
+
+        Where nothing was learned yet it is how close each one is.
+        """
+        learned = self._learned
+        known = learned and learned.scores([one.distance for one in found], sum(self._sizes.values()))
+        return known or [one.closeness for one in found]
+
+    def _weights(self, found: Sequence[Found]) -> list[float]:
         if self._learned is None or self._learned.line is None:
             return [one.closeness for one in found]
         return [float(value) for value in self._learned.line.probability([one.distance for one in found])]
@@ -44,7 +52,7 @@ class Router:
     def decide(self, position: int, near: Sequence[Found], vector: Vectors, forced: tuple[str, ...] | None) -> Decision:
         """What to search for one picture, given what is nearest to it and its features."""
         voters = near[: self._voters]
-        voted = vote([(one.category, share) for one, share in zip(voters, self.probabilities(voters), strict=True)])
+        voted = vote([(one.category, share) for one, share in zip(voters, self._weights(voters), strict=True)])
         told = self._service[position]
         if self._trained is not None:
             told = self._trained.head.shares(vector[np.newaxis])[0]

@@ -58,6 +58,7 @@ __all__ = [
     "can_search",
     "check_trainable",
     "check_unworked",
+    "damage",
     "database_records",
     "kept_by_content",
     "label_key",
@@ -184,6 +185,29 @@ def check_unworked(client: Client, settings: Settings, manifest: Manifest) -> No
     if served is not None:
         with suppress(ApiError, TransportError):
             served.check_lease()
+
+
+def damage(client: Client, settings: Settings, manifest: Manifest) -> tuple[str, str] | None:
+    """What is wrong with a manifest's index on the server, by what was noted of it, and its cure; it is not touched.
+
+    None where nothing is, where a run is at work, or where there is no such index.
+    """
+    served = _of_its_own(client, settings, manifest)
+    if served is None or manifest.running():
+        return None
+    deaths = int(manifest.get_meta("died") or 0)
+    if served.building and not served.is_there():
+        return (
+            f"a server ended while it wrote the index in {served.repository}, which may hold rows without names now: "
+            "it is not searched any more",
+            "run `ddsim index`, which sends every picture again, to a new folder",
+        )
+    if deaths:
+        return (
+            f"the server ended {deaths} times while it loaded the index in {served.repository}",
+            "look into its log; if it does not lack memory, run `ddsim index --rebuild`",
+        )
+    return None
 
 
 def _of_its_own(client: Client, settings: Settings, manifest: Manifest) -> Served | None:

@@ -9,6 +9,7 @@ What has to outlive this process stands in the manifest's meta::
     building       whether a build was begun and not heard to have ended; written before it is sent
     builds         how many builds went well in all
     loading        how often the server was asked to load the index since that went well
+    died           how often it was asked before the index was left alone, until it goes well again
     stored_rows    how many rows of pictures this generation may hold; written before they are sent
     dimension      length of the vectors
     owner          for whom the service is made, see :func:`ddsim.vectors.base.owner_of`
@@ -177,7 +178,7 @@ class Served:
         self._begin(**({"generation": int(self._manifest.get_meta("generation") or 0) + 1} | facts))
 
     def _begin(self, **facts: object) -> None:
-        clean = {"incarnation": None, "unbuilt": False, "building": False, "loading": 0, "stored_rows": 0}
+        clean = {"incarnation": None, "unbuilt": False, "building": False, "loading": 0, "died": 0, "stored_rows": 0}
         self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=clean | facts)
 
     # The lease

@@ -372,7 +372,9 @@ class ServerBackend:
             self._served.next_generation()
             return False
         check_network(self._client, self._settings, self._manifest, ensured, noting=True)
-        self._served.note(incarnation=ensured.incarnation, unbuilt=False, loading=0, dimension=ensured.dimension)
+        self._served.note(
+            incarnation=ensured.incarnation, unbuilt=False, loading=0, died=0, dimension=ensured.dimension
+        )
         return True
 
     def _count_deaths(self, ensured: Ensured) -> None:
@@ -383,7 +385,7 @@ class ServerBackend:
         if deaths < _DEATHS:
             self._served.note(loading=deaths + 1)
             return
-        self._served.note(loading=0)
+        self._served.note(loading=0, died=deaths)
         raise IndexLost(
             f"the server ended {deaths} times while it loaded its index in {self._served.repository}: its log says "
             "why. If it does not lack memory, the index is damaged: run `ddsim index --rebuild`, which does not touch "

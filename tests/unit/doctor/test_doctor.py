@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import TINY, Sent, Shop, plain, refusal
+from shop import TINY, Sent, Shop, once, plain, refusal
 
-from ddsim import ConnectionLost, Reply, ServerUnreachable, ServiceSpec
+from ddsim import ConnectionLost, IndexLost, Reply, ServerUnreachable, ServiceSpec
 from ddsim.config import Server
 from ddsim.deepdetect.services import ensure, shared
 from ddsim.deepdetect.wire import Info
@@ -64,6 +64,49 @@ def files(shop: Shop) -> list[Path]:
 def services(shop: Shop) -> list[str]:
     """All that the server has."""
     return [one.name for one in shop.client().info().services]
+
+
+# An index that was torn
+
+
+def killed_at_a_build(shop: Shop) -> None:
+    """Both the run and the server end in the middle of a build."""
+
+    def ends(_: Callable[[], Reply]) -> Reply:
+        shop.tap.restart()
+        raise KeyboardInterrupt
+
+    shop.tap.faults.append(once(lambda sent: sent.builds, ends))
+    with shop.collection() as collection, pytest.raises(KeyboardInterrupt):
+        collection.index()
+
+
+def test_a_torn_index_is_named_with_its_cure(shop: Shop) -> None:
+    """The doctor tells it by what was noted, searches nothing, and `ddsim index` is the cure."""
+    killed_at_a_build(shop)
+    shop.tap.sent.clear()
+    check = the(look(shop, quick=True), "index files")
+    assert check.status == "failed"
+    assert "rows without names" in check.message
+    assert "`ddsim index`" in check.hint
+    assert not [sent for sent in shop.tap.sent if sent.output.get("search")]
+    with shop.collection() as collection:
+        collection.index()
+    assert of(look(shop, quick=True), "index files") == []
+
+
+def test_an_index_that_servers_die_of_is_named_with_its_cure(shop: Shop) -> None:
+    """How often, where it lies, and that `--rebuild` helps."""
+    with shop.collection() as collection:
+        collection.index()
+        with collection.manifest.writing():
+            collection.manifest.set_meta(loading=2)
+    shop.tap.restart()
+    with shop.collection() as collection, pytest.raises(IndexLost):
+        collection.index()
+    check = the(look(shop, quick=True), "index files")
+    assert "2 times" in check.message
+    assert "`ddsim index --rebuild`" in check.hint
 
 
 # All well

@@ -418,6 +418,7 @@ def test_the_order_of_the_items_does_not_matter(catalogue: tuple[Matrix, list[st
     [
         Learned(None, None, None, None, 0, 0),
         Learned(Calibration((0.0, 0.1, 1 / 3), (1.0, 0.7, 0.0), 5), 0.1 + 0.2, 1e-17, 0.55, 7, 3),
+        Learned(Calibration((0.0,), (1.0,), 5), None, None, None, 7, 3, Calibration((0.0, 2.0), (1.0, 0.5), 9)),
     ],
 )
 def test_json_and_back(learned: Learned) -> None:
@@ -438,3 +439,56 @@ def test_how_far_is_too_far_is_measured_before_vectors_are_reduced() -> None:
     assert learn(reduced, categories, apart=unreduced).reach == pytest.approx(2.14)
     assert learn(reduced, categories).reach == pytest.approx(0.1)
     assert learn(reduced, categories, apart=unreduced).line == learn(reduced, categories).line
+
+
+# Scores of what is shown
+
+
+def clustered(seed: int, each: int) -> tuple[Matrix, NDArray[np.int64]]:
+    """Pictures of eight categories as points, some categories dense and some wide, and lying over one another."""
+    dice = np.random.default_rng(seed)
+    centres = np.random.default_rng(5).normal(size=(8, 6)) * 0.7
+    wide = np.linspace(0.2, 1.2, 8)
+    points = np.concatenate([centres[one] + wide[one] * dice.normal(size=(each, 6)) for one in range(8)])
+    return points, np.repeat(np.arange(8), each)
+
+
+def error_of(scores: Matrix, right: NDArray[np.bool_]) -> float:
+    """How far the share of right ones is from the score, on average (expected calibration error, ten bins)."""
+    bins = np.minimum((scores * 10).astype(int), 9)
+    parts = [bins == one for one in range(10)]
+    return float(sum(abs(scores[part].mean() - right[part].mean()) * part.mean() for part in parts if part.any()))
+
+
+def test_scores_are_right_as_often_as_they_say() -> None:
+    """Of the ten that are shown to pictures that nothing was learned from; all pairs say something else."""
+    points, names = clustered(1, 60)
+    learned = learn(pairwise(points.astype(np.float32), "l2"), [f"c{name}" for name in names])
+    queries, actual = clustered(2, 60)
+    far = ((queries[:, np.newaxis] - points) ** 2).mean(axis=2)
+    order = np.argsort(far, axis=1)[:, :10]
+    near, right = np.take_along_axis(far, order, axis=1), names[order] == actual[:, np.newaxis]
+    scores = np.array([learned.scores(list(row), len(points)) for row in near])
+    assert error_of(scores, right) < 0.04
+    eight_in_ten = (scores > 0.7) & (scores < 0.9)
+    assert eight_in_ten.sum() > 300
+    assert right[eight_in_ten].mean() == pytest.approx(0.8, abs=0.05)
+    assert learned.line is not None
+    assert error_of(learned.line.probability(near), right) > 0.08
+
+
+def test_what_comes_later_scores_no_higher() -> None:
+    """Also at the same distance, however much is indexed; the same picture has 1."""
+    learned = learn(pairwise(clustered(1, 20)[0].astype(np.float32), "l2"), [f"c{one // 20}" for one in range(160)])
+    for indexed in (10, 160, 100_000):
+        scores = learned.scores([0.0, 0.2, 0.2, 0.2, 0.9, 5.0, 5.0], indexed)
+        assert scores is not None
+        assert scores[0] == 1.0
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_scores_of_what_older_versions_learned() -> None:
+    """They go by the line alone, and where nothing was learned there are none."""
+    older = Learned(Calibration((0.0, 1.0), (1.0, 0.5), 5), None, None, None, 7, 3)
+    assert older.scores([0.0, 0.5, 1.0], 7) == [1.0, 0.75, 0.5]
+    assert Learned(None, None, None, None, 1, 0).scores([0.5], 1) is None
