@@ -7,6 +7,7 @@ picture uses it. What is at an address on the web is fetched with limits, and ne
 
 from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, describe, encode, read_file
 from ddsim.pictures.fetching import Fetching, fetch, is_address
+from ddsim.pictures.remote import read_item
 from ddsim.pictures.thumbnails import cut, part_of, thumbnail
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "is_address",
     "part_of",
     "read_file",
+    "read_item",
     "thumbnail",
 ]

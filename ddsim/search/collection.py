@@ -29,7 +29,7 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
-from ddsim.pictures import Encoded, Picture, encode
+from ddsim.pictures import Encoded, Picture, encode, read_item
 from ddsim.routing import META as HEAD
 from ddsim.routing import (
     Classifier,
@@ -591,8 +591,14 @@ class Collection:
         Args:
             uri: the item's name.
         """
+        upload, elsewhere = self.settings.upload_options(), self.settings.reference.url_prefix
         try:
-            return encode(self.catalogue / uri, self.settings.upload_options())
+            return encode(self.catalogue / uri, upload)
+        except ImageError:
+            if elsewhere is None:
+                return None
+        try:
+            return encode(read_item(self.catalogue, uri, upload.max_bytes, elsewhere), upload)
         except ImageError:
             return None
 

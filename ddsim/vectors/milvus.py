@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,23 +17,23 @@ import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, closeness_by, ensure, members_of
-from ddsim.errors import BadInput, ConfigError, IndexBusy, IndexLost, InvalidRequest, ServiceNotFound
+from ddsim.deepdetect import Client, Vectors, ensure, members_of
+from ddsim.errors import BadInput, InvalidRequest, ServiceNotFound
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead
-from ddsim.vectors.base import Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
+from ddsim.vectors.base import Among, Hits, Patience, Prepared, forgetting, owner_of
 from ddsim.vectors.canary import check_kept, check_network
 from ddsim.vectors.local import local_spec
 from ddsim.vectors.memory import Memory
-from ddsim.vectors.milvuscalls import LONGEST, VECTOR, WIDEST, Calls, Kind, Missing
+from ddsim.vectors.milvuscalls import LONGEST, VECTOR, Calls
 from ddsim.vectors.milvuskeeping import Keeping
-from ddsim.vectors.milvusrecords import DatabaseRecords, row_of
+from ddsim.vectors.milvusrecords import DatabaseRecords
+from ddsim.vectors.milvussearch import Searching
 
 _log = logging.getLogger(__name__)
 
 # Under way at a time, to each server: one that it works on, one that waits there for its turn.
 _REQUESTS = 2
-_METRICS = {"l2": "L2", "cosine": "COSINE"}
 
 
 class MilvusBackend:
@@ -60,14 +60,14 @@ class MilvusBackend:
         self._manifest = manifest
         self._patience = patience or Patience()
         self._calls = Calls(settings.index, self._patience.sleep)
-        self._keeping = Keeping(self._calls, settings, manifest, _METRICS[self._metric])
+        self._keeping = Keeping(self._calls, settings, manifest)
         self._records = DatabaseRecords(self._calls, settings)
         self._lock = threading.RLock()
         self._writing = False
         self._requests = _REQUESTS * len(members_of(client))
         self._ahead = Ahead(self._asked, self._requests)
         self._memory: Memory | None = None
-        self._indexes: dict[str, tuple[str, Kind]] = {}
+        self._searching = Searching(self._calls, self._keeping, self._records, manifest, self._metric, self._patience)
 
     @property
     def home(self) -> str:
@@ -141,42 +141,29 @@ class MilvusBackend:
         if k < 1:
             raise InvalidRequest(f"k={k} must be 1 or more")
         queries = self._extract(pictures)
-        return self._found(queries, k, among) if len(queries) else []
+        return self._searching.found(queries, k, among) if len(queries) else []
 
     def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
         """Find the items nearest to vectors."""
-        known = self._manifest if self._has_manifest() else self._records
-        length = int(known.get_meta("dimension") or 0)
+        if k < 1:
+            raise InvalidRequest(f"k={k} must be 1 or more")
+        length = self._searching.dimension
         if vectors.ndim != 2 or vectors.shape[1] != length:
             raise InvalidRequest(
                 f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have {length}, as "
                 "the network gives them"
             )
-        return self._found(vectors, k, among)
-
-    def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
-        try:
-            return self._search(queries, k, among)
-        except Missing:
-            # Another generation has taken its place since anybody asked last.
-            self._records.forget()
-        try:
-            return self._search(queries, k, among)
-        except Missing as error:
-            raise IndexLost(
-                f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, "
-                "which puts every picture there again"
-            ) from error
+        return self._searching.found(vectors, k, among)
 
     def stored(self) -> int:
         """How many rows there are."""
-        name = self._name()
+        name = self._searching.collection
         return 0 if name is None else self._calls.count(name)
 
     def tombstone_share(self) -> float:
         """The share of them that is not valid: none, once what is not valid was removed."""
         stored = self.stored()
-        return max(0.0, 1.0 - self._keeping.valid() / stored) if stored and self._has_manifest() else 0.0
+        return max(0.0, 1.0 - self._keeping.valid() / stored) if stored and self._keeping.known else 0.0
 
     def rebuild(self) -> None:
         """Start with an empty collection, of a generation of its own."""
@@ -224,9 +211,9 @@ class MilvusBackend:
 
     def features_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as the network gave them."""
-        name, wanted = self._name(), list(vids)
+        name, wanted = self._searching.collection, list(vids)
         if not wanted or name is None:
-            return np.zeros((0, int(self._manifest.get_meta("dimension") or 0)), np.float32)
+            return np.zeros((0, self._searching.dimension), np.float32)
         rows = {int(row["vid"]): row[VECTOR] for row in self._calls.get(name, set(wanted), ["vid", VECTOR])}
         missing = [vid for vid in wanted if vid not in rows]
         if missing:
@@ -240,7 +227,7 @@ class MilvusBackend:
         owner = owner_of(self._settings, self._manifest)
         with forgetting(self._client, self._service):
             ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
-            if self._writing or self._has_manifest():
+            if self._writing or self._keeping.known:
                 check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
             else:
                 check_kept(self._client, self._settings, self._records, ensured)
@@ -264,12 +251,6 @@ class MilvusBackend:
 
     # Rows
 
-    def _has_manifest(self) -> bool:
-        return self._keeping.known
-
-    def _name(self) -> str | None:
-        return self._keeping.collection if self._has_manifest() else self._records.collection
-
     def _put(self, vids: Sequence[int], vectors: Vectors) -> None:
         self._keeping.check_dimension(vectors.shape[1])
         rows = {row.vid: row for row in self._sending()}
@@ -290,60 +271,6 @@ class MilvusBackend:
         while page := self._manifest.rows(ItemState.SENDING, after=found[-1].uri if found else ""):
             found += page
         return found
-
-    # Searching
-
-    def _search(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
-        name = self._name()
-        if name is None:
-            return [Hits(query, ()) for query in queries]
-
-        def nearest(positions: list[int], wide: int, only: Collection[str] | None) -> list[Ranking]:
-            if only is not None and not only:
-                return [Ranking(queries[place], ()) for place in positions]
-            found = self._calls.nearest(name, queries[positions], min(wide, WIDEST), self._index_of(name), only)
-            if not self._has_manifest():
-                self._records.remember(row_of(hit) for hits in found for hit in hits)
-            return [
-                Ranking(queries[place], [(hit["vid"], self._distance(hit["distance"], queries[place])) for hit in hits])
-                for place, hits in zip(positions, found, strict=True)
-            ]
-
-        def ask(positions: list[int], wide: int) -> list[Ranking]:
-            return nearest(positions, wide, None)
-
-        def within(position: int, only: Collection[str], wide: int) -> Ranking:
-            return nearest([position], wide, only)[0]
-
-        records = self._manifest if self._has_manifest() else self._records
-        return self._patience.outlast_busy(
-            lambda: search_valid(ask, records, self._scorer, len(queries), k, among, within=within)
-        )
-
-    def _index_of(self, name: str) -> Kind:
-        """How a collection is searched, which is known once and for all: another index is told by its errors.
-
-        Raises:
-            ConfigError: it compares in another way than the settings say.
-        """
-        if name not in self._indexes:
-            found = self._calls.index_of(name)
-            if found is None:
-                raise IndexBusy(f"the database makes collection {name!r} ready; try again in a moment")
-            self._indexes[name] = found
-        metric, kind = self._indexes[name]
-        if metric != _METRICS[self._metric]:
-            raise ConfigError(
-                f"index.metric: the collection {name!r} compares by {metric}, the configuration says {self._metric}: "
-                "change it back, or run `ddsim index`, which changes the collection and sends nothing"
-            )
-        return kind
-
-    def _distance(self, value: float, query: Vectors) -> float:
-        return value / query.size if self._metric == "l2" else max(0.0, 1.0 - value)
-
-    def _scorer(self, vector: Vectors) -> Callable[[float], float]:
-        return closeness_by(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))
 
 
 def check_row(row: Row, vector: Vectors, collection: str) -> None:

@@ -1,4 +1,4 @@
-"""The calls that are made to a Milvus, with its errors in ddsim's words; nothing else imports pymilvus.
+"""The calls that are made to a Milvus.
 
 Every call can be made again without harm, but for the one that adds items: where its answer is lost, the items have to
 be removed before they are added again.
@@ -7,19 +7,14 @@ be removed before they are added again.
 from __future__ import annotations
 
 import logging
-import re
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
-from ddsim.errors import CapabilityError, DatabaseTrouble, DDSimError, IndexBusy, Unconnectable, install_hint
+from ddsim.vectors.milvuslink import Link, Missing
 
 _log = logging.getLogger(__name__)
 
@@ -32,16 +27,10 @@ LONGEST = {"uri": 65_535, "category": 1_024}
 WIDEST = 16_384
 VECTOR = "vector"
 _PAGE = 1_000
-_TRIES = 4
-_MISSING, _NOT_LOADED = 100, 101
 _FIELDS = ("uri", "category", "sha256")
 _BUILD: dict[Kind, dict[str, int]] = {"FLAT": {}, "HNSW": {"M": 16, "efConstruction": 200}, "DISKANN": {}}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b"}
 _ESCAPES |= {"\f": "\\f", "\v": "\\v"}
-
-
-class Missing(DDSimError):
-    """There is no such collection. Stays in this house."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +50,6 @@ class Described:
     dimension: int
 
 
-def load_pymilvus() -> ModuleType:
-    """The database's client, which only those need who keep vectors there.
-
-    Raises:
-        CapabilityError: it is not installed.
-    """
-    try:
-        import pymilvus
-    except ModuleNotFoundError as error:
-        raise CapabilityError(
-            f"index.backend milvus needs pymilvus, which is not installed: {install_hint('milvus')}"
-        ) from error
-    # It logs every failed call with its trace; the errors below say what is to be said.
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-    found: ModuleType = pymilvus
-    return found
-
-
 def literal(text: str) -> str:
     """A name as an expression holds it: whatever is in it, it stays one name.
 
@@ -93,31 +64,8 @@ def among(field: str, names: Collection[str]) -> str:
     return f"{field} in [{', '.join(literal(name) for name in sorted(names))}]"
 
 
-class Calls:
-    """Calls to one database. Any thread may use it.
-
-    Args:
-        index: says where it is, and what a search is sure to see.
-        sleep: how to wait between tries; tests pass one that does not.
-
-    Raises:
-        CapabilityError: pymilvus is not installed.
-    """
-
-    def __init__(self, index: IndexSettings, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._pymilvus: Any = load_pymilvus()
-        self.url = index.url or ""
-        self._token = index.token.get_secret_value() if index.token else ""
-        self._timeout = index.timeout
-        self.consistency = index.consistency.capitalize()
-        self._client: Any = None
-        self._again = Retrying(
-            stop=stop_after_attempt(_TRIES),
-            wait=wait_random_exponential(multiplier=0.2, max=3.0),
-            retry=retry_if_exception_type(DatabaseTrouble),
-            reraise=True,
-            sleep=sleep,
-        )
+class Calls(Link):
+    """Calls to one database. Any thread may use it; made as a :class:`Link` is."""
 
     def __enter__(self) -> Calls:
         return self
@@ -125,36 +73,30 @@ class Calls:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
     def version(self) -> str:
         """The server's."""
-        return str(self._ask("get_server_version", ""))
+        return str(self.ask("get_server_version", ""))
 
     # Collections
 
     def names(self) -> list[str]:
         """Of all collections."""
-        return [str(name) for name in self._ask("list_collections", "")]
+        return [str(name) for name in self.ask("list_collections", "")]
 
     def describe(self, name: str) -> Described | None:
         """A collection, by its name or an alias; None where there is none."""
         try:
-            found = self._ask("describe_collection", name)
+            found = self.ask("describe_collection", name)
         except Missing:
             return None
-        fields = {one["name"]: self._pymilvus.DataType(one["type"]).name for one in found["fields"]}
+        fields = {one["name"]: self.pymilvus.DataType(one["type"]).name for one in found["fields"]}
         sizes = [one["params"].get("dim", 0) for one in found["fields"]]
         return Described(str(found["collection_name"]), str(found["description"]), fields, max(map(int, sizes)))
 
     def create_items(self, name: str, note: str, dimension: int, metric: str, kind: Kind) -> None:
         """Make a collection for items, ready for searches."""
-        types = self._pymilvus.DataType
-        schema = self._pymilvus.MilvusClient.create_schema(auto_id=False, description=note)
+        types = self.pymilvus.DataType
+        schema = self.pymilvus.MilvusClient.create_schema(auto_id=False, description=note)
         schema.add_field("vid", types.INT64, is_primary=True)
         schema.add_field("uri", types.VARCHAR, max_length=LONGEST["uri"])
         schema.add_field("category", types.VARCHAR, max_length=LONGEST["category"], is_partition_key=True)
@@ -165,8 +107,8 @@ class Calls:
 
     def create_notes(self, name: str, note: str) -> None:
         """Make a collection of texts by their keys."""
-        types = self._pymilvus.DataType
-        schema = self._pymilvus.MilvusClient.create_schema(auto_id=False, description=note)
+        types = self.pymilvus.DataType
+        schema = self.pymilvus.MilvusClient.create_schema(auto_id=False, description=note)
         schema.add_field("key", types.VARCHAR, max_length=LONGEST["uri"], is_primary=True)
         schema.add_field("mark", types.VARCHAR, max_length=255)
         schema.add_field("text", types.VARCHAR, max_length=65_535)
@@ -175,52 +117,52 @@ class Calls:
         self._create(name, schema, "L2", "FLAT")
 
     def _create(self, name: str, schema: Any, metric: str, kind: Kind) -> None:
-        self._ask("create_collection", name, schema=schema, consistency_level=self.consistency)
+        self.ask("create_collection", name, schema=schema, consistency_level=self.consistency)
         self._index(name, metric, kind, wait=False)
-        self._ask("load_collection", name)
+        self.ask("load_collection", name)
 
     def index_of(self, name: str) -> tuple[str, Kind] | None:
         """Metric and kind of a collection's index; None where it has none."""
         try:
-            found = self._ask("describe_index", name, index_name=VECTOR)
+            found = self.ask("describe_index", name, index_name=VECTOR)
         except Missing:
             return None
         return (found["metric_type"], found["index_type"]) if found else None
 
     def index_anew(self, name: str, metric: str, kind: Kind) -> None:
         """Give a collection another index; it cannot be searched meanwhile."""
-        self._ask("release_collection", name)
+        self.ask("release_collection", name)
         if self.index_of(name) is not None:
-            self._ask("drop_index", name, index_name=VECTOR)
+            self.ask("drop_index", name, index_name=VECTOR)
         self._index(name, metric, kind, wait=True)
-        self._ask("load_collection", name)
+        self.ask("load_collection", name)
 
     def _index(self, name: str, metric: str, kind: Kind, *, wait: bool) -> None:
-        params = self._pymilvus.MilvusClient.prepare_index_params()
+        params = self.pymilvus.MilvusClient.prepare_index_params()
         params.add_index(VECTOR, index_name=VECTOR, index_type=kind, metric_type=metric, params=_BUILD[kind])
-        self._ask("create_index", name, index_params=params, sync=wait)
+        self.ask("create_index", name, index_params=params, sync=wait)
 
     def make_ready(self, name: str, metric: str, kind: Kind) -> None:
         """Have a collection ready for searches, with an index where it has none yet; does nothing where it is."""
         if self.index_of(name) is None:
             self._index(name, metric, kind, wait=False)
-        self._ask("load_collection", name)
+        self.ask("load_collection", name)
 
     def drop(self, name: str) -> None:
         """Remove a collection; does nothing where there is none."""
-        self._ask("drop_collection", name)
+        self.ask("drop_collection", name)
 
     def point(self, alias: str, name: str) -> None:
         """Have an alias stand for a collection from now on, for everybody at one moment."""
         there = self.describe(alias)
         if there is None:
-            self._ask("create_alias", name, alias=alias)
+            self.ask("create_alias", name, alias=alias)
         elif there.name != name:
-            self._ask("alter_alias", name, alias=alias)
+            self.ask("alter_alias", name, alias=alias)
 
     def unpoint(self, alias: str) -> None:
         """Have an alias stand for nothing."""
-        self._ask("drop_alias", alias)
+        self.ask("drop_alias", alias)
 
     # Rows
 
@@ -232,25 +174,25 @@ class Calls:
         if rows:
             # The client would ask again by itself, unless it is given tries in the place of a time; a connection that
             # is dead ends by itself, too.
-            self._once("insert", name, {"data": [dict(row) for row in rows], "timeout": None, "retry_times": 0})
+            self.once("insert", name, {"data": [dict(row) for row in rows], "timeout": None, "retry_times": 0})
 
     def put(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write texts; each replaces the one under its key."""
         for start in range(0, len(rows), _PAGE):
-            self._ask("upsert", name, data=[dict(row) for row in rows[start : start + _PAGE]])
+            self.ask("upsert", name, data=[dict(row) for row in rows[start : start + _PAGE]])
 
     def delete(self, name: str, keys: Sequence[int] | Sequence[str]) -> None:
         """Remove rows; those that are not there do not matter."""
         for start in range(0, len(keys), _PAGE):
-            self._ask("delete", name, ids=list(keys[start : start + _PAGE]))
+            self.ask("delete", name, ids=list(keys[start : start + _PAGE]))
 
     def delete_where(self, name: str, expression: str) -> None:
         """Remove the rows that an expression is true of."""
-        self._ask("delete", name, filter=expression)
+        self.ask("delete", name, filter=expression)
 
     def count(self, name: str) -> int:
         """How many rows there are; all that was written before counts."""
-        found = self._ask("query", name, filter="", output_fields=["count(*)"], consistency_level="Strong")
+        found = self.ask("query", name, filter="", output_fields=["count(*)"], consistency_level="Strong")
         return int(found[0]["count(*)"])
 
     def get(
@@ -260,19 +202,19 @@ class Calls:
         wanted, found = list(keys), []
         for start in range(0, len(wanted), _PAGE):
             some = wanted[start : start + _PAGE]
-            found += self._ask("query", name, ids=some, output_fields=list(fields), consistency_level=level)
+            found += self.ask("query", name, ids=some, output_fields=list(fields), consistency_level=level)
         return [dict(row) for row in found]
 
     def where(self, name: str, expression: str, limit: int, level: str) -> list[dict[str, Any]]:
         """Number, uri, category and hash of rows that an expression is true of, in no order."""
         how = {"filter": expression, "output_fields": ["vid", *_FIELDS], "limit": limit}
-        return [dict(row) for row in self._ask("query", name, consistency_level=level, **how)]
+        return [dict(row) for row in self.ask("query", name, consistency_level=level, **how)]
 
     def vids(self, name: str) -> Iterator[int]:
         """The numbers of all rows, ascending; all that was written before counts."""
         last = -1
         while True:
-            page = self._ask(
+            page = self.ask(
                 "query",
                 name,
                 filter=f"vid > {last}",
@@ -286,7 +228,7 @@ class Calls:
             last = found[-1]
 
     def nearest(
-        self, name: str, queries: Vectors, limit: int, kind: Kind, categories: Collection[str] | None
+        self, name: str, queries: Vectors, limit: int, index: tuple[str, Kind], categories: Collection[str] | None
     ) -> list[list[dict[str, Any]]]:
         """The nearest rows of some vectors.
 
@@ -294,68 +236,29 @@ class Calls:
             name: the collection.
             queries: shape (n, d).
             limit: so many for each, :data:`WIDEST` at most.
-            kind: of the collection's index.
+            index: metric and kind of the collection's.
             categories: only rows of these; None for all.
 
         Returns:
             for each query its rows with ``vid``, ``distance`` (L2 squared, or the cosine), uri, category and hash.
         """
+        metric, kind = index
         deep: dict[Kind, dict[str, int]] = {
             "FLAT": {},
             "HNSW": {"ef": max(64, 2 * limit)},
             "DISKANN": {"search_list": max(64, 2 * limit)},
         }
-        replies = self._ask(
+        replies = self.ask(
             "search",
             name,
             data=np.ascontiguousarray(queries, np.float32).tolist(),
             filter="" if categories is None else among("category", categories),
             limit=limit,
             output_fields=list(_FIELDS),
-            search_params={"params": deep[kind]},
+            search_params={"metric_type": metric, "params": deep[kind]},
             consistency_level=self.consistency,
         )
         return [
             [{"vid": int(hit["id"]), "distance": float(hit["distance"]), **hit["entity"]} for hit in hits]
             for hits in replies
         ]
-
-    # Errors
-
-    def _ask(self, call: str, name: str, **arguments: Any) -> Any:
-        """Make a call, again where the database does not answer."""
-        return self._again(self._once, call, name, arguments)
-
-    def _once(self, call: str, name: str, arguments: Mapping[str, Any]) -> Any:
-        import grpc
-
-        try:
-            if self._client is None:
-                self._client = self._pymilvus.MilvusClient(
-                    uri=self.url, token=self._token, timeout=self._timeout, dedicated=True
-                )
-            named = (name,) if name else ()
-            return getattr(self._client, call)(*named, **{"timeout": self._timeout, **arguments})
-        except (self._pymilvus.MilvusException, grpc.RpcError, grpc.FutureTimeoutError, ValueError) as error:
-            raise self._translated(error, call, name) from error
-
-    def _translated(self, error: Exception, call: str, name: str) -> DDSimError:
-        words = str(getattr(error, "message", "") or error).splitlines()[0][:300]
-        code = getattr(error, "code", None)
-        why = f"{words} {error.__cause__ or error.__context__ or ''}"
-        if code == _MISSING or "can't find collection" in words or "collection not found" in words:
-            return Missing(f"no collection {name!r}")
-        if code == _NOT_LOADED:
-            return IndexBusy(f"the database makes collection {name!r} ready; try again in a moment")
-        if re.search(r"UNAUTHENTICATED|auth check|PERMISSION_DENIED|permission deny", why):
-            return Unconnectable(
-                f"the Milvus at {self.url} refuses what index.token gives: correct it",
-                method=call,
-                path=name,
-            )
-        return DatabaseTrouble(
-            f"the Milvus at {self.url} does not answer {call} as it should ({words}): is it running, and can it be "
-            "reached from here? What is stored there stays; start it and try again",
-            method=call,
-            path=name,
-        )

@@ -33,6 +33,8 @@ from ddsim.vectors.milvusrecords import facts_of
 
 _log = logging.getLogger(__name__)
 
+#: How vectors are compared, as settings and as the database call it.
+METRICS = {"l2": "L2", "cosine": "COSINE"}
 #: From so many items on a search that compares with every one of them takes too long.
 MANY = 50_000
 # Above every number.
@@ -46,14 +48,13 @@ class Keeping:
         calls: the database.
         settings: the configuration.
         manifest: what is to be in the collection.
-        metric: how vectors are compared, as the database calls it.
     """
 
-    def __init__(self, calls: Calls, settings: Settings, manifest: Manifest, metric: str) -> None:
+    def __init__(self, calls: Calls, settings: Settings, manifest: Manifest) -> None:
         self._calls = calls
         self._settings = settings
         self._manifest = manifest
-        self._metric = metric
+        self._metric = METRICS[settings.index.metric]
         self._alias = alias_of(settings)
         self._notes = Notes(calls)
         self._products = Notes(calls, products_of(self._alias))

@@ -18,8 +18,8 @@ from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusnotes import Notes
 from ddsim.vectors.milvusplace import GENERATION, Mark, alias_of, products_of
 
-# How long a searching machine goes by what it heard last of the alias and its facts, in seconds.
-_FRESH_S = 2.0
+#: How long a searching machine goes by what it heard last of the alias and its facts, in seconds.
+FRESH_S = 2.0
 _SEEN = 50_000
 _EXAMPLES = 100
 # What of a manifest's meta others need: what was learned, by which network, and how vectors are compared.
@@ -107,12 +107,12 @@ class DatabaseRecords(Records):
 
     def _remembered(self, vid: int | None) -> Row | None:
         at, row = self._seen.get(vid or 0, (0.0, None))
-        return row if row is not None and self._clock() - at <= _FRESH_S else None
+        return row if row is not None and self._clock() - at <= FRESH_S else None
 
     def _now(self) -> _Heard:
         with self._lock:
             heard = self._heard
-            if heard is None or self._clock() - heard.at > _FRESH_S:
+            if heard is None or self._clock() - heard.at > FRESH_S:
                 heard = self._heard = self._ask(heard)
             return heard
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ddsim.catalogue import Row
 from ddsim.errors import DDSimError, ImageError, InvalidRequest
-from ddsim.pictures import Picture, cut, read_file
+from ddsim.pictures import Picture, cut, read_item
 from ddsim.search import SearchResult, without
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
@@ -151,7 +151,8 @@ class Answering:
         row = self.searching.item(wanted.like or "")
         upload = self.searching.settings.upload
         try:
-            data = read_file(self.searching.collection.catalogue / row.uri, upload.max_bytes)
+            elsewhere = self.searching.settings.reference.url_prefix
+            data = read_item(self.searching.collection.catalogue, row.uri, upload.max_bytes, elsewhere)
             image = fitted(data, SIDE, upload.max_pixels, row.uri)
         except ImageError as error:
             raise Refusal(UNKNOWN_ITEM) from error

@@ -105,7 +105,9 @@ def create_app(
     folder, temporary = _folder(settings)
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
-    products = Products(lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest))
+    products = Products(
+        lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest), searching.product
+    )
     answering = Answering(searching, photos, products, pictures, Appearance(settings), limits)
     searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")
     renderings = Workers(limits.renderings, limits.renderings_waiting, _SOON_SECONDS, "render")

@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ddsim.catalogue import Row
 from ddsim.config import Settings
 from ddsim.errors import ConfigError, ImageError
-from ddsim.pictures import pixels, read_file
+from ddsim.pictures import pixels, read_item
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
 from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
@@ -51,6 +51,7 @@ class Pictures:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
         self._limits = settings.upload
+        self._elsewhere = settings.reference.url_prefix
         make_folder(folder)
 
     def shape(self, row: Row, catalogue: Path) -> tuple[int, int]:
@@ -88,7 +89,7 @@ class Pictures:
 
     def _read(self, row: Row, catalogue: Path) -> tuple[bytes, str]:
         try:
-            data = read_file(catalogue / row.uri, self._limits.max_bytes)
+            data = read_item(catalogue, row.uri, self._limits.max_bytes, self._elsewhere)
         except ImageError as error:
             raise Refusal(UNKNOWN_ITEM) from error
         # The file may be another one since it was indexed, and thumbnails are kept by content.

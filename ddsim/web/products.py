@@ -78,11 +78,18 @@ class Products:
     Args:
         folder: the catalogue's.
         uris: names of all indexed items.
+        elsewhere: what is known of an item by its comparable name, where there is no file here.
     """
 
-    def __init__(self, folder: Callable[[], Path], uris: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        folder: Callable[[], Path],
+        uris: Callable[[], Iterable[str]],
+        elsewhere: Callable[[str], Product | None] = lambda _: None,
+    ) -> None:
         self._folder = folder
         self._uris = uris
+        self._elsewhere = elsewhere
         self._lock = threading.Lock()
         self._seen: object = None
         self._name: str | None = None
@@ -91,7 +98,8 @@ class Products:
 
     def get(self, uri: str) -> Product | None:
         """The product behind an item, None where nothing is known of it."""
-        return self._now().products.get(key(uri))
+        file = self._now()
+        return self._elsewhere(key(uri)) if self._name is None else file.products.get(key(uri))
 
     def matching(self) -> Matching:
         """How the file and what is indexed now go together; looks at every name."""

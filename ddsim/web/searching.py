@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ddsim.catalogue import ItemState, Locks, Names, Row
+from ddsim.catalogue import ItemState, Locks, Names, Product, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, TimeLimits
 from ddsim.errors import DDSimError, ServiceNotFound
 from ddsim.search import Collection, ImageSearch, connect
+from ddsim.vectors import DatabaseRecords
 from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
 
 T = TypeVar("T")
@@ -81,6 +82,12 @@ class Searching:
         if row is None or row.state is not ItemState.INDEXED:
             raise Refusal(UNKNOWN_ITEM)
         return row
+
+    def product(self, name: str) -> Product | None:
+        """What the database says of an item besides its picture, by its comparable name, without a manifest."""
+        records = self.collection.records
+        text = records.product(name) if isinstance(records, DatabaseRecords) else None
+        return None if text is None else Product.model_validate_json(text)
 
     def busy(self) -> bool:
         """Whether an indexing run is at work."""

@@ -145,7 +145,7 @@ def test_death_at_any_call_to_the_database(
     """
     with indexing.search() as search:
         search.index()
-    once = Calls._once
+    once = Calls.once
     left = 0
 
     def dying(self: Calls, call: str, name: str, arguments: dict[str, Any]) -> Any:
@@ -158,7 +158,7 @@ def test_death_at_any_call_to_the_database(
             raise Killed
         return result
 
-    monkeypatch.setattr(Calls, "_once", dying)
+    monkeypatch.setattr(Calls, "once", dying)
     # Every third call; between the two ways to die, all but every third.
     for moment in itertools.count(1 + carried_out, 3):
         indexing.add_picture("lamp/0.png", picture(1000 + moment))
