@@ -246,3 +246,16 @@ def as_sent() -> Callable[[Any], str]:
     from ddsim.pictures.encoding import encode
 
     return lambda picture: base64.b64encode(encode(picture).data).decode()
+
+
+@pytest.fixture(scope="session")
+def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Milvus: one for all processes of a test run, which ends with the last of them."""
+    from milvuses import running, skip_without
+
+    skip_without()
+    folder = tmp_path_factory.getbasetemp()
+    # Each process of pytest-xdist has a folder of its own below that of the run.
+    folder = folder.parent if folder.name.startswith("popen-") else folder
+    with running(folder / "milvus") as url:
+        yield url

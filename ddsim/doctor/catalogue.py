@@ -14,7 +14,7 @@ from ddsim.doctor.folders import check_folder, check_losses, survey_of
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
 from ddsim.showing import counted
-from ddsim.vectors import HOME, damage, least_pictures, why_not_trainable
+from ddsim.vectors import HOME, damage, database_records, least_pictures, why_not_trainable
 
 _NAMED = 8
 
@@ -86,7 +86,7 @@ def _check_labels(categories: Mapping[str, str], labels: Sequence[Label] | None,
 
 def check_index_type(settings: Settings, note: Note) -> None:
     """Whether the catalogue has the pictures that the server's kind of index needs to be trained."""
-    if settings.index.backend == "local" or least_pictures(settings.similarity.index_type) == 0:
+    if settings.index.backend in ("local", "milvus") or least_pictures(settings.similarity.index_type) == 0:
         return
     try:
         pictures = sum(1 for _ in walk(settings.catalogue))
@@ -103,6 +103,10 @@ def check_index_type(settings: Settings, note: Note) -> None:
 def check_index(settings: Settings, note: Note) -> None:
     """What is indexed under this configuration. Makes nothing where nothing ever was indexed."""
     hint = "run `ddsim index` with this configuration"
+    if settings.index.backend == "milvus":
+        _check_database(settings, note)
+        if not (settings.state / settings.name).is_dir():
+            return  # a machine that only searches
     if not (settings.state / settings.name).is_dir():
         note(Check("indexed", "warning", "nothing yet under this configuration", hint))
         return
@@ -132,6 +136,19 @@ def check_damage(settings: Settings, client: Client, note: Note) -> None:
         found = damage(client, settings, collection.manifest)
     if found is not None:
         note(Check("index files", "failed", *found))
+
+
+def _check_database(settings: Settings, note: Note) -> None:
+    """Whether the database is there, what it is, and what is in it under this configuration."""
+    with database_records(settings) as records:
+        version, collection = records.version(), records.collection
+        note(Check("database", "ok", f"Milvus {version} at {settings.index.url}"))
+        if collection is None:
+            hint = "`ddsim index` makes one; machines that only search wait for that of another"
+            note(Check("database", "warning", "no collection of this configuration is there", hint))
+            return
+        items = sum(records.categories().values())
+        note(Check("database", "ok", f"collection {collection!r} answers, with {counted(items, 'item')}"))
 
 
 def _listed(names: Words[str]) -> str:

@@ -95,6 +95,10 @@ def _index(settings: Settings, capabilities: Capabilities) -> Check:
         )
     if backend == "server" or (backend == "auto" and on_server):
         return Check(name, "ok", f"on the server, {capabilities.similarity_engine}")
+    if backend == "milvus":
+        if find_spec("pymilvus") is None:
+            return Check(name, "failed", "a Milvus keeps the index, and ddsim lacks its client", install_hint("milvus"))
+        return Check(name, "ok", f"in the Milvus at {settings.index.url}")
     if find_spec("faiss") is None:
         return Check(name, "failed", "ddsim keeps the index, and lacks FAISS for it", install_hint("local"))
     chosen = " (auto: this server has none that grows)" if backend == "auto" else ""

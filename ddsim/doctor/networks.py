@@ -115,7 +115,9 @@ class Networks:
 
     def _check_repository(self, bench: Bench, part: Similarity | Classification, note: Note) -> None:
         # The server's own index goes into folders beneath, which are made whatever the configuration says.
-        made = part.create_repository or (isinstance(part, Similarity) and self.settings.index.backend != "local")
+        made = part.create_repository or (
+            isinstance(part, Similarity) and self.settings.index.backend not in ("local", "milvus")
+        )
         if not made and PurePosixPath(bench.folder).parent != PurePosixPath(part.repository):
             message = f"{part.repository} is not there, or the server cannot write into it"
             note(Check("repository", "failed", message, "make it on the server, or write create_repository: true"))

@@ -71,9 +71,19 @@ class DatabaseRecords(Records):
         self._seen: OrderedDict[int, tuple[float, Row]] = OrderedDict()
         self._named: dict[str, int] = {}
 
+    def __enter__(self) -> DatabaseRecords:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let go of the connection."""
         self._calls.close()
+
+    def version(self) -> str:
+        """Of the database's server."""
+        return self._calls.version()
 
     # Where it is
 

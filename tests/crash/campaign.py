@@ -47,9 +47,10 @@ class Campaign:
         folder: empty; everything is kept there, but for the catalogue.
         catalogue: the pictures.
         backend: the home of the vectors.
+        index: what else is said of it.
     """
 
-    def __init__(self, processes: Processes, folder: Path, catalogue: Path, backend: str) -> None:
+    def __init__(self, processes: Processes, folder: Path, catalogue: Path, backend: str, **index: str) -> None:
         self.tally = Tally()
         self._processes = processes
         self._folder = folder
@@ -61,7 +62,7 @@ class Campaign:
         poison.write_bytes((catalogue / REFUSED).read_bytes())
         self.server = Server(processes, folder, trap=self._traps["server"], poison=poison)
         self.proxy = Proxy(self.server.port)
-        self.config = configure(folder, catalogue, self.proxy.port, backend)
+        self.config = configure(folder, catalogue, self.proxy.port, backend, **index)
         self._indexer = 0
         self._armed: Point | None = None
         self._positions: list[int] = []  # of the log, at each kill

@@ -14,7 +14,7 @@ Victim = Literal["index", "server", "both"]
 #: How many calls of each a run between two kills makes at most, about.
 _CALLS = {"begin": 8, "added": 8, "set_meta": 14, "fsync": 16, "replace": 4, "write": 24, "decode": 60, "unlink": 8}
 _CALLS |= {"write_segment": 3, "commit": 4, "drop": 4, "collect": 3}
-_CALLS |= {"add": 8, "build": 3, "indexed": 3, "quarantine": 3, "requeue": 2}
+_CALLS |= {"once": 60, "add": 8, "build": 3, "indexed": 3, "quarantine": 3, "requeue": 2}
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,6 @@ def draw_exchange(dice: random.Random) -> Point:
 def _happens(place: str, kind: str, backend: str) -> bool:
     if kind == "server":
         return backend == "server" or place.endswith("decode")
+    if place.startswith("ddsim.vectors.milvus"):
+        return backend == "milvus"
     return backend == "local" or not place.startswith(("ddsim.vectors.", "os:"))

@@ -70,7 +70,7 @@ def _draw(path: Path, dice: np.random.Generator) -> None:
     Image.fromarray(patches).resize((32, 32), Image.Resampling.NEAREST).save(path)
 
 
-def configure(folder: Path, catalogue: Path, port: int, backend: str) -> Path:
+def configure(folder: Path, catalogue: Path, port: int, backend: str, **index: str) -> Path:
     """Write a configuration over the tiny network, whose files are copied to where the server may read them."""
     models = folder / "models"
     shutil.copytree(TINY, models, dirs_exist_ok=True)
@@ -94,7 +94,7 @@ def configure(folder: Path, catalogue: Path, port: int, backend: str) -> Path:
             "create_repository": True,
             "extract_layer": "fc1",
         },
-        "index": {"backend": backend, "batch_size": BATCH, "checkpoint": CHECKPOINT},
+        "index": {"backend": backend, "batch_size": BATCH, "checkpoint": CHECKPOINT, **index},
     }
     config = folder / "crash.yaml"
     config.write_text(yaml.safe_dump(raw), encoding="utf-8")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from campaign import Campaign, Tally
+from milvus_keeper import TOKEN
 from points import draw_exchange, draw_point
 from processes import Commands, Processes
 from stocktaking import BATCH, CHECKPOINT, draw, rework
@@ -77,6 +79,26 @@ def test_changes_of_an_indexed_catalogue_survive_kills(backend: str, processes: 
         campaign.strike(lambda: draw_point(dice, backend), 5)
         campaign.finish()
     _tell(campaign.tally, backend, seed)
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_database_loses_nothing_wherever_processes_are_killed(
+    changes: bool, processes: Processes, tmp_path: Path, milvus_url: str
+) -> None:
+    """Vectors in a Milvus, run and server killed at seeded points, of a new catalogue and a changed one: as above."""
+    seed = f"{_SEED} database {changes}"
+    dice = random.Random(seed)  # noqa: S311  nothing secret
+    catalogue = tmp_path / "catalogue"
+    draw(catalogue)
+    index = {"url": milvus_url, "token": TOKEN, "collection": f"crash_{secrets.token_hex(6)}"}
+    with Campaign(processes, tmp_path, catalogue, "milvus", **index) as campaign, _named(campaign, seed):
+        if changes:
+            campaign.finish()
+            rework(catalogue)
+        campaign.strike(lambda: draw_point(dice, "milvus"), 5 if changes else _AT_ONCE)
+        campaign.finish()
+    assert campaign.tally.points
+    _tell(campaign.tally, "milvus", seed)
 
 
 @pytest.mark.parametrize("backend", ["server", "local"])

@@ -32,6 +32,7 @@ POINTS = {
         "ddsim.catalogue.manifest:Manifest.quarantine",
         "ddsim.catalogue.manifest:Manifest.requeue",
         "ddsim.catalogue.manifest:Manifest.set_meta",
+        "ddsim.vectors.milvuslink:Link.once",
         "ddsim.vectors.store:write_segment",
         "ddsim.vectors.store:Store.commit",
         "ddsim.vectors.store:Store.drop",
@@ -154,8 +155,8 @@ def _prepare(order: dict[str, Any]) -> None:
         _wrap("ddsim.embedded.pictures:decode", poisoned)
     if order.get("log"):
         logged = _logged(Path(order["log"]))
-        for home in ("ddsim.vectors.server:ServerBackend.add", "ddsim.vectors.local:LocalBackend.add"):
-            _wrap(home, logged)
+        for home in ("server:ServerBackend", "local:LocalBackend", "milvus:MilvusBackend"):
+            _wrap(f"ddsim.vectors.{home}.add", logged)
     if order.get("trap"):
         trap = _Trap(Path(order["trap"]))
         for point in POINTS.get(role, ()):

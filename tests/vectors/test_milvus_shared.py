@@ -159,11 +159,11 @@ def test_death_at_any_call_to_the_database(
         return result
 
     monkeypatch.setattr(Calls, "once", dying)
-    # Every third call; between the two ways to die, all but every third.
-    for moment in itertools.count(1 + carried_out, 3):
+    # Every fourth call; between the two ways to die, every other one.
+    for moment in itertools.count(1 + 2 * carried_out, 4):
         indexing.add_picture("lamp/0.png", picture(1000 + moment))
         indexing.add_picture(f"new/{moment}.png", picture(2000 + moment))
-        (indexing.catalogue / f"new/{moment - 3}.png").unlink(missing_ok=True)
+        (indexing.catalogue / f"new/{moment - 4}.png").unlink(missing_ok=True)
         left = moment
         alive = run(indexing)
         left = 0
