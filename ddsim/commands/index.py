@@ -38,6 +38,7 @@ from ddsim.indexing import Audit, IndexReport, Progress
 from ddsim.routing import Learned
 from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
 from ddsim.showing import counted, printable
+from ddsim.vectors import recalled
 
 EPILOG = """
 Examples:
@@ -232,6 +233,8 @@ def _print(settings: Settings, report: IndexReport, typed: Typed) -> None:
             "pictures indexed before are others now; nothing of them was sent again",
             markup=False,
         )
+    if report.approximate:
+        out.print(f"  {recalled(report.approximate)}", markup=False)
     if report.twins:
         out.print(f"  {counted(report.twins, 'group')} of pictures with the same content under several names")
     if report.tombstones > settings.index.max_tombstones:

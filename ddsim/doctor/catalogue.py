@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection as Words
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ddsim.catalogue import ItemState, Names, walk
 from ddsim.config import Settings
@@ -14,7 +15,7 @@ from ddsim.doctor.folders import check_folder, check_losses, survey_of
 from ddsim.errors import ConfigError
 from ddsim.search import Collection
 from ddsim.showing import counted
-from ddsim.vectors import HOME, damage, database_records, least_pictures, why_not_trainable
+from ddsim.vectors import APPROXIMATE, GOOD, HOME, damage, database_records, least_pictures, recalled, why_not_trainable
 
 _NAMED = 8
 
@@ -112,7 +113,7 @@ def check_index(settings: Settings, note: Note) -> None:
         return
     with Collection(settings, None) as collection:
         counts, home = collection.manifest.counts(), collection.manifest.get_meta(HOME)
-        folder = collection.catalogue
+        folder, built = collection.catalogue, collection.manifest.get_meta(APPROXIMATE)
         if folder == settings.catalogue and folder.is_dir():
             with suppress(ConfigError):  # told above, with the catalogue
                 check_losses(settings, collection, note)
@@ -122,6 +123,7 @@ def check_index(settings: Settings, note: Note) -> None:
         note(Check("indexed", "warning", f"nothing of {folder} under these settings and this server", hint))
     else:
         note(Check("indexed", "ok", f"{indexed} of {folder} ({home})"))
+        _check_recall(built, note)
     if waiting:
         note(Check("indexed", "warning", f"waiting to be indexed: {waiting}", "run `ddsim index`"))
     if aside:
@@ -149,6 +151,15 @@ def _check_database(settings: Settings, note: Note) -> None:
             return
         items = sum(records.categories().values())
         note(Check("database", "ok", f"collection {collection!r} answers, with {counted(items, 'item')}"))
+
+
+def _check_recall(built: Mapping[str, Any] | None, note: Note) -> None:
+    """How much of the nearest searches find that do not look at everything."""
+    if built is None:
+        return
+    good = built["recall"] >= GOOD
+    hint = "" if good else "write approximate: never under `index:`, which compares all vectors"
+    note(Check("approximate", "ok" if good else "warning", recalled(built), hint))
 
 
 def _listed(names: Words[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -75,6 +76,9 @@ class IndexReport(Shown):
         finished: False after a run that was told to stop.
         seconds: how long it took.
         warnings: what was indexed and should be looked at, a sentence for each kind.
+        approximate: where searches look at a part of the vectors only (``index.approximate``): how many ``rows`` it was
+            built over, its ``lists``, how many ``probes`` of them a search looks through, and its ``recall``, the share
+            of the ten nearest that is found so; None where all vectors are compared.
     """
 
     indexed: int
@@ -95,6 +99,7 @@ class IndexReport(Shown):
     finished: bool
     seconds: float
     warnings: tuple[str, ...] = ()
+    approximate: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``ddsim index --json`` prints them."""
@@ -111,6 +116,7 @@ class IndexReport(Shown):
             "tombstones": self.tombstones,
             "dimension": self.dimension,
             "compared_anew": self.compared_anew,
+            "approximate": self.approximate,
             "seconds": round(self.seconds, 3),
             "finished": self.finished,
             "warnings": self.warnings,
@@ -147,6 +153,7 @@ class IndexReport(Shown):
             ("found", ", ".join(f"{count:,} {word}" for word, count in self.changes.items() if count)),
             ("audit", "" if self.audit is None else f"{counted(self.audit.checked, 'item')} checked"),
             ("learned", "" if self.learned is None else f"from {counted(self.learned.items, 'item')}"),
+            ("searched", "" if self.approximate is None else f"{self.approximate['recall']:.1%} of the ten nearest"),
             ("same content", counted(self.twins, "group") if self.twins else ""),
         ]
         rows = [(one.uri, one.reason, str(one.tries)) for one in self.failures[:_ROWS]]

@@ -52,6 +52,7 @@ from ddsim.search.vanishing import reason_to_stop
 from ddsim.showing import Value, clipped, counted
 from ddsim.training import TrainReport, train
 from ddsim.vectors import (
+    APPROXIMATE,
     COMPARED,
     HOME,
     Among,
@@ -415,6 +416,7 @@ class Collection:
             finished=finished,
             seconds=took,
             warnings=(*run.warnings, *self._unmapped(), *away(self._client)),
+            approximate=self.manifest.get_meta(APPROXIMATE),
         )
 
     def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:

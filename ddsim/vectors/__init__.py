@@ -15,6 +15,7 @@ from ddsim.catalogue import ItemState, Manifest, whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, ServiceSpec
 from ddsim.errors import ApiError, ConfigError, TransportError
+from ddsim.vectors.approximate import GOOD, recalled
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
@@ -36,6 +37,7 @@ __all__ = [
     "APPROXIMATE",
     "CACHE_FOLDER",
     "COMPARED",
+    "GOOD",
     "HOME",
     "OWNER",
     "Among",
@@ -66,6 +68,7 @@ __all__ = [
     "load_faiss",
     "looks_alike",
     "network_key",
+    "recalled",
     "service_of",
     "stands_alone",
     "tidy",

@@ -16,7 +16,7 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -248,6 +248,15 @@ class Approximate:
         except (Damaged, ConfigError, KeyError, TypeError, ValueError, RuntimeError) as error:
             _log.warning("%s cannot be used, every row is compared until the next run: %s", folder / FILE, error)
             return None
+
+
+def recalled(built: Mapping[str, Any]) -> str:
+    """What :class:`Built` says, as the manifest keeps it, in a sentence."""
+    found = (
+        f"searches look through {built['probes']} of {built['lists']} lists of {built['rows']} vectors and find "
+        f"{built['recall']:.1%} of the ten nearest"
+    )
+    return found if built["recall"] >= GOOD else f"{found}, which is less than {GOOD:.0%}"
 
 
 def clear(folder: Path, keep: set[str] | None = None) -> None:

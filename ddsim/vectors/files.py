@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -12,6 +13,7 @@ from ddsim.errors import ConfigError
 
 #: What a file is called while it is being written; nobody reads it.
 UNFINISHED = ".unfinished"
+_AT_ONCE = 8
 
 
 class Damaged(Exception):
@@ -43,10 +45,27 @@ def replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk; Windows neither can nor needs to."""
-    if os.name == "nt":
+    """Put the names in a folder on disk."""
+    sync(folder)
+
+
+def sync(*paths: Path) -> None:
+    """Put files, and the names in folders, on disk; all at once, as a disk takes hardly longer for several.
+
+    Raises:
+        OSError: not all of them are.
+    """
+    if len(paths) == 1:
+        _sync_one(paths[0])
         return
-    handle = os.open(folder, os.O_RDONLY)
+    with ThreadPoolExecutor(min(len(paths), _AT_ONCE), thread_name_prefix="ddsim-sync") as pool:
+        list(pool.map(_sync_one, paths))
+
+
+def _sync_one(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows neither can nor needs to.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

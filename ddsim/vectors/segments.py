@@ -87,7 +87,16 @@ class _Summed:
         self._synced = self.size
 
 
-def write_segment(path: Path, gone: Vids, vids: Vids, lengths: Vectors, dimension: int, parts: Iterable[Kept]) -> Entry:
+def write_segment(
+    path: Path,
+    gone: Vids,
+    vids: Vids,
+    lengths: Vectors,
+    dimension: int,
+    parts: Iterable[Kept],
+    *,
+    sync: bool = True,
+) -> Entry:
     """Write a segment and put it on disk.
 
     Args:
@@ -98,6 +107,7 @@ def write_segment(path: Path, gone: Vids, vids: Vids, lengths: Vectors, dimensio
         dimension: how many values a row has.
         parts: the rows in the order of the numbers, of one precision; each part of shape (m, dimension). The first may
             be empty, and tells the precision.
+        sync: False for what the caller puts on disk.
 
     Raises:
         ConfigError: it cannot be written; nothing is left of it.
@@ -114,7 +124,8 @@ def write_segment(path: Path, gone: Vids, vids: Vids, lengths: Vectors, dimensio
                         out.write(bytes(-out.size % _ALIGNED))
                     if part.size:
                         out.write(np.ascontiguousarray(part).data.cast("B"))
-                out.sync()
+                if sync:
+                    out.sync()
         except BaseException:
             path.unlink(missing_ok=True)
             raise

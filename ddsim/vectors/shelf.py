@@ -9,6 +9,7 @@ import numpy as np
 
 from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
+from ddsim.vectors import merging
 from ddsim.vectors.exact import Kept, Metric, Vids
 from ddsim.vectors.merging import Merging
 from ddsim.vectors.segments import TYPES, Precision, Segment
@@ -17,6 +18,7 @@ from ddsim.vectors.table import Table, Unsaved
 
 # Rows that are written in one go; those of a long network are many bytes each.
 _BYTES_AT_ONCE = 1 << 26
+_MANY = 4
 
 
 class Shelf:
@@ -117,16 +119,18 @@ class Shelf:
     def save(self) -> None:
         """Save what was added and removed since; what it costs depends on that alone."""
         store = self._needed()
-        self._collect()
+        # Whoever saves faster than segments are merged waits, or there would be more and more files.
+        self._collect(wait=len(store.segments) > _MANY * merging.FEW)
         if self.table.unsaved:
             self.table.saved(store.append(self.table.to_save()))
         if self.merging is not None:
             self.merging.begin(self.table)
 
     def settle(self) -> None:
-        """Merge whatever is due, and wait for it."""
+        """Merge whatever is due, wait for it, and have all of it on disk."""
         if self.merging is None:
             return
+        self._needed().sync()
         self._collect(wait=True)
         while self.merging.begin(self.table, settling=True):
             self._collect(wait=True)
@@ -136,9 +140,10 @@ class Shelf:
             self.table.load(self._needed().segments)
 
     def close(self) -> None:
-        """Give up what is under way in the background."""
+        """Give up what is under way in the background, and have what was saved on disk."""
         if self.merging is not None:
             self.merging.close()
+            self._needed().sync()
 
     def _needed(self) -> Store:
         if self._store is None:

@@ -1,14 +1,20 @@
 """The folder of a local index: segments, and the list that says which of them count, in which order.
 
-A checkpoint writes one more segment, puts it on disk, and then replaces the list. Whenever a process or a machine ends,
-the list is that of some checkpoint, and all that it names is on disk. Files that it does not name are of a checkpoint
-or a merge that did not come to its end; whoever writes next removes them. Readers keep the maps of files that are
-removed meanwhile, so they see one checkpoint until they look again.
+A checkpoint writes one more segment and a line more of the list, of which the last whole line counts: whenever a
+process ends, the list is that of some checkpoint. Both are put on disk, but where checkpoints follow each other within a
+second, together with those that come then: a machine that ends may take such a checkpoint with it. A segment that is
+torn is known by its checksum, and what it held is sent again.
+
+Files that the list does not name are of a checkpoint or a merge that did not come to its end; whoever writes next
+removes them. What a merge replaces is removed when what takes its place is on disk. Readers keep the maps of files that
+are removed meanwhile, so they see one checkpoint until they look again.
 """
 
 from __future__ import annotations
 
 import logging
+import math
+import time
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -18,9 +24,11 @@ from typing import Any, get_args
 
 import orjson
 
+from ddsim.errors import ConfigError
 from ddsim.vectors.exact import Metric
-from ddsim.vectors.files import UNFINISHED, Damaged, read, sync_folder, written
+from ddsim.vectors.files import UNFINISHED, Damaged, read, written
 from ddsim.vectors.files import replace as replace_file
+from ddsim.vectors.files import sync as sync_files
 from ddsim.vectors.segments import Entry, Segment, open_segment, write_segment
 from ddsim.vectors.table import Unsaved
 
@@ -31,6 +39,10 @@ _ENDING = ".seg"
 _VERSION = 1
 # A run may merge what a reader is about to open; the next list names what took its place.
 _TRIES = 10
+# A list whose lines are longer together is begun anew.
+_LONGEST = 1 << 20
+# A disk may take a tenth of a second each time, and a run that need not ask a server has thousands of rows in one.
+_APART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,9 @@ class Store:
         self.folder = folder
         self._listed: Listed | None = None
         self._opened: dict[str, Segment] = {}
+        self._end = 0  # of the list's last whole line; 0 where there is none
+        self._unsynced: set[str] = set()
+        self._synced_at = -math.inf
 
     @property
     def listed(self) -> Listed | None:
@@ -83,10 +98,10 @@ class Store:
         """
         for _ in range(_TRIES):
             try:
-                self._listed = _read_list(self.folder / LIST)
+                self._listed, self._end = _read_list(self.folder / LIST)
             except Damaged as error:
                 _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self.folder, error)
-                self._listed = None
+                self._listed, self._end = None, 0
             before, self._opened = self._opened, {}
             missing = [entry for entry in self._entries() if not self._open(entry, before.get(entry.name))]
             if not missing or not self._is_replaced():
@@ -99,7 +114,7 @@ class Store:
 
     def _is_replaced(self) -> bool:
         with suppress(Damaged):
-            return _read_list(self.folder / LIST) != self._listed
+            return _read_list(self.folder / LIST)[0] != self._listed
         return False
 
     def _open(self, entry: Entry, before: Segment | None) -> bool:
@@ -125,7 +140,7 @@ class Store:
         """
         with written(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder.parent)
+            sync_files(self.folder.parent)
         self._commit(Listed(dimension, metric, key, (), self._listed.last if self._listed else 0))
         self.tidy()
 
@@ -138,8 +153,9 @@ class Store:
 
     def append(self, unsaved: Unsaved) -> Segment:
         """Save rows, and which are gone, as one more segment."""
-        entry = self.write(unsaved, self.reserve())
-        self.commit((*self._entries(), entry))
+        entry = self.write(unsaved, self.reserve(), sync=False)
+        self._unsynced.add(entry.name)
+        self.commit((*self._entries(), entry), sync=time.monotonic() - self._synced_at >= _APART_S)
         return self._opened[entry.name]
 
     def reserve(self) -> str:
@@ -148,22 +164,26 @@ class Store:
         self._listed = replace(listed, last=listed.last + 1)
         return f"{self._listed.last:08d}{_ENDING}"
 
-    def write(self, unsaved: Unsaved, name: str) -> Entry:
+    def write(self, unsaved: Unsaved, name: str, *, sync: bool = True) -> Entry:
         """Write a segment that the list does not name yet."""
-        dimension = self._needed().dimension
+        path, dimension = self.folder / name, self._needed().dimension
         parts = (unsaved.rows,)
-        return write_segment(self.folder / name, unsaved.gone, unsaved.vids, unsaved.lengths, dimension, parts)
+        return write_segment(path, unsaved.gone, unsaved.vids, unsaved.lengths, dimension, parts, sync=sync)
 
-    def commit(self, entries: Iterable[Entry], metric: Metric | None = None) -> None:
-        """Have the list name these segments, and remove what it names no more."""
+    def sync(self) -> None:
+        """Put on disk what was not yet."""
+        if self._unsynced:
+            self.commit(self._entries())
+
+    def commit(self, entries: Iterable[Entry], metric: Metric | None = None, *, sync: bool = True) -> None:
+        """Have the list name these segments, put both on disk, and remove what it names no more."""
         listed, before = self._needed(), {entry.name for entry in self._entries()}
         after = replace(listed, segments=tuple(entries), metric=metric or listed.metric)
         with written(self.folder):
-            sync_folder(self.folder)
             new = [entry for entry in after.segments if entry.name not in self._opened]
             self._opened |= {entry.name: open_segment(self.folder, entry, trusted=True) for entry in new}
         try:
-            self._commit(after)
+            self._commit(after, sync=sync)
         except BaseException:
             # The list may be in its place already.
             self._listed = listed_in(self.folder) or listed
@@ -175,6 +195,7 @@ class Store:
         """Let go of segments that the list does not name."""
         for name in names:
             self._opened.pop(name, None)
+            self._unsynced.discard(name)
             # Windows keeps files that somebody has mapped; the next to write removes them.
             with suppress(OSError):
                 (self.folder / name).unlink(missing_ok=True)
@@ -196,11 +217,39 @@ class Store:
             raise RuntimeError("nothing was begun here")
         return self._listed
 
-    def _commit(self, listed: Listed) -> None:
+    def _commit(self, listed: Listed, *, sync: bool = True) -> None:
         content = orjson.dumps(asdict(listed) | {"version": _VERSION})
-        whole = orjson.dumps({"crc": zlib.crc32(content)})[:-1] + b',"list":' + content + b"}\n"
-        replace_file(self.folder / LIST, lambda file: file.write(whole))
+        line = orjson.dumps({"crc": zlib.crc32(content)})[:-1] + b',"list":' + content + b"}\n"
+        path = self.folder / LIST
+        if not self._end or self._end > _LONGEST:
+            self._sync(self.folder)
+            replace_file(path, lambda file: file.write(line))
+            self._end = 0
+        else:
+            self._append(path, line, sync=sync)
+        self._end += len(line)
         self._listed = listed
+
+    def _sync(self, *paths: Path) -> None:
+        with written(self.folder):
+            sync_files(*paths, *(self.folder / name for name in self._unsynced))
+        self._unsynced.clear()
+        self._synced_at = time.monotonic()
+
+    def _append(self, path: Path, line: bytes, *, sync: bool) -> None:
+        """One line more after the last one that is whole."""
+        with written(path), path.open("rb+") as file:
+            file.truncate(self._end)
+            file.seek(self._end)
+            try:
+                file.write(line)
+                file.flush()
+                if sync:
+                    self._sync(path, self.folder)
+            except (OSError, ConfigError):
+                with suppress(OSError):
+                    file.truncate(self._end)
+                raise
 
 
 def listed_in(folder: Path) -> Listed | None:
@@ -210,24 +259,37 @@ def listed_in(folder: Path) -> Listed | None:
         ConfigError: it cannot be read.
     """
     with suppress(Damaged):
-        return _read_list(folder / LIST)
+        return _read_list(folder / LIST)[0]
     return None
 
 
-def _read_list(path: Path) -> Listed | None:
-    """None of a missing file.
+def _read_list(path: Path) -> tuple[Listed | None, int]:
+    """What its last whole line says, and where that ends; None of a missing file.
 
     Raises:
-        Damaged: it is not as it was written.
+        Damaged: no line is as it was written.
         ConfigError: it cannot be read.
     """
     try:
         with read(path):
             whole = path.read_bytes()
     except FileNotFoundError:
-        return None
+        return None, 0
+    why, end = Damaged("empty"), len(whole)
+    while end:
+        start = whole.rfind(b"\n", 0, end - 1) + 1
+        try:
+            return _read_line(whole[start:end]), end
+        except Damaged as error:
+            why, end = error, start
+    raise why
+
+
+def _read_line(line: bytes) -> Listed:
+    if not line.endswith(b"\n"):
+        raise Damaged("cut")
     try:
-        found = orjson.loads(whole)
+        found = orjson.loads(line)
         content = found["list"]
         if zlib.crc32(orjson.dumps(content)) != found["crc"]:
             raise Damaged("not as it was written: the checksum of its list differs")

@@ -48,7 +48,8 @@ def test_index_as_json(shop: Shop) -> None:
     assert result.exit_code == 1
     value = json.loads(result.stdout)
     facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "reused", "changes", "met"]
-    facts += ["unreadable", "twins", "rows", "tombstones", "dimension", "compared_anew", "seconds", "finished"]
+    facts += ["unreadable", "twins", "rows", "tombstones", "dimension", "compared_anew", "approximate", "seconds"]
+    facts += ["finished"]
     assert list(value) == [*facts, "warnings", "failed", "learned", "audit"]
     assert value["configuration"] == "shop"
     assert value["catalogue"] == str(shop.catalogue)

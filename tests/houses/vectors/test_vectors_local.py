@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,11 @@ from shop import picture, plain
 
 from ddsim import CapabilityError, ConfigError, InvalidRequest, load
 from ddsim.catalogue.manifest import ItemState, Manifest
+from ddsim.doctor import Check
+from ddsim.doctor import catalogue as doctor_catalogue
+from ddsim.doctor.catalogue import check_index
 from ddsim.errors import ManifestBusy
-from ddsim.vectors import LocalBackend, files
+from ddsim.vectors import APPROXIMATE, LocalBackend, approximate, files, store
 from ddsim.vectors.store import Store
 from ddsim.vectors.table import Table
 
@@ -139,18 +142,15 @@ def test_a_closed_backend_says_so(home: Home) -> None:
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_death_around_the_save(home: Home, saved: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the new list is in place the old one counts; after it, what it names is not sent again."""
+    """Before the list's new line is there the old one counts; after it, what it names is not sent again."""
     home.index()
     home.shop.add("bed/7.png", "bed/8.png")
-    replace = os.replace
 
-    def killed(source: Path, target: Path) -> None:
-        if saved:
-            replace(source, target)
+    def killed(*_: object, **__: object) -> None:
         raise Killed
 
     with home.run() as (manifest, backend):
-        monkeypatch.setattr(files.os, "replace", killed)
+        monkeypatch.setattr(store, "sync_files" if saved else "write_segment", killed)
         with pytest.raises(Killed):
             home.add_some(manifest, backend, 2, build=True)
         monkeypatch.undo()
@@ -327,6 +327,74 @@ def test_a_searcher_leaves_a_running_run_alone(home: Home) -> None:
             pass
         backend.build()
         assert len(home.search(plain("grey")).found) == 6
+
+
+# A part of many vectors is searched
+
+
+@pytest.fixture
+def many(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Five pictures are many, and an approximate index is wanted."""
+    monkeypatch.setattr(approximate, "FROM", 5)
+    monkeypatch.setattr(approximate, "_FEW", 0)
+    home.shop.configure(index={"backend": "local", "batch_size": 4, "approximate": "auto"})
+    return home
+
+
+def settle(home: Home) -> dict[str, Any] | None:
+    """A run's end; what the manifest says of it."""
+    home.index()
+    with home.run() as (manifest, backend):
+        backend.settle()
+        found: dict[str, Any] | None = manifest.get_meta(APPROXIMATE)
+        return found
+
+
+def test_what_is_built_stands_in_the_manifest(many: Home) -> None:
+    """With what it finds; it searches for whoever comes, and goes when it is wanted no more, or the rows are few."""
+    found = settle(many)
+    assert found is not None
+    assert (found["rows"], found["recall"]) == (5, 1.0)
+    assert "approximate.json" in names_in(many)
+    many.check()
+    many.check_neighbours(many.shop.catalogue / "lamp/1.png", 2, "bed")
+    many.shop.configure(index={"backend": "local", "batch_size": 4})
+    assert settle(many) is None
+    assert not [name for name in names_in(many) if name.startswith("approximate")]
+
+
+def test_categories_that_changed_are_followed(many: Home) -> None:
+    """An open searcher filters by the items that there are now."""
+    settle(many)
+    with closing(many.backend()) as backend:
+        backend.open(writing=False)
+        query = [many.shop.catalogue / "lamp/1.png"]
+        assert len(backend.search(query, 9, "bed")[0].found) == 2
+        many.shop.add("bed/7.png", "bed/8.png")
+        (many.shop.catalogue / "bed/0.png").unlink()
+        settle(many)
+        assert sorted(one.uri for one in backend.search(query, 9, "bed")[0].found) == [
+            "bed/1.png",
+            "bed/7.png",
+            "bed/8.png",
+        ]
+
+
+def test_a_report_tells_how_much_is_found(many: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run's report and the doctor have it, and say so where it is less than it should be."""
+    with many.shop.collection() as collection:
+        report = collection.index()
+    assert report.approximate is not None
+    assert report.to_dict()["approximate"]["recall"] == 1.0
+    notes: list[Check] = []
+    check_index(many.shop.settings, notes.append)
+    (check,) = [note for note in notes if note.name == "approximate"]
+    assert (check.status, "find 100.0% of the ten nearest" in check.message) == ("ok", True)
+    monkeypatch.setattr(doctor_catalogue, "GOOD", 1.1)
+    notes.clear()
+    check_index(many.shop.settings, notes.append)
+    (check,) = [note for note in notes if note.name == "approximate"]
+    assert (check.status, "approximate: never" in check.hint) == ("warning", True)
 
 
 # FAISS is for those who need it

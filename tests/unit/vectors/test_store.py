@@ -110,7 +110,7 @@ def test_merges_leave_few_files_and_all_rows(tmp_path: Path, few: None) -> None:
             shelf.table.remove(gone)
             expected = (expected | set(come.tolist())) - set(gone.tolist())
             shelf.save()
-            assert len(list(tmp_path.glob("*.seg"))) <= 12, step
+            assert len(list(tmp_path.glob("*.seg"))) <= 15, step
         shelf.settle()
         assert len(list(tmp_path.glob("*.seg"))) <= 2
         assert same(content(shelf), sorted(expected))
@@ -257,7 +257,7 @@ def test_kill_9_at_every_write_leaves_a_checkpoint(
         shutil.rmtree(folder.parent)
         if not died:
             break
-    assert call > 60
+    assert call > 40
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
