@@ -1,8 +1,8 @@
 """The folder of a local index: segments, and the list that says which of them count, in which order.
 
 A checkpoint writes one more segment and a line more of the list, of which the last whole line counts: whenever a
-process ends, the list is that of some checkpoint. Both are put on disk, but where checkpoints follow each other within a
-second, together with those that come then: a machine that ends may take such a checkpoint with it. A segment that is
+process ends, the list is that of some checkpoint. Both are put on disk, but where checkpoints follow each other within
+a second, together with those that come then: a machine that ends may take such a checkpoint with it. A segment that is
 torn is known by its checksum, and what it held is sent again.
 
 Files that the list does not name are of a checkpoint or a merge that did not come to its end; whoever writes next

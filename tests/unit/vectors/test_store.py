@@ -233,11 +233,12 @@ def struck(folder: Path, arm: Callable[[], None]) -> bool:
 
 
 @needs_fork
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("when", "apart"), [("before", 0.0), ("after", 0.0), ("before", 60.0)])
 def test_kill_9_at_every_write_leaves_a_checkpoint(
-    tmp_path: Path, few: None, when: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, few: None, when: str, apart: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At every sync, renaming and removal of checkpoints and merges: the last one told of is there, or the next one."""
+    monkeypatch.setattr(store, "_APART_S", apart)
     for call in range(1, 1000):
         folder = tmp_path / str(call) / "vectors"
         folder.parent.mkdir()
@@ -257,7 +258,7 @@ def test_kill_9_at_every_write_leaves_a_checkpoint(
         shutil.rmtree(folder.parent)
         if not died:
             break
-    assert call > 40
+    assert call > 20
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
