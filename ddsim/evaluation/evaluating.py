@@ -9,6 +9,7 @@ from typing import cast
 
 from ddsim.catalogue import PRODUCTS
 from ddsim.config import Settings
+from ddsim.errors import InvalidRequest
 from ddsim.evaluation.experiments import read_experiments
 from ddsim.evaluation.results import Evaluation
 from ddsim.evaluation.run import Options, Step, evaluate_experiments
@@ -52,6 +53,9 @@ def evaluate(
         InvalidRequest: there is no configuration, a number makes no sense, or the pattern is not a regular expression.
     """
     several = [configs] if isinstance(configs, (str, PathLike, Settings)) else list(configs)
+    for config in several:
+        if not isinstance(config, (str, PathLike, Settings)):
+            raise InvalidRequest(f"evaluate: a configuration is a file, a name or settings, not {config!r}")
     found = read_experiments([one if isinstance(one, Settings) else Path(one) for one in several])
     first = next(one.settings for one in found if one.settings is not None)
     found_out = evaluate_experiments(

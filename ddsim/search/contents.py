@@ -170,7 +170,7 @@ def _kept_elsewhere(collection: Collection, rows: Sequence[Row]) -> Vectors:
 
 
 def _rows(collection: Collection, category: str | None) -> Iterator[Row]:
-    (named,) = (None,) if category is None else collection.check((category,))
+    (named,) = (None,) if category is None else collection.check((_as_name(category),))
     after = ""
     while rows := collection.records.rows(ItemState.INDEXED, category=named, after=after):
         yield from rows
@@ -183,10 +183,17 @@ def names_of(uris: str | Iterable[str]) -> list[str]:
     Raises:
         InvalidRequest: one of them is not text.
     """
-    names = [uris] if isinstance(uris, str) else list(uris)
-    wrong = next((name for name in names if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise InvalidRequest(
-            f"items are named by their uris, such as 'lamp/lamp-001.jpg', not by {clipped(repr(wrong))}"
-        )
-    return list(dict.fromkeys(names))
+    one = isinstance(uris, (str, bytes)) or not isinstance(uris, Iterable)
+    return list(dict.fromkeys(_as_name(name) for name in ([uris] if one else uris)))
+
+
+def _as_name(name: object) -> str:
+    """A name that somebody gives.
+
+    Raises:
+        InvalidRequest: it is not text.
+    """
+    if not isinstance(name, str):
+        example = "'lamp' or 'lamp/lamp-001.jpg'"
+        raise InvalidRequest(f"categories and items are named by text, such as {example}, not {clipped(repr(name))}")
+    return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def duplicates_among(items: Sequence[Item], vectors: Vectors, threshold: float) 
 
 
 def _check(threshold: float) -> None:
-    if not isinstance(threshold, (int, float)) or not 0 < threshold <= 1:  # NaN is not, either
+    if not isinstance(threshold, Real) or not 0 < threshold <= 1:  # NaN is not, either
         raise InvalidRequest(
             f"duplicates: threshold={threshold!r} must be above 0 and at most 1: the cosine of the angle between the "
             "vectors of two items that count as nearly the same, such as 0.98"

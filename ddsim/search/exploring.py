@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -127,8 +128,11 @@ def explored(collection: Collection, category: str | None, method: Method, most:
 def _check(method: str, most: int, pictures: int) -> None:
     if method not in ("pca", "umap"):
         raise InvalidRequest(f"explore: method={method!r}: use 'pca' or 'umap'")
-    if most < 1 or pictures < 0:
-        raise InvalidRequest(f"explore: most={most} must be 1 or more, and pictures={pictures} 0 or more")
+    whole = isinstance(most, Integral) and isinstance(pictures, Integral)
+    if not whole or most < 1 or pictures < 0:
+        raise InvalidRequest(
+            f"explore: most={most!r} and pictures={pictures!r} must be whole numbers, 1 or more and 0 or more"
+        )
 
 
 def mapped(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -318,11 +319,15 @@ def _without(found: SearchResult, row: Row, k: int) -> SearchResult:
 
 
 def _check_k(k: int) -> None:
+    if not isinstance(k, Integral):
+        raise InvalidRequest(f"query: k={k!r} must be a whole number")
     if k < 1:
         raise InvalidRequest(f"query: k={k} must be 1 or more")
 
 
 def _one_vector(vector: ArrayLike) -> Vectors:
+    if np.iscomplexobj(vector):
+        raise InvalidRequest("query_vector: the vector's values are complex numbers, plain ones are needed")
     try:
         with np.errstate(over="ignore"):  # what is too large is told below
             values: Vectors = np.asarray(vector, dtype=np.float32)

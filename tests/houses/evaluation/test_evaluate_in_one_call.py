@@ -59,6 +59,8 @@ def test_an_evaluation_as_a_data_frame(shop: Shop) -> None:
     ("configs", "options", "kind", "said"),
     [
         ([], {}, InvalidRequest, "name at least one file"),
+        ([5], {}, InvalidRequest, "a file, a name or settings, not 5"),
+        (["photos", None], {}, InvalidRequest, "a file, a name or settings, not None"),
         ("no-such-file.yaml", {}, ConfigError, "no-such-file.yaml"),
         (None, {"limit": 0}, InvalidRequest, "limit must be 1 or more"),
         (None, {"products": "("}, InvalidRequest, "no regular expression"),

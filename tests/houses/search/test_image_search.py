@@ -79,8 +79,9 @@ def test_remove(tmp_path: Path) -> None:
         assert search.remove(ODD) == 1
         assert search.remove(iter(["bed/1.png", "bed/1.png", "bed/2.png"])) == 2
         assert [item.uri for item in search.items()] == ["lamp/1.png", *TWINS]
-        with pytest.raises(InvalidRequest, match="named by their uris"):
-            search.remove([5])  # type: ignore[list-item]
+        for wrong in (5, None, b"lamp/1.png", [5]):
+            with pytest.raises(InvalidRequest, match="named by text"):
+                search.remove(wrong)  # type: ignore[arg-type]
         assert search.remove([]) == 0
 
 
@@ -150,6 +151,7 @@ def test_query_a_vector(local: Shop) -> None:
     ("vector", "said"),
     [
         ([1.0, 2.0], "2 values cannot be searched for: those of the index have 16"),
+        (np.zeros(16) + 1j, "complex"),
         (np.zeros((1, 16)), r"shape \(d,\) is needed, this has shape \(1, 16\)"),
         ([], r"shape \(d,\) is needed"),
         ([float("nan")] * 16, "not finite"),
@@ -201,6 +203,24 @@ def test_an_item_that_is_not_there(either: Shop) -> None:
             search.query_item("lamp/1.jpg")
         with pytest.raises(InvalidRequest, match=r"no item 'lamp/broken.png' is indexed"):
             search.query_item("lamp/broken.png")
+        for wrong in (None, 5, b"lamp/1.png"):
+            with pytest.raises(InvalidRequest, match="named by text"):
+                search.query_item(wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidRequest, match="named by text"):
+            search.items(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, "5", None])
+def test_numbers_of_neighbours_that_cannot_be(local: Shop, k: Any) -> None:
+    """The error says what is needed, whatever is searched for."""
+    with local.search() as search:
+        for call in (
+            lambda: search.query(plain("red"), k),
+            lambda: search.query_vector([0.0] * 16, k),
+            lambda: search.query_item("lamp/1.png", k),
+        ):
+            with pytest.raises(InvalidRequest, match=r"must be (a whole number|1 or more)"):
+                call()
 
 
 def test_an_item_whose_picture_is_needed_and_gone(tmp_path: Path) -> None:
@@ -246,7 +266,7 @@ def test_explore(local: Shop, tmp_path: Path) -> None:
         assert len(few) == 2
         assert "4 more are not on the map" in few.html
         assert {place.category for place in search.explore(category="bed")} == {"bed"}
-        for wrong in ({"most": 0}, {"pictures": -1}, {"method": "tsne"}):
+        for wrong in ({"most": 0}, {"most": 2.5}, {"pictures": -1}, {"pictures": None}, {"method": "tsne"}):
             with pytest.raises(InvalidRequest, match="explore: "):
                 search.explore(**wrong)  # type: ignore[arg-type]
 

@@ -64,6 +64,11 @@ def test_thresholds_out_of_range(threshold: Any) -> None:
         duplicates_among(items(2), turned(0, 1), threshold)
 
 
+def test_thresholds_of_numpy() -> None:
+    """A number is one, whoever made it."""
+    assert duplicates_among(items(2), turned(0, 1), np.float32(0.9))  # type: ignore[arg-type]
+
+
 def test_nothing_is_no_duplicate() -> None:
     """Without items there is no group, and the repr says so."""
     assert repr(duplicates_among([], np.zeros((0, 4), np.float32), 0.9)) == "<Duplicates: none>"
