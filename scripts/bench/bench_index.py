@@ -78,11 +78,10 @@ def photos(root: Path) -> Path:
 
 
 @contextmanager
-def null_server() -> Iterator[str]:
+def null_server(*options: str) -> Iterator[str]:
     """Its url."""
-    server = subprocess.Popen(
-        [sys.executable, str(_HERE / "null_server.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, str(_HERE / "null_server.py"), *options]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with server:
         if server.stdin is None or server.stdout is None:
             raise SystemExit("the null server has no pipes")

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """A DeepDetect server whose network takes no time, so that what is left to measure is the client.
 
-    python scripts/bench/null_server.py
+    python scripts/bench/null_server.py [--rate 150]
 
 prints its address and serves until its standard input ends. It knows what an indexing run and a search need: ``/info``,
 services with their description, features, index and search. A layer named ``d16`` gives 16 values, drawn from the
 picture's bytes: equal pictures have equal vectors, others have not. Every answer's header ``X-Seconds`` tells how long
-the server itself took, so that it can be subtracted.
+the server itself took, so that it can be subtracted. With ``--rate`` it does so many pictures a second, one request
+after the other, as a server does whose network takes its time.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import sys
 import threading
@@ -62,6 +64,7 @@ class Services:
         self._lock = threading.Lock()
         self._services: dict[str, dict[str, Any]] = {}
         self._indexes: dict[str, Rows] = {}
+        self.rate: float | None = None
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         """Status and JSON."""
@@ -99,6 +102,8 @@ class Services:
         service = self._services.get(body["service"])
         if service is None:
             return 404, _status(404, "Not Found", 1002, "Service Not Found")
+        if self.rate is not None:
+            time.sleep(len(body["data"]) / self.rate)
         output = body["parameters"]["output"]
         names, vectors = body["ids"], _vectors(body["data"], body["parameters"]["mllib"]["extract_layer"])
         # Single floats, written with the digits of doubles as DeepDetect does.
@@ -154,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
+    parser = argparse.ArgumentParser(description="A DeepDetect server whose network takes no time.")
+    parser.add_argument("--rate", type=float, help="pictures a second at most")
+    _Handler.services.rate = parser.parse_args().rate
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
