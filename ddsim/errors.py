@@ -9,6 +9,7 @@
     │   ├── StateNotWritable               ... or the state folder cannot be written, which only looking needs not
     │   ├── ForeignCollection              ... or a database's collection of its name is somebody else's
     │   ├── StateCopied                    ... or the state folder is a copy, and its index is another's
+    │   ├── CatalogueUnreachable           ... or the catalogue is elsewhere and cannot be read
     │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
     ├── CapabilityError                    this server was built without what the call needs
@@ -97,6 +98,10 @@ class ConfigError(DDSimError, ValueError):
 
 class StateNotWritable(ConfigError):
     """The state folder cannot be written: another user's, on a read-only disk, or on a full one. Looking works."""
+
+
+class CatalogueUnreachable(ConfigError):
+    """A catalogue that is no folder here cannot be read: credentials, a bucket or the way there is missing."""
 
 
 class StateCopied(ConfigError):

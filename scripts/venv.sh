@@ -17,7 +17,7 @@ find_python() {
 make_venv() {
   local group=${1:-} extras=${2:-} python stamp
   # Nothing that needs an extra may be skipped where tests run.
-  [ "$group" != dev ] || extras=photos,heic
+  [ "$group" != dev ] || extras=photos,heic,remote,parquet
   stamp=.venv/.installed-${group:-base}${extras:+-$extras}-$(cksum <pyproject.toml | tr -d ' ')
   if [ ! -x .venv/bin/python ]; then
     python=$(find_python) || return 1

@@ -4,8 +4,9 @@ The manifest is an SQLite file: which item is indexed under which number, which 
 do. Uses the errors only; vectors, indexing and search work with it.
 """
 
+from ddsim.catalogue.address import SCHEMES, Address, Where, address_in, place_named
 from ddsim.catalogue.database import transaction
-from ddsim.catalogue.folder import Item, pictures_below, scan, walk
+from ddsim.catalogue.folder import Entry, Item, pictures_below, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
@@ -14,9 +15,9 @@ from ddsim.catalogue.productfiles import Product, ProductFile, read_products
 from ddsim.catalogue.productfiles import key as product_key
 from ddsim.catalogue.products import PRODUCTS, product_of, product_pattern
 from ddsim.catalogue.records import ItemState, Records, Row
-from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, compiled
+from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, Rules, compiled
 from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled, writings
-from ddsim.catalogue.survey import Survey
+from ddsim.catalogue.survey import Survey, is_named_like_a_picture
 from ddsim.catalogue.whereabouts import Verdict, note_whereabouts, noted_place, whereabouts
 
 __all__ = [
@@ -24,7 +25,10 @@ __all__ = [
     "MARK_FILE",
     "PRODUCTS",
     "PRODUCT_FILES",
+    "SCHEMES",
+    "Address",
     "Change",
+    "Entry",
     "Item",
     "ItemState",
     "Kind",
@@ -37,14 +41,19 @@ __all__ = [
     "ProductFile",
     "Records",
     "Row",
+    "Rules",
     "Survey",
     "Verdict",
+    "Where",
+    "address_in",
     "choices",
     "compiled",
+    "is_named_like_a_picture",
     "note_whereabouts",
     "noted_place",
     "on_disk",
     "pictures_below",
+    "place_named",
     "product_key",
     "product_of",
     "product_pattern",

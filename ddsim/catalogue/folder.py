@@ -28,7 +28,7 @@ class Item(Value):
     Attributes:
         uri: its path relative to the catalogue, with ``/`` between the parts; the name the index keeps.
         category: the first part of the uri; the folder's name where there are no category folders.
-        path: where it is.
+        path: where it is; of one that is no file here, its uri.
     """
 
     uri: str
@@ -38,12 +38,13 @@ class Item(Value):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One reference picture as it was found on disk.
+    """One reference picture as it was found.
 
     Attributes:
-        uri, category, path: as :class:`Item`.
+        uri, category, path: as :class:`Item`; of one that is no file here, the path is its uri.
         size: in bytes; -1 where there is no file to read, such as behind a broken link or in place of a pipe.
-        mtime_ns: when it was last written, in nanoseconds since 1970; 0 where ``size`` is -1.
+        mtime_ns: when it was last written, in nanoseconds since 1970; 0 where ``size`` is -1. Of one that is no file
+            here, a number that stands for its etag.
     """
 
     uri: str

@@ -83,20 +83,22 @@ class Rules:
     """Tells what is passed over in one catalogue.
 
     Args:
-        root: the catalogue's folder, which may have a file ``.ddsimignore``.
+        root: the catalogue's folder, which may have a file ``.ddsimignore``; None for one that is no folder here.
         patterns: of the configuration.
 
     Raises:
         ConfigError: a pattern is none, or the file cannot be read.
     """
 
-    def __init__(self, root: Path, patterns: Patterns) -> None:
-        lines = _lines(root / IGNORE_FILE)
+    def __init__(self, root: Path | None, patterns: Patterns) -> None:
+        file = None if root is None else root / IGNORE_FILE
+        lines = [] if file is None else _lines(file)
         try:
             self._exclude = compiled([*patterns.exclude, *lines])
             self._include = compiled(patterns.include) if patterns.include else None
         except ValueError as error:
-            raise ConfigError(f"{root / IGNORE_FILE}, or catalogue.exclude of the configuration: {error}") from error
+            where = "" if file is None else f"{file}, or "
+            raise ConfigError(f"{where}catalogue.exclude of the configuration: {error}") from error
         self._excludes = bool(patterns.exclude or lines)
 
     def folder(self, name: str, uri: str) -> Kind | None:

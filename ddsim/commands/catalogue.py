@@ -19,7 +19,7 @@ from ddsim.commands.common import (
     JsonOption,
     Typed,
     err,
-    given,
+    given_catalogue,
     log_to_terminal,
     out,
     print_json,
@@ -121,7 +121,7 @@ def products(
     log_to_terminal(False)
     logging.getLogger("ddsim.web.products").setLevel(logging.ERROR)  # it tells in short what is listed here
     with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
-        found = Products(lambda: collection.catalogue, lambda: indexed(collection.manifest)).matching()
+        found = Products(lambda: collection.source.folder, lambda: indexed(collection.manifest)).matching()
         folder = collection.catalogue
     if json:
         print_json(asdict(found))
@@ -171,7 +171,7 @@ def remove(
     takes it for itself. Exit code 1 if something is not in the catalogue.
     """
     log_to_terminal(False)
-    with reported(typed=Typed(config, catalogue)), ImageSearch(load(config), given(catalogue)) as search:
+    with reported(typed=Typed(config, catalogue)), ImageSearch(load(config), given_catalogue(catalogue)) as search:
         found = {name: _meant(search.collection.manifest, name) for name in names}
         unknown = [name for name, uris in found.items() if not uris]
         uris = list(dict.fromkeys(uri for some in found.values() for uri in some))
@@ -214,7 +214,7 @@ def export(
     log_to_terminal(False)
     with reported(typed=Typed(config, catalogue)):
         writer_for(file)  # before vectors are asked for
-        with ImageSearch(load(config), given(catalogue)) as search:
+        with ImageSearch(load(config), given_catalogue(catalogue)) as search:
             found = search.vectors(category)
         write_vectors(found, file)
     count, values = found.vectors.shape
@@ -226,4 +226,4 @@ def export(
 
 
 def _collection(config: Path, catalogue: Path | None) -> Collection:
-    return Collection(load(config), None, given(catalogue))
+    return Collection(load(config), None, given_catalogue(catalogue))

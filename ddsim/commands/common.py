@@ -24,7 +24,7 @@ from rich.logging import RichHandler
 from rich.progress import ProgressColumn, Task
 from rich.text import Text
 
-from ddsim.catalogue import on_disk
+from ddsim.catalogue import Where, address_in, on_disk
 from ddsim.config import CONFIGS
 from ddsim.errors import ConfigError, DDSimError, ImageError, InvalidRequest, ManifestBusy
 from ddsim.showing import printable
@@ -173,6 +173,20 @@ def given(path: _Given) -> _Given:
             "download it first, such as with `curl -O`"
         )
     return on_disk(path)
+
+
+def given_catalogue(path: Path | None) -> Where | None:
+    """A catalogue that somebody gave: a folder or table as the disk has it, or an address; None is none.
+
+    Raises:
+        InvalidRequest: nothing can be read from such an address.
+    """
+    if path is None:
+        return None
+    try:
+        return address_in(str(path)) or on_disk(path)
+    except ValueError as error:
+        raise InvalidRequest(f"{path}: {error}") from error
 
 
 class RateColumn(ProgressColumn):

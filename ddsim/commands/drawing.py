@@ -13,6 +13,7 @@ from ddsim.commands.terminal import Protocol, fitted
 from ddsim.pictures import Picture
 from ddsim.search import SearchResult, contact_sheet
 from ddsim.showing import printable
+from ddsim.sources import Source
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Drawing:
             return self.file
         return self.file.with_name(f"{self.file.stem}-{number}{self.file.suffix}")
 
-    def draw(self, result: SearchResult, photo: Picture, catalogue: Path, number: int, *, quiet: bool) -> None:
+    def draw(self, result: SearchResult, photo: Picture, catalogue: Source, number: int, *, quiet: bool) -> None:
         """Draw a result wherever it is wanted.
 
         Raises:

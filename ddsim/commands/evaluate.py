@@ -19,7 +19,7 @@ from rich.cells import cell_len
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ddsim.catalogue import PRODUCTS
+from ddsim.catalogue import PRODUCTS, Where
 from ddsim.commands.common import (
     INTERRUPTED,
     SERVER_TROUBLE,
@@ -28,7 +28,7 @@ from ddsim.commands.common import (
     RateColumn,
     VerboseOption,
     err,
-    given,
+    given_catalogue,
     interruptible,
     log_to_terminal,
     out,
@@ -36,8 +36,8 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.commands.progress import Lines
-from ddsim.config import dump
-from ddsim.errors import ConfigError, ImageError
+from ddsim.config import Settings, dump
+from ddsim.errors import CatalogueUnreachable, ConfigError, ImageError
 from ddsim.evaluation import (
     Evaluation,
     Experiment,
@@ -51,6 +51,7 @@ from ddsim.evaluation import (
 )
 from ddsim.pictures import Upload, encode
 from ddsim.showing import counted, printable
+from ddsim.sources import Source, source_of
 from ddsim.vectors import CACHE_FOLDER
 
 EPILOG = """
@@ -117,16 +118,16 @@ def evaluate_command(
     with reported("Interrupted. Run the same command again to go on."):
         found = read_experiments(configs)
         first = next(one.settings for one in found if one.settings is not None)
-        catalogue = given(catalogue) if catalogue is not None else first.catalogue
-        queries = given(queries)
+        items = given_catalogue(catalogue) or first.catalogue
+        asked = given_catalogue(queries)
         options = Options(products=product_pattern, limit=limit)
         _make(out_folder)
         with _cache(cache or first.state / CACHE_FOLDER, no_cache) as folder:
-            evaluation = _run(found, catalogue, queries, options, folder, verbose)
+            evaluation = _run(found, items, asked, options, folder, verbose)
         if evaluation is None:
             err.print("Stopped. What was computed is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED)
-        files = _write(evaluation, found, catalogue, queries, out_folder)
+        files = _write(evaluation, found, first, items, asked, out_folder)
     if json:
         print_json({**evaluation.to_dict(), "files": {name: str(path) for name, path in files.items()}})
     else:
@@ -155,7 +156,12 @@ def _cache(folder: Path, anew: bool) -> Iterator[Path]:
 
 
 def _run(
-    found: Sequence[Experiment], catalogue: Path, queries: Path | None, options: Options, cache: Path, verbose: bool
+    found: Sequence[Experiment],
+    catalogue: Where,
+    queries: Where | None,
+    options: Options,
+    cache: Path,
+    verbose: bool,
 ) -> Evaluation | None:
     columns = (
         TextColumn("{task.description:<11}"),
@@ -199,13 +205,19 @@ def _make(folder: Path) -> None:
 
 
 def _write(
-    evaluation: Evaluation, found: Sequence[Experiment], catalogue: Path, queries: Path | None, folder: Path
+    evaluation: Evaluation,
+    found: Sequence[Experiment],
+    first: Settings,
+    catalogue: Where,
+    queries: Where | None,
+    folder: Path,
 ) -> dict[str, Path]:
     """Results, report and the winner's configuration; of an evaluation without a winner the last one is removed."""
-    roots = {"item": catalogue, "query": catalogue if queries is None else queries}
+    items = source_of(first, catalogue)
+    sources = {"item": items, "query": items if queries is None else source_of(first, queries)}
     contents = {
         "results": ("results.json", _json(evaluation)),
-        "report": ("report.html", render(evaluation, lambda kind, uri: _thumbnail(roots[kind], uri)).encode()),
+        "report": ("report.html", render(evaluation, lambda kind, uri: _thumbnail(sources[kind], uri)).encode()),
     }
     best = _best(evaluation, found)
     if best is not None:
@@ -239,10 +251,11 @@ def _best(evaluation: Evaluation, found: Sequence[Experiment]) -> str | None:
     )
 
 
-def _thumbnail(root: Path, uri: str) -> bytes | None:
+def _thumbnail(source: Source, uri: str) -> bytes | None:
+    upload = Upload(shrink=(2 * _SIDE, 2 * _SIDE))
     try:
-        prepared = encode(root / uri, Upload(shrink=(2 * _SIDE, 2 * _SIDE)))
-    except ImageError:
+        prepared = encode(source.read(uri, upload.max_bytes), upload)
+    except (ImageError, CatalogueUnreachable):
         return None
     # Both sides were shrunk on their own, so the proportions are those of the original.
     wide, high = prepared.original_size

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.catalogue import Kind, Survey
+from ddsim.catalogue import Kind, Survey, Where
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -23,7 +23,7 @@ from ddsim.commands.common import (
     Typed,
     VerboseOption,
     err,
-    given,
+    given_catalogue,
     interruptible,
     log_to_terminal,
     out,
@@ -38,6 +38,7 @@ from ddsim.indexing import Audit, IndexReport, Progress
 from ddsim.routing import Learned
 from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
 from ddsim.showing import counted, printable
+from ddsim.sources import is_table
 from ddsim.vectors import recalled
 
 EPILOG = """
@@ -110,8 +111,8 @@ def index(
     with reported("Interrupted. Run the same command again to go on.", typed):
         _check_options(dry_run, audit, retry_failed, rebuild, allow_vanished)
         settings = _settings(config, backend)
-        catalogue = given(folder) if folder is not None else settings.catalogue
-        if not catalogue.is_dir():
+        catalogue = given_catalogue(folder) or settings.catalogue
+        if isinstance(catalogue, Path) and not catalogue.is_dir() and not is_table(catalogue):
             raise ConfigError(
                 f"{catalogue}: no such folder. Put reference pictures there as CATEGORY/PICTURE, "
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)
@@ -303,5 +304,5 @@ def _print_survey(survey: Survey) -> None:
             out.print(f"  {tally.count} {words}: {names}", markup=False)
 
 
-def _where(settings: Settings, catalogue: Path) -> dict[str, object]:
+def _where(settings: Settings, catalogue: Where) -> dict[str, object]:
     return {"configuration": settings.name, "catalogue": str(catalogue), "service": settings.similarity.service}

@@ -19,7 +19,7 @@ from ddsim.commands.common import (
     JsonOption,
     Typed,
     VerboseOption,
-    given,
+    given_catalogue,
     log_to_terminal,
     out,
     print_json,
@@ -117,7 +117,7 @@ def search(
         asked = Photos(photos, upload, Fetching(upload.max_bytes, allow_private=allow_private))
         _refuse("--open shows the sheet of one photo; --sheet draws those of several", show and asked.several)
         drawing = Drawing(sheet, show, None if json or paths else _protocol(pictures), asked.several)
-        with ImageSearch(settings, given(catalogue)) as searcher:
+        with ImageSearch(settings, given_catalogue(catalogue)) as searcher:
             searcher.collection.check(category)  # before anything is fetched
             answers = _answers(searcher, asked, k, category or None, not everything, twins, not paths)
             failed = _print_json(searcher, answers, drawing, asked) if json else 0
@@ -188,14 +188,14 @@ def _print_text(searcher: ImageSearch, answers: _Answers, drawing: Drawing, phot
         photo, result = answer
         if paths:
             for one in result.neighbours:
-                _print_path(str(one.path))
+                _print_path(searcher.collection.source.place(one.uri))
         else:
             if number > 1:
                 out.print()
             if photos.several:
                 out.print(printable(photo.name), style="underline", markup=False)
             _print(result)
-        drawing.draw(result, photo.content, searcher.catalogue, number, quiet=paths)
+        drawing.draw(result, photo.content, searcher.collection.source, number, quiet=paths)
     return failed
 
 
@@ -212,7 +212,7 @@ def _print_json(searcher: ImageSearch, answers: _Answers, drawing: Drawing, phot
         photo, result = answer
         place = drawing.place(number)
         results.append({**result.to_dict(), "sheet": None if place is None else str(place)})
-        draws.append(partial(drawing.draw, result, photo.content, searcher.catalogue, number, quiet=True))
+        draws.append(partial(drawing.draw, result, photo.content, searcher.collection.source, number, quiet=True))
     print_json({"results": results, "failed": failed} if photos.several else results[0])
     for draw in draws:
         draw()

@@ -16,12 +16,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from ddsim.catalogue import Where
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     WRONG_USE,
     VerboseOption,
     err,
-    given,
+    given_catalogue,
     log_to_terminal,
     out,
     reported,
@@ -136,11 +137,11 @@ def serve(
     logging.getLogger("ddsim.web").setLevel(logging.INFO if verbose else logging.WARNING)
     local = _is_loopback(host)
     with reported():
-        config, catalogue = config or _default(), given(catalogue)
+        config, where = config or _default(), given_catalogue(catalogue)
         settings = load(config)
         outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [], metrics)
-        server = _server(settings, catalogue, outside, verbose)
-        _tell_what_is_there(settings, catalogue, config)
+        server = _server(settings, where, outside, verbose)
+        _tell_what_is_there(settings, where, config)
         try:
             door = _listening(host, port)
         except OSError as error:
@@ -172,7 +173,7 @@ def _default() -> Path:
     return DEFAULT_CONFIG
 
 
-def _tell_what_is_there(settings: Settings, catalogue: Path | None, config: Path) -> None:
+def _tell_what_is_there(settings: Settings, catalogue: Where | None, config: Path) -> None:
     with Collection(settings, None, catalogue) as collection:
         try:
             items = sum(collection.records.categories().values())
@@ -184,7 +185,7 @@ def _tell_what_is_there(settings: Settings, catalogue: Path | None, config: Path
             err.print(f"[yellow]warning:[/] {escape(text)}")
 
 
-def _server(settings: Settings, catalogue: Path | None, outside: Outside, verbose: bool) -> Any:
+def _server(settings: Settings, catalogue: Where | None, outside: Outside, verbose: bool) -> Any:
     try:
         import uvicorn
 

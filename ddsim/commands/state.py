@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ddsim.catalogue import Where
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -138,7 +138,7 @@ def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     is a copy, and the first one is still in use, run `ddsim index --rebuild` instead.
     """
     log_to_terminal(False)
-    adopted: list[Path] = []
+    adopted: list[Where] = []
     with reported():
         settings = load(config)
         for catalogue in dict.fromkeys(catalogues(settings)):

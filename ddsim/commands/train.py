@@ -88,7 +88,7 @@ def train(
             report = _trained(search)
             files = _written(search, source, network)
             if sheet is not None:
-                save_png(confusion_sheet(report, search.catalogue), sheet, "--sheet")
+                save_png(confusion_sheet(report, search.collection.source), sheet, "--sheet")
             served = _serve(settings, files)
     if json:
         facts = {"network": [str(file) for file in files], "served": served, "sheet": sheet and str(sheet)}

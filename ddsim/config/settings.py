@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from ddsim.catalogue import Patterns
+from ddsim.catalogue import Patterns, Where
 from ddsim.config.database import DATABASE_DEFAULTS, DatabaseSettings, database_rules
 from ddsim.config.part import Part
 from ddsim.config.values import (
@@ -27,6 +27,7 @@ from ddsim.config.values import (
     LocalPath,
     PatternList,
     Pixels,
+    Place,
     ServerPath,
     ServiceName,
     Size,
@@ -335,8 +336,17 @@ class UploadSettings(Part):
 class CatalogueSettings(Part):
     """The reference pictures, and which of the files there are some."""
 
-    folder: LocalPath
-    """Folder of the reference pictures, ``<category>/<picture>``."""
+    folder: Place
+    """Folder of the reference pictures, ``<category>/<picture>``; or where else they are: ``s3://bucket/folder``,
+    ``gs://``, ``https://`` with a listing, or a table (.csv, .parquet) with the columns url and category."""
+    endpoint: Url | None = None
+    """Address of a service like S3 or Google's that is another one, such as MinIO's."""
+    anonymous: bool = False
+    """Whether buckets are read without credentials."""
+    allow_private: bool = False
+    """Whether addresses that a table or a redirect names may be of this machine or a private network."""
+    readers: Annotated[int, Field(ge=1, le=256)] = 16
+    """So many pictures are read at a time, where they are not on this machine."""
     exclude: PatternList = ()
     """Patterns in gitignore's syntax: what they match is passed over. A file .ddsimignore in the folder adds more."""
     include: PatternList = ()
@@ -392,8 +402,8 @@ class Settings(Part):
         return self
 
     @property
-    def catalogue(self) -> Path:
-        """Folder of the reference pictures."""
+    def catalogue(self) -> Where:
+        """Where the reference pictures are."""
         return self.reference.folder
 
     def patterns(self) -> Patterns:

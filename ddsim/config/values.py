@@ -9,9 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+)
 
-from ddsim.catalogue import compiled, on_disk
+from ddsim.catalogue import Address, address_in, compiled, on_disk
 from ddsim.deepdetect import INDEX_TYPE, service_name
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -43,6 +51,11 @@ def _local_path(value: Any, info: ValidationInfo) -> Any:
         raise ValueError("expected the path of a folder or file")
     folder = info.context.folder if isinstance(info.context, Origin) else Path.cwd()
     return on_disk(resolved(folder, value))
+
+
+def _place(value: Any, info: ValidationInfo) -> Any:
+    address = address_in(value) if isinstance(value, str) else None
+    return _local_path(value, info) if address is None else address
 
 
 def _server_path(value: Any, info: ValidationInfo) -> Any:
@@ -130,6 +143,7 @@ def _index_type(value: str) -> str:
 
 PatternList = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_patterns)]
 LocalPath = Annotated[Path, BeforeValidator(_local_path)]
+Place = Annotated[InstanceOf[Path] | InstanceOf[Address], BeforeValidator(_place), PlainSerializer(str)]
 Certificates = Annotated[Path | None, BeforeValidator(_certificates)]
 ServerPath = Annotated[str, BeforeValidator(_server_path)]
 ServiceName = Annotated[str, AfterValidator(service_name)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection as Words
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from ddsim.catalogue import ItemState, Names, walk
+from ddsim.catalogue import ItemState, Names
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Label
 from ddsim.doctor.checks import Check, Note
@@ -90,7 +91,7 @@ def check_index_type(settings: Settings, note: Note) -> None:
     if settings.index.backend in ("local", "milvus") or least_pictures(settings.similarity.index_type) == 0:
         return
     try:
-        pictures = sum(1 for _ in walk(settings.catalogue))
+        pictures = sum(survey_of(settings)[0].values())
     except ConfigError:
         return  # said of the catalogue
     reason = why_not_trainable(settings.similarity.index_type, pictures)
@@ -114,7 +115,7 @@ def check_index(settings: Settings, note: Note) -> None:
     with Collection(settings, None) as collection:
         counts, home = collection.manifest.counts(), collection.manifest.get_meta(HOME)
         folder, built = collection.catalogue, collection.manifest.get_meta(APPROXIMATE)
-        if folder == settings.catalogue and folder.is_dir():
+        if folder == settings.catalogue and isinstance(folder, Path) and folder.is_dir():
             with suppress(ConfigError):  # told above, with the catalogue
                 check_losses(settings, collection, note)
     indexed, aside = counts[ItemState.INDEXED], counts[ItemState.QUARANTINED]

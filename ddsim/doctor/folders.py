@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import closing
 
-from ddsim.catalogue import Kind, Survey, same_name, walk
+from ddsim.catalogue import Kind, Survey, same_name
 from ddsim.config import Settings
 from ddsim.doctor.checks import Check, Note
 from ddsim.search import Collection, reason_to_stop
+from ddsim.sources import source_of
 
 _NAMED = 5
 
@@ -19,8 +21,8 @@ def survey_of(settings: Settings) -> tuple[Counter[str], Survey]:
         ConfigError: there is no such folder, or nothing in it.
     """
     survey = Survey()
-    entries = walk(settings.catalogue, settings.patterns(), survey)
-    return Counter(entry.category for entry in entries), survey
+    with closing(source_of(settings, settings.catalogue)) as source:
+        return Counter(entry.category for entry in source.walk(survey)), survey
 
 
 def check_folder(folders: Counter[str], survey: Survey, note: Note) -> None:

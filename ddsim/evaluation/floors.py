@@ -29,7 +29,8 @@ def thumbnail(photo: Photo, limits: Upload) -> Vectors:
     Raises:
         ImageError: it cannot be read.
     """
-    shrunk = encode(photo.path, Upload((4 * _SIDE, 4 * _SIDE), 95, limits.max_pixels, limits.max_bytes))
+    content = photo.source.read(photo.uri, limits.max_bytes)
+    shrunk = encode(content, Upload((4 * _SIDE, 4 * _SIDE), 95, limits.max_pixels, limits.max_bytes))
     with Image.open(io.BytesIO(shrunk.data)) as image:
         small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
     shades: Vectors = np.asarray(small, dtype=np.float32).ravel() / np.float32(255)

@@ -6,12 +6,12 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ddsim.catalogue import Survey, product_of, same_name, walk
+from ddsim.catalogue import Entry, Survey, product_of, same_name
 from ddsim.errors import ImageError
-from ddsim.pictures import read_file
+from ddsim.sources import FolderSource, Source, in_parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Photo:
         uri, category, path, size: as in :class:`ddsim.catalogue.folder.Entry`.
         sha256: of the file's content. What has the same content is the same picture, whatever its name.
         product: which product of its category it shows; None where the name does not tell.
+        source: where it is read from.
     """
 
     uri: str
@@ -30,11 +31,7 @@ class Photo:
     size: int
     sha256: str
     product: str | None
-
-    @property
-    def root(self) -> Path:
-        """The folder that the uri is relative to."""
-        return self.path.parents[self.uri.count("/")]
+    source: Source = field(default_factory=lambda: FolderSource(Path()), compare=False)
 
     @property
     def unit(self) -> str:
@@ -47,21 +44,23 @@ class Folder:
     """The pictures of a folder, ``<category>/<picture>``.
 
     Attributes:
-        root: the folder.
+        source: where they are.
         photos: by uri.
         unreadable: uri -> why not even the file can be read.
     """
 
-    root: Path
+    source: Source
     photos: tuple[Photo, ...]
     unreadable: dict[str, str]
 
 
-def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable[[], None] = lambda: None) -> Folder:
-    """Read and hash what lies in a folder.
+def gather(
+    source: Source, products: re.Pattern[str], max_bytes: int, told: Callable[[], None] = lambda: None
+) -> Folder:
+    """Read and hash the pictures of a catalogue, several at a time where they are elsewhere.
 
     Args:
-        root: the folder.
+        source: where they are.
         products: see :func:`ddsim.catalogue.product_pattern`.
         max_bytes: larger files count as unreadable.
         told: called after every file.
@@ -71,17 +70,23 @@ def gather(root: Path, products: re.Pattern[str], max_bytes: int, told: Callable
     """
     photos, unreadable = [], {}
     survey = Survey()
-    for entry in walk(root, survey=survey):
+
+    def hashed(entry: Entry) -> tuple[Entry, str | ImageError]:
         try:
-            sha256 = hashlib.sha256(read_file(entry.path, max_bytes)).hexdigest()
+            return entry, hashlib.sha256(source.read(entry.uri, max_bytes)).hexdigest()
         except ImageError as error:
-            unreadable[entry.uri] = error.reason
+            return entry, error
+
+    for entry, sha256 in in_parallel(source.walk(survey), hashed, source.readers or 1):
+        if isinstance(sha256, ImageError):
+            unreadable[entry.uri] = sha256.reason
         else:
             product = product_of(entry.uri, entry.category, products)
             # Queries and items may come from different systems, and a category is the same for both.
-            photos.append(Photo(entry.uri, same_name(entry.category), entry.path, entry.size, sha256, product))
+            category = same_name(entry.category)
+            photos.append(Photo(entry.uri, category, entry.path, entry.size, sha256, product, source))
         told()
-    return Folder(root, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable | survey.shut)
+    return Folder(source, tuple(sorted(photos, key=lambda photo: photo.uri)), unreadable | survey.shut)
 
 
 def sample(photos: Sequence[Photo], most: int | None, seed: int) -> list[Photo]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ddsim.catalogue import PRODUCTS, product_pattern
+from ddsim.catalogue import PRODUCTS, Where, product_pattern
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
@@ -25,6 +25,7 @@ from ddsim.evaluation.task import Task
 from ddsim.pictures import Upload
 from ddsim.search import connect
 from ddsim.showing import Value
+from ddsim.sources import source_of
 from ddsim.vectors import Cache, Patience, label_key, vector_key
 
 # Categories named in a sentence at most.
@@ -75,8 +76,8 @@ class Step(Value):
 
 def evaluate_experiments(
     experiments: Sequence[Experiment],
-    catalogue: Path,
-    queries: Path | None = None,
+    catalogue: Where,
+    queries: Where | None = None,
     *,
     options: Options | None = None,
     cache: Path,
@@ -142,7 +143,7 @@ class _Run:
             max_bytes=max((one.max_bytes for one in uploads), default=Upload().max_bytes),
         )
 
-    def run(self, work: Work, catalogue: Path, queries: Path | None) -> Evaluation:
+    def run(self, work: Work, catalogue: Where, queries: Where | None) -> Evaluation:
         items, asked = self._gather(catalogue, queries)
         chosen = sample(asked.photos, self._options.limit, self._options.seed)
         photos = {photo.sha256: photo for photo in (*items.photos, *chosen)}
@@ -183,7 +184,7 @@ class _Run:
 
     # What the servers say
 
-    def _gather(self, catalogue: Path, queries: Path | None) -> tuple[Folder, Folder]:
+    def _gather(self, catalogue: Where, queries: Where | None) -> tuple[Folder, Folder]:
         pattern = product_pattern(self._options.products)
 
         def told() -> None:
@@ -192,8 +193,12 @@ class _Run:
                 raise Stopped
 
         self._begin("reading", None)
-        items = gather(catalogue, pattern, self._limits.max_bytes, told)
-        return items, items if queries is None else gather(queries, pattern, self._limits.max_bytes, told)
+
+        def gathered(place: Where) -> Folder:
+            return gather(source_of(self._settings[0], place), pattern, self._limits.max_bytes, told)
+
+        items = gathered(catalogue)
+        return items, items if queries is None else gathered(queries)
 
     def _vectors(self, work: Work, photos: Mapping[str, Photo], queries: Sequence[Photo]) -> dict[str, Outcome]:
         keys = {vector_key(settings) for settings in self._settings}
@@ -247,7 +252,12 @@ class _Run:
         return rows, scores
 
     def _compared(
-        self, task: Task, rows: Sequence[Row], scores: Mapping[str, Scores], catalogue: Path, queries: Path | None
+        self,
+        task: Task,
+        rows: Sequence[Row],
+        scores: Mapping[str, Scores],
+        catalogue: Where,
+        queries: Where | None,
     ) -> Evaluation:
         self._begin("comparing", 1)
         groups, primary = Groups(task, self._options.seed), primary_measure(task)

@@ -15,7 +15,7 @@ from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, Ser
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
 from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
-from ddsim.pictures import Encoded, encode, read_file
+from ddsim.pictures import Encoded, encode
 from ddsim.vectors import Cache, Patience
 
 _log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Extraction(Generic[_Value]):
         Raises:
             ImageError: it cannot be read any more.
         """
-        content = read_file(photo.path, self._upload.max_bytes)
+        content = photo.source.read(photo.uri, self._upload.max_bytes)
         begun = time.perf_counter()
         prepared = encode(content, self._upload)
         (value,) = self._there.ask(lambda name: self._compute(name, [prepared]), self._layer)
@@ -158,7 +158,7 @@ class Extraction(Generic[_Value]):
         size = 0
         ahead = prepare_ahead(
             map(_row, photos, range(len(photos))),
-            lambda row: prepare(row, photos[row.vid or 0].root, self._upload),
+            lambda row: prepare(row, photos[row.vid or 0].source, self._upload),
             count=2 * self._limits.batch_size,
             size=2 * self._limits.batch_bytes,
             threads=self._limits.threads,

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar, overload
 
 from ddsim.catalogue import Row
 from ddsim.deepdetect import Vectors, check_uri
 from ddsim.errors import ImageError, InvalidRequest
-from ddsim.pictures import Encoded, Upload, encode, read_file
+from ddsim.pictures import Encoded, Upload, encode
+from ddsim.sources import Source
 
 _Prepared = TypeVar("_Prepared")
 
@@ -55,30 +55,33 @@ class Unreadable:
 
 
 @overload
-def prepare(row: Row, folder: Path, upload: Upload) -> Ready | Unreadable: ...
+def prepare(row: Row, source: Source, upload: Upload) -> Ready | Unreadable: ...
 
 
 @overload
 def prepare(
-    row: Row, folder: Path, upload: Upload, known: Callable[[str], Vectors | None]
+    row: Row, source: Source, upload: Upload, known: Callable[[str], Vectors | None]
 ) -> Ready | Known | Unreadable: ...
 
 
 def prepare(
-    row: Row, folder: Path, upload: Upload, known: Callable[[str], Vectors | None] = lambda _: None
+    row: Row, source: Source, upload: Upload, known: Callable[[str], Vectors | None] = lambda _: None
 ) -> Ready | Known | Unreadable:
     """Read and hash one item, and encode it where nothing is known of its content.
 
     Args:
         row: the item.
-        folder: the catalogue.
+        source: where the catalogue's pictures are.
         upload: how it is encoded.
         known: gives the vector of a content hash.
+
+    Raises:
+        CatalogueUnreachable: nothing can be read from there any more.
     """
     sha256 = None
     try:
         check_uri(row.uri)
-        data = read_file(folder / row.uri, upload.max_bytes)
+        data = source.read(row.uri, upload.max_bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         vector = known(sha256)
         return Ready(row, sha256, encode(data, upload)) if vector is None else Known(row, sha256, vector)

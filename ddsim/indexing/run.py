@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +19,11 @@ from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TooLarge, TransportError
-from ddsim.indexing.preparing import Known, Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing.preparing import Known, Ready, Unreadable, cores, prepare, prepare_ahead
 from ddsim.indexing.remarks import Remarks
 from ddsim.indexing.report import Progress, Stage
 from ddsim.pictures import Upload
+from ddsim.sources import Source
 from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Run:
     Args:
         manifest: what is to be done; held for writing.
         backend: the vectors' home, open.
-        folder: the catalogue.
+        source: where the catalogue's pictures are.
         limits: batch sizes, and how many pictures there are between two builds at most.
         upload: how pictures are prepared.
         progress: told after every batch.
@@ -65,7 +65,7 @@ class Run:
         self,
         manifest: Manifest,
         backend: Backend,
-        folder: Path,
+        source: Source,
         *,
         limits: IndexSettings,
         upload: Upload,
@@ -79,7 +79,9 @@ class Run:
         self._manifest = manifest
         self._backend = backend
         self._limits = limits
-        self._make = partial(prepare, folder=folder, upload=upload, known=backend.known)
+        self._make = partial(prepare, source=source, upload=upload, known=backend.known)
+        # Who waits for a network has time for others.
+        self._threads = limits.threads if source.readers is None else max(source.readers, limits.threads or cores())
         self._progress = progress or (lambda _: None)
         self._stopping = stopping or (lambda: False)
         self._seen = seen or (lambda _vids, _vectors: None)
@@ -217,7 +219,7 @@ class Run:
             self._make,
             count=at_once * self._limits.batch_size,
             size=at_once * self._limits.batch_bytes,
-            threads=self._limits.threads,
+            threads=self._threads,
         )
         for item in ahead:
             if isinstance(item, Unreadable):

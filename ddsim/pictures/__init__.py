@@ -6,7 +6,7 @@ picture uses it. What is at an address on the web is fetched with limits, and ne
 """
 
 from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, describe, encode, read_file
-from ddsim.pictures.fetching import Fetching, fetch, is_address
+from ddsim.pictures.fetching import Fetching, fetch, is_address, is_public
 from ddsim.pictures.remote import read_item
 from ddsim.pictures.thumbnails import cut, part_of, thumbnail
 
@@ -22,6 +22,7 @@ __all__ = [
     "encode",
     "fetch",
     "is_address",
+    "is_public",
     "part_of",
     "read_file",
     "read_item",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import threading
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ddsim.catalogue import (
+    Address,
     Change,
     ItemState,
     Manifest,
@@ -20,16 +20,17 @@ from ddsim.catalogue import (
     Plan,
     Records,
     Survey,
+    Where,
     choices,
     note_whereabouts,
-    walk,
+    place_named,
     whereabouts,
 )
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
-from ddsim.pictures import Encoded, Picture, encode, read_item
+from ddsim.pictures import Encoded, Picture, encode
 from ddsim.routing import META as HEAD
 from ddsim.routing import (
     Classifier,
@@ -50,6 +51,7 @@ from ddsim.search.sharing import hand_on_owner, share
 from ddsim.search.unused import remove_unused
 from ddsim.search.vanishing import reason_to_stop
 from ddsim.showing import Value, clipped, counted
+from ddsim.sources import source_of
 from ddsim.training import TrainReport, train
 from ddsim.vectors import (
     APPROXIMATE,
@@ -110,7 +112,7 @@ class Collection:
     Args:
         settings: the configuration.
         client: the configured server; None will do where only the manifest is read.
-        catalogue: the folder of reference pictures. None takes the settings' own or, if that was never indexed, the one
+        catalogue: where the reference pictures are. None takes the settings' own or, if that was never indexed, the one
             that was indexed last.
         folder: where the manifest is kept, instead of its place below the settings' state folder.
 
@@ -119,10 +121,17 @@ class Collection:
     """
 
     def __init__(
-        self, settings: Settings, client: Client | None, catalogue: Path | None = None, *, folder: Path | None = None
+        self,
+        settings: Settings,
+        client: Client | None,
+        catalogue: Where | None = None,
+        *,
+        folder: Path | None = None,
     ) -> None:
         self.settings = settings
-        self.catalogue = (catalogue if catalogue is not None else current_catalogue(settings)).absolute()
+        found = catalogue if catalogue is not None else current_catalogue(settings)
+        self.catalogue = found if isinstance(found, Address) else found.absolute()
+        self.source = source_of(settings, self.catalogue)
         self._client = client
         self._place = place_of(settings, self.catalogue)
         self.manifest = Manifest.look(folder or self._place.folder, self._place.identity(settings))
@@ -168,6 +177,7 @@ class Collection:
         if self._shared is not None:
             self._shared.close()
             self._shared = None
+        self.source.close()
         self.manifest.close()
 
     # Indexing
@@ -198,8 +208,8 @@ class Collection:
             return Outlook(dict(plan.counts), survey, self._stop(plan, survey, options))
 
     def _plan(self, options: IndexOptions, survey: Survey) -> Plan:
-        entries = walk(self.catalogue, self.settings.patterns(), survey)
-        return self.manifest.plan(entries, _hash_file, retry_failed=options.retry_failed, shut=survey.shut)
+        entries = self.source.walk(survey)
+        return self.manifest.plan(entries, self.source.digest, retry_failed=options.retry_failed, shut=survey.shut)
 
     def _stop(self, plan: Plan, survey: Survey, options: IndexOptions) -> str | None:
         if options.allow_vanished:
@@ -303,12 +313,12 @@ class Collection:
         with self._writing(options.rebuild) as backend:
             backend.remove(gone)
             if not self._is_beside:
-                share(backend, self.manifest, self.catalogue, self.settings)
+                share(backend, self.manifest, self.source.folder, self.settings)
             sample = Sample(self.manifest)
             run = Run(
                 self.manifest,
                 backend,
-                self.catalogue,
+                self.source,
                 limits=self.settings.index,
                 upload=self.settings.upload_options(),
                 progress=progress,
@@ -331,7 +341,7 @@ class Collection:
             after = self._compared()
             anew = after if before not in (None, after) else None
             if not self._is_beside:
-                share(backend, self.manifest, self.catalogue, self.settings)
+                share(backend, self.manifest, self.source.folder, self.settings)
             took = time.monotonic() - begun
             return self._report(backend, run, changes, survey, checked, learned, anew, finished, took)
 
@@ -343,7 +353,7 @@ class Collection:
     def _share(self) -> None:
         """Have others who search without this manifest find what it holds by now."""
         with self._writing(rebuild=False) as backend:
-            share(backend, self.manifest, self.catalogue, self.settings)
+            share(backend, self.manifest, self.source.folder, self.settings)
 
     def _compared(self) -> str | None:
         """How what is indexed is compared, in a few words; None where nothing is, or the server does it."""
@@ -593,14 +603,9 @@ class Collection:
         Args:
             uri: the item's name.
         """
-        upload, elsewhere = self.settings.upload_options(), self.settings.reference.url_prefix
+        upload = self.settings.upload_options()
         try:
-            return encode(self.catalogue / uri, upload)
-        except ImageError:
-            if elsewhere is None:
-                return None
-        try:
-            return encode(read_item(self.catalogue, uri, upload.max_bytes, elsewhere), upload)
+            return encode(self.source.read(uri, upload.max_bytes), upload)
         except ImageError:
             return None
 
@@ -642,19 +647,11 @@ def was_indexed(settings: Settings) -> bool:
     return (settings.state / settings.name / _CURRENT).exists()
 
 
-def current_catalogue(settings: Settings) -> Path:
+def current_catalogue(settings: Settings) -> Where:
     """The catalogue to search in where none is named: the settings' own or, if that was never indexed, the last one."""
     if place_of(settings, settings.catalogue).was_indexed:
         return settings.catalogue
     try:
-        return Path((settings.state / settings.name / _CURRENT).read_text(encoding="utf-8"))
+        return place_named((settings.state / settings.name / _CURRENT).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return settings.catalogue
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

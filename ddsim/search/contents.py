@@ -114,11 +114,11 @@ def tile_of(item: Item, note: str = "") -> Tile:
 
 def items_of(collection: Collection, category: str | None) -> Items:
     """The items that are indexed, of one category or of all."""
-    return Items(_item(row, collection.catalogue) for row in _rows(collection, category))
+    return Items(_item(row, collection.source.folder) for row in _rows(collection, category))
 
 
-def _item(row: Row, catalogue: Path) -> Item:
-    return Item(row.uri, row.category, catalogue / row.uri)
+def _item(row: Row, folder: Path | None) -> Item:
+    return Item(row.uri, row.category, Path(row.uri) if folder is None else folder / row.uri)
 
 
 def indexed_item(collection: Collection, uri: str) -> Row:
@@ -144,7 +144,7 @@ def items_with_vectors(
     kept = home.vectors_of(vids) if compared else home.features_of(vids)
     if kept is None:
         kept = _kept_elsewhere(collection, rows)
-    return [_item(row, collection.catalogue) for row in rows], kept
+    return [_item(row, collection.source.folder) for row in rows], kept
 
 
 def vector_of(collection: Collection, row: Row) -> Vectors | None:

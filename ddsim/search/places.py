@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ddsim.catalogue import MARK_FILE
+from ddsim.catalogue import MARK_FILE, Address, Where
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
 from ddsim.vectors import vector_facts
@@ -40,12 +40,12 @@ class Place:
     Attributes:
         folder: of its manifest.
         known_as: the path that the catalogue had when it was indexed first.
-        path: the one it has now, without links.
+        path: the one it has now, without links; None where it is at an address, which does not move.
     """
 
     folder: Path
     known_as: str
-    path: Path
+    path: Path | None
 
     def identity(self, settings: Settings) -> dict[str, object]:
         """What the manifest is opened with: all that its vectors depend on, and whose they are."""
@@ -62,19 +62,28 @@ class Place:
         Raises:
             ConfigError: the state folder cannot be written.
         """
-        mark = read_mark(self.path)
-        note = read_note(self.folder)
-        if mark is None or (mark != note.get("mark") and _others(self.folder, mark, self.path)):
-            mark = _write_mark(self.path, secrets.token_hex(16))
-        text = json.dumps({"known_as": self.known_as, "path": str(self.path), "mark": mark})
+        mark = None if self.path is None else self._mark(self.path)
+        path = self.known_as if self.path is None else str(self.path)
+        text = json.dumps({"known_as": self.known_as, "path": path, "mark": mark})
         try:
             _replace(self.folder / NOTE, text)
         except OSError as error:
             raise ConfigError(f"{self.folder / NOTE}: cannot be written: {error.strerror or error}") from error
 
+    def _mark(self, path: Path) -> str | None:
+        if not path.is_dir():
+            return None  # a table has no place for a mark
+        mark = read_mark(path)
+        if mark is None or (mark != read_note(self.folder).get("mark") and _others(self.folder, mark, path)):
+            mark = _write_mark(path, secrets.token_hex(16))
+        return mark
 
-def place_of(settings: Settings, catalogue: Path) -> Place:
+
+def place_of(settings: Settings, catalogue: Where) -> Place:
     """The place of a catalogue under a configuration, be there anything or not."""
+    if isinstance(catalogue, Address):
+        folder = settings.state / settings.name / f"{_short(str(catalogue))}-{_short(_kind(settings))}"
+        return Place(folder, str(catalogue), None)
     path = Path(os.path.realpath(catalogue))
     home, kind = settings.state / settings.name, _short(_kind(settings))
     first = home / f"{_short(str(path))}-{kind}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ddsim.catalogue import Row
+from ddsim.catalogue import Row, Where
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Label, Vectors
 from ddsim.errors import InvalidRequest
@@ -53,8 +53,8 @@ class Queries:
     _classifier: Classifier
 
     @property
-    def catalogue(self) -> Path:
-        """The folder of reference pictures."""
+    def catalogue(self) -> Where:
+        """Where the reference pictures are."""
         return self.collection.catalogue
 
     def query(
@@ -183,10 +183,12 @@ class Queries:
         self._check_open()
         _check_k(k)
         row = indexed_item(self.collection, uri)
-        path = self.catalogue / row.uri
+        source = self.collection.source
+        path = None if source.folder is None else source.folder / row.uri
         vector = vector_of(self.collection, row)
         if vector is None:
-            (found,) = self._query([path], [row.uri], k + 1, category, route, False, twins)
+            picture = source.read(row.uri, self.settings.upload.max_bytes)
+            (found,) = self._query([picture], [row.uri], k + 1, category, route, False, twins)
         else:
             found = self._query_vector(vector, row.uri, path, k + 1, category, route, twins)
         return _without(found, row, k)
@@ -284,8 +286,11 @@ class Queries:
     def _result(
         self, asked: _Asked, position: int, hits: Hits, decision: Decision, router: Router, timings: Timings
     ) -> SearchResult:
+        folder = self.collection.source.folder
+        # Elsewhere a uri need not tell its category.
+        places = [(None, one.category) if folder is None else (folder / one.uri, "") for one in hits.found]
         neighbours = tuple(
-            Neighbour(one.uri, one.distance, score, rank, self.catalogue / one.uri, one.also)
+            Neighbour(one.uri, one.distance, score, rank, places[rank - 1][0], one.also, places[rank - 1][1])
             for rank, (one, score) in enumerate(zip(hits.found, router.scores(hits.found), strict=True), 1)
         )
         return SearchResult(

@@ -50,8 +50,9 @@ class Neighbour(Shown):
             (:class:`ddsim.Learned`); 1 for the same picture. Only where nothing was learned yet, as after a run that
             was stopped, it is how close the item is (:attr:`ddsim.Match.closeness`).
         rank: its place, from 1.
-        path: its picture in the catalogue; None where no catalogue is known.
+        path: its picture in the catalogue's folder; None where pictures are elsewhere, or no catalogue is known.
         also: names of further items with the very same picture, which a search folds into this one.
+        listed: the category that a catalogue which is elsewhere has it in.
     """
 
     uri: str
@@ -60,13 +61,16 @@ class Neighbour(Shown):
     rank: int = 1
     path: Path | None = None
     also: tuple[str, ...] = ()
+    listed: str = ""
 
     @property
     def category(self) -> str:
-        """The first part of the uri (``lamp`` of ``lamp/lamp-007.jpg``).
+        """As the catalogue has it, or else the first part of the uri (``lamp`` of ``lamp/lamp-007.jpg``).
 
         A catalogue without category folders is one category, called as its folder; empty where that is not known.
         """
+        if self.listed:
+            return self.listed
         head, slash, _ = self.uri.partition("/")
         if slash:
             return head

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
-from ddsim.catalogue import ItemState
+from ddsim.catalogue import Address, ItemState, Where, place_named
 from ddsim.config import Settings, load
 from ddsim.deepdetect import Client
 from ddsim.errors import InvalidRequest
@@ -27,7 +27,7 @@ class ImageSearch(Queries):
 
     Args:
         settings: the configuration, see :func:`ddsim.load`.
-        catalogue: the folder of reference pictures. None takes the settings' own or, if that was never indexed, the one
+        catalogue: where the reference pictures are. None takes the settings' own or, if that was never indexed, the one
             that was indexed last.
         client: a client to use in place of one made from the settings; it is closed with this object.
 
@@ -35,7 +35,7 @@ class ImageSearch(Queries):
         ConfigError: the settings' state folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, catalogue: Path | None = None, *, client: Client | None = None) -> None:
+    def __init__(self, settings: Settings, catalogue: Where | None = None, *, client: Client | None = None) -> None:
         self.settings = settings
         self._given = catalogue
         self._closed = False
@@ -58,7 +58,7 @@ class ImageSearch(Queries):
         Raises:
             ConfigError: it is wrong; nothing was sent.
         """
-        return cls(load(path), Path(catalogue) if catalogue is not None else None)
+        return cls(load(path), place_named(str(catalogue)) if catalogue is not None else None)
 
     def __enter__(self) -> ImageSearch:
         return self
@@ -97,8 +97,8 @@ class ImageSearch(Queries):
         """Bring the index into step with a catalogue; see :meth:`ddsim.Collection.index`.
 
         Args:
-            folder: the catalogue, with files ``<category>/<picture>``; None takes the one that was given to this
-                object, or else the settings' own. Later queries search this one.
+            folder: the catalogue, with files ``<category>/<picture>``, or its address; None takes the one that was
+                given to this object, or else the settings' own. Later queries search this one.
             options: what the run does beyond sending what is new or changed.
             progress: told after every batch, by the caller's own thread; see :class:`ddsim.ProgressBar`.
             stopping: asked between batches; once it answers True, the run ends early. None never stops it.
@@ -108,8 +108,8 @@ class ImageSearch(Queries):
             InvalidRequest: this object is closed.
         """
         self._check_open()
-        wanted = Path(folder) if folder is not None else self._given or self.settings.catalogue
-        if wanted.absolute() != self.catalogue:
+        wanted = place_named(str(folder)) if folder is not None else self._given or self.settings.catalogue
+        if (wanted if isinstance(wanted, Address) else wanted.absolute()) != self.catalogue:
             self.collection.close()
             self.collection = Collection(self.settings, self.client, wanted)
         return self.collection.index(options, progress=progress, stopping=stopping)

@@ -16,13 +16,13 @@ from ddsim.vectors import OWNER, Backend, MilvusBackend
 _log = logging.getLogger(__name__)
 
 
-def share(backend: Backend, manifest: Manifest, catalogue: Path, settings: Settings) -> None:
+def share(backend: Backend, manifest: Manifest, catalogue: Path | None, settings: Settings) -> None:
     """Have a database show what a manifest holds, with all that is known of it; other homes are nobody else's.
 
     Args:
         backend: the home, open for writing.
         manifest: what it holds.
-        catalogue: the folder, which may have product data.
+        catalogue: the folder, which may have product data; None where there is none.
         settings: say whether a trained classifier counts.
 
     Raises:
@@ -49,7 +49,9 @@ def hand_on_owner(before: Manifest, after: Manifest) -> None:
         after.set_meta(**{OWNER: owner})
 
 
-def _products(catalogue: Path) -> dict[str, str]:
+def _products(catalogue: Path | None) -> dict[str, str]:
+    if catalogue is None:
+        return {}
     path = next((catalogue / name for name in PRODUCT_FILES if (catalogue / name).is_file()), None)
     if path is None:
         return {}

@@ -15,6 +15,7 @@ from ddsim.errors import ImageError
 from ddsim.pictures import Encoded, Picture, Upload, encode
 from ddsim.search.results import Neighbour, SearchResult
 from ddsim.showing import counted
+from ddsim.sources import FolderSource, Source
 from ddsim.training import TrainReport
 
 _log = logging.getLogger(__name__)
@@ -43,13 +44,13 @@ class _Box:
         return self.top + self.height
 
 
-def contact_sheet(result: SearchResult, picture: Picture, catalogue: Path) -> Image.Image:
+def contact_sheet(result: SearchResult, picture: Picture, catalogue: Path | Source) -> Image.Image:
     """Draw a search result.
 
     Args:
         result: what was found.
         picture: the query itself.
-        catalogue: where the neighbours' pictures lie; one that cannot be read any more is drawn as an empty card.
+        catalogue: where the neighbours' pictures are; one that cannot be read any more is drawn as an empty card.
 
     Returns:
         an RGB image, about 1400 pixels wide and as high as the neighbours need.
@@ -77,12 +78,12 @@ def contact_sheet(result: SearchResult, picture: Picture, catalogue: Path) -> Im
     return sheet
 
 
-def confusion_sheet(report: TrainReport, catalogue: Path) -> Image.Image:
+def confusion_sheet(report: TrainReport, catalogue: Path | Source) -> Image.Image:
     """Draw which categories are most often taken for which others: a row for each, with its clearest examples.
 
     Args:
         report: of a training.
-        catalogue: where the items' pictures lie; one that cannot be read any more is drawn as an empty card.
+        catalogue: where the items' pictures are; one that cannot be read any more is drawn as an empty card.
 
     Returns:
         an RGB image; where nothing was confused it says so.
@@ -190,15 +191,10 @@ def _fitted(picture: Encoded, width: int, height: int) -> Image.Image:
         return fitted
 
 
-def _reference(catalogue: Path, uri: str) -> Encoded | None:
-    # The uri comes from the server: it names a file of the catalogue or none at all. Looked at as text, for a catalogue
-    # may well be made of links to elsewhere.
-    folder = os.path.abspath(catalogue)
-    path = os.path.normpath(os.path.join(folder, uri))
-    if not path.startswith(folder.rstrip(os.sep) + os.sep):
-        return None
+def _reference(catalogue: Path | Source, uri: str) -> Encoded | None:
+    source = FolderSource(catalogue) if isinstance(catalogue, Path) else catalogue
     try:
-        return encode(path, _PREVIEW)
+        return encode(source.read(uri, _PREVIEW.max_bytes), _PREVIEW)
     except ImageError as error:
         _log.warning("the sheet lacks a picture: %s", error)
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ddsim.catalogue import Locks, Manifest
+from ddsim.catalogue import Address, Locks, Manifest, Where, place_named
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
 from ddsim.search.places import place_of, read_note
@@ -41,7 +41,7 @@ class State:
 
     name: str
     folder: Path
-    catalogue: Path | None
+    catalogue: Where | None
     home: str | None
     indexed: int | None
     bytes: int
@@ -81,13 +81,13 @@ def cache_bytes(settings: Settings) -> int:
     return _size(settings.state / CACHE_FOLDER)
 
 
-def catalogues(settings: Settings) -> Iterator[Path]:
+def catalogues(settings: Settings) -> Iterator[Where]:
     """The catalogues that a configuration has, or had and that are still there."""
     yield settings.catalogue
     for folder in (settings.state / settings.name).glob("*/"):
-        where = read_note(folder).get("path")
-        if where and Path(str(where)).is_dir():
-            yield Path(str(where))
+        where = _where(folder)
+        if where is not None and _is_there(where):
+            yield where
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -117,15 +117,14 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def _state(folder: Path, settings: Settings, used: set[Path]) -> State:
-    where = read_note(folder).get("path")
-    catalogue = Path(str(where)) if where else None
+    catalogue = _where(folder)
     home, repository, indexed = _facts(folder)
     status: Status
     if folder.parent.name != settings.name:
         status = "other"
     elif folder in used:
         status = "used"
-    elif catalogue is not None and not catalogue.is_dir():
+    elif catalogue is not None and not _is_there(catalogue):
         status = "missing"
     else:
         status = "empty" if home is None and not indexed else "old"
@@ -140,6 +139,17 @@ def _state(folder: Path, settings: Settings, used: set[Path]) -> State:
         status=status,
         on_server=repository if home and home.startswith("server") else None,
     )
+
+
+def _where(folder: Path) -> Where | None:
+    """Of the catalogue whose state a folder holds."""
+    where = read_note(folder).get("path")
+    return place_named(str(where)) if where else None
+
+
+def _is_there(catalogue: Where) -> bool:
+    """An address is asked by a run only."""
+    return isinstance(catalogue, Address) or catalogue.exists()
 
 
 def _facts(folder: Path) -> tuple[str | None, str | None, int | None]:

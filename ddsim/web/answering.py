@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from ddsim.catalogue import Row
-from ddsim.errors import DDSimError, ImageError, InvalidRequest
-from ddsim.pictures import Picture, cut, read_item
+from ddsim.errors import CatalogueUnreachable, DDSimError, ImageError, InvalidRequest
+from ddsim.pictures import Picture, cut
 from ddsim.search import SearchResult, without
 from ddsim.web import addresses
 from ddsim.web.addresses import Region
@@ -120,7 +120,7 @@ class Answering:
     def card(self, row: Row) -> dict[str, Any]:
         """What is shown of an item; see :class:`ddsim.web.models.Card`."""
         product = self.products.get(row.uri)
-        width, height = self.pictures.shape(row, self.searching.collection.catalogue)
+        width, height = self.pictures.shape(row, self.searching.collection.source)
         return {
             "uri": row.uri,
             "category": row.category,
@@ -151,10 +151,9 @@ class Answering:
         row = self.searching.item(wanted.like or "")
         upload = self.searching.settings.upload
         try:
-            elsewhere = self.searching.settings.reference.url_prefix
-            data = read_item(self.searching.collection.catalogue, row.uri, upload.max_bytes, elsewhere)
+            data = self.searching.collection.source.read(row.uri, upload.max_bytes)
             image = fitted(data, SIDE, upload.max_pixels, row.uri)
-        except ImageError as error:
+        except (ImageError, CatalogueUnreachable) as error:
             raise Refusal(UNKNOWN_ITEM) from error
         picture: Picture = _part(image, wanted.region) if wanted.region else data
         card = self.card(row)

@@ -89,7 +89,7 @@ def api(
         """An item's picture as JPEG, at most 1600 pixels a side."""
 
         def made() -> Rendered:
-            return pictures.picture(answering.searching.item(uri), answering.searching.collection.catalogue)
+            return pictures.picture(answering.searching.item(uri), answering.searching.collection.source)
 
         return await _shown(request, renderings, made, v)
 
@@ -103,7 +103,7 @@ def api(
 
         def made() -> Rendered:
             row = answering.searching.item(uri)
-            return pictures.thumbnail(row, answering.searching.collection.catalogue, int(size))
+            return pictures.thumbnail(row, answering.searching.collection.source, int(size))
 
         return await _shown(request, renderings, made, v)
 

@@ -41,6 +41,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Match, Mount
 
+from ddsim.catalogue import Where
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError
@@ -73,7 +74,7 @@ _ABOUT = "Visual search in a catalogue: a photo in, the most similar products ou
 
 def create_app(
     settings: Settings,
-    catalogue: Path | None = None,
+    catalogue: Where | None = None,
     *,
     client: Client | None = None,
     limits: Limits | None = None,
@@ -87,7 +88,7 @@ def create_app(
 
     Args:
         settings: the configuration.
-        catalogue: the folder of reference pictures; None as for :class:`ddsim.ImageSearch`.
+        catalogue: where the reference pictures are; None as for :class:`ddsim.ImageSearch`.
         client: to use instead of one made from the settings; closed with the application.
         limits: what it takes; by default what the settings say.
         hosts: names that it may be asked for by (the ``Host`` of requests, without port); None for any.
@@ -106,7 +107,7 @@ def create_app(
     photos = Photos(folder / "photos", settings.upload_options(), limits)
     pictures = Pictures(folder / "thumbnails", settings)
     products = Products(
-        lambda: searching.collection.catalogue, lambda: indexed(searching.collection.manifest), searching.product
+        lambda: searching.collection.source.folder, lambda: indexed(searching.collection.manifest), searching.product
     )
     answering = Answering(searching, photos, products, pictures, Appearance(settings), limits)
     searches = Workers(limits.searches, limits.waiting, limits.search_seconds, "search")

@@ -13,8 +13,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ddsim.catalogue import Row
 from ddsim.config import Settings
-from ddsim.errors import ConfigError, ImageError
-from ddsim.pictures import pixels, read_item
+from ddsim.errors import CatalogueUnreachable, ConfigError, ImageError
+from ddsim.pictures import pixels
+from ddsim.sources import Source
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
 from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
@@ -51,33 +52,36 @@ class Pictures:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._folder = folder
         self._limits = settings.upload
-        self._elsewhere = settings.reference.url_prefix
         make_folder(folder)
 
-    def shape(self, row: Row, catalogue: Path) -> tuple[int, int]:
-        """Width and height of an item's picture when it is fitted into a square of 320 pixels; square if unknown."""
-        return _shape(catalogue / row.uri, row.sha256)
+    def shape(self, row: Row, source: Source) -> tuple[int, int]:
+        """Width and height of an item's picture when it is fitted into a square of 320 pixels; square if unknown.
 
-    def picture(self, row: Row, catalogue: Path) -> Rendered:
+        A picture that is not on this machine is not fetched for that: its shape is known once it was shown.
+        """
+        folder = source.folder
+        return _shape(self._place(version(row.sha256), SHAPE_SIDE) if folder is None else folder / row.uri, row.sha256)
+
+    def picture(self, row: Row, source: Source) -> Rendered:
         """An item's picture, at most 1600 pixels a side.
 
         Args:
             row: the item, as the manifest knows it; no other name ever gets here.
-            catalogue: its folder.
+            source: where it is read from.
 
         Raises:
             Refusal: its file is gone, or no picture any more.
         """
-        data, found = self._read(row, catalogue)
+        data, found = self._read(row, source)
         return Rendered(self._made(data, row, SIDE, _QUALITY), found)
 
-    def thumbnail(self, row: Row, catalogue: Path, size: int) -> Rendered:
+    def thumbnail(self, row: Row, source: Source, size: int) -> Rendered:
         """An item's picture within a square of one of :data:`SIZES`; raises as :meth:`picture` does."""
         try:
             return Rendered(self._place(version(row.sha256), size).read_bytes(), version(row.sha256))
         except OSError:
             pass  # not made yet
-        data, found = self._read(row, catalogue)
+        data, found = self._read(row, source)
         made = self._made(data, row, size, _THUMBNAIL_QUALITY)
         place = self._place(found, size)
         try:
@@ -87,10 +91,11 @@ class Pictures:
             _log.warning("%s", error)
         return Rendered(made, found)
 
-    def _read(self, row: Row, catalogue: Path) -> tuple[bytes, str]:
+    def _read(self, row: Row, source: Source) -> tuple[bytes, str]:
         try:
-            data = read_item(catalogue, row.uri, self._limits.max_bytes, self._elsewhere)
-        except ImageError as error:
+            data = source.read(row.uri, self._limits.max_bytes)
+        except (ImageError, CatalogueUnreachable) as error:
+            _log.info("%s cannot be shown: %s", row.uri, error)
             raise Refusal(UNKNOWN_ITEM) from error
         # The file may be another one since it was indexed, and thumbnails are kept by content.
         return data, version(hashlib.sha256(data).hexdigest())

@@ -83,7 +83,7 @@ class Products:
 
     def __init__(
         self,
-        folder: Callable[[], Path],
+        folder: Callable[[], Path | None],
         uris: Callable[[], Iterable[str]],
         elsewhere: Callable[[str], Product | None] = lambda _: None,
     ) -> None:
@@ -135,8 +135,11 @@ class Products:
             return self._file
 
     def _look(self) -> tuple[Path | None, object]:
+        folder = self._folder()
         for name in FILES:
-            path = self._folder() / name
+            if folder is None:
+                break
+            path = folder / name
             try:
                 status = path.stat()
             except OSError:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from ddsim.catalogue import ItemState, Locks, Names, Product, Row
+from ddsim.catalogue import ItemState, Locks, Names, Product, Row, Where
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, TimeLimits
 from ddsim.errors import DDSimError, ServiceNotFound
@@ -33,7 +32,7 @@ class Searching:
 
     Args:
         settings: the configuration.
-        catalogue: the folder of reference pictures; None as for :class:`ddsim.ImageSearch`.
+        catalogue: where the reference pictures are; None as for :class:`ddsim.ImageSearch`.
         client: to use instead of one made from the settings; closed with this object.
 
     Raises:
@@ -41,7 +40,7 @@ class Searching:
         CapabilityError: the embedded server is wanted, and what it needs is not installed.
     """
 
-    def __init__(self, settings: Settings, catalogue: Path | None = None, client: Client | None = None) -> None:
+    def __init__(self, settings: Settings, catalogue: Where | None = None, client: Client | None = None) -> None:
         self.settings = settings
         self._catalogue = catalogue
         self._client = client or connect(settings, timeout=_PATIENCE, retries=_RETRIES)

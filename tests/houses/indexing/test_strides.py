@@ -14,6 +14,7 @@ from shop import plain
 
 from ddsim.catalogue import ItemState
 from ddsim.indexing import Run
+from ddsim.sources import FolderSource
 from ddsim.vectors import Patience
 
 
@@ -40,7 +41,7 @@ def test_builds_come_in_strides_of_time(home: Home, seconds: float, builds: int)
         run = Run(
             manifest,
             backend,
-            home.shop.catalogue,
+            FolderSource(home.shop.catalogue),
             limits=settings.index,
             upload=settings.upload_options(),
             seen=lambda batch, _: batch_done(batch),
@@ -59,7 +60,7 @@ def test_slow_builds_are_rare(home: Home) -> None:
         run = Run(
             manifest,
             backend,
-            home.shop.catalogue,
+            FolderSource(home.shop.catalogue),
             limits=settings.index.model_copy(update={"batch_size": 1}),
             upload=settings.upload_options(),
             clock=lambda: next(ticks),
@@ -89,7 +90,7 @@ def test_searches_get_in_during_a_run(home: Home) -> None:
         thread.start()
         settings = home.shop.settings
         limits = settings.index.model_copy(update={"checkpoint": 4})
-        run = Run(manifest, backend, home.shop.catalogue, limits=limits, upload=settings.upload_options())
+        run = Run(manifest, backend, FolderSource(home.shop.catalogue), limits=limits, upload=settings.upload_options())
         assert run.run()
         ended.set()
         thread.join()

@@ -11,6 +11,7 @@ from shop import picture
 from ddsim.catalogue import PRODUCTS, product_of, product_pattern
 from ddsim.errors import InvalidRequest
 from ddsim.evaluation.pictures import Photo, gather, sample, some
+from ddsim.sources import FolderSource
 
 DEFAULT = product_pattern(PRODUCTS)
 
@@ -63,12 +64,12 @@ def test_gather(tmp_path: Path) -> None:
     (tmp_path / "lamp" / "empty.jpg").touch()
     (tmp_path / "lamp" / "gone.jpg").symlink_to("nowhere")
     told: list[int] = []
-    folder = gather(tmp_path, DEFAULT, 10**6, lambda: told.append(1))
+    folder = gather(FolderSource(tmp_path), DEFAULT, 10**6, lambda: told.append(1))
     assert [one.uri for one in folder.photos] == ["lamp/a-1.png", "lamp/b-2.png", "lamp/c-3.png"]
     assert folder.photos[1].sha256 == folder.photos[2].sha256 != folder.photos[0].sha256
     assert [one.product for one in folder.photos] == ["lamp/a-1", "lamp/b-2", "lamp/c-3"]
     assert folder.unreadable.keys() == {"lamp/empty.jpg", "lamp/gone.jpg"}
-    assert {one.root for one in folder.photos} == {tmp_path}
+    assert {one.source.folder for one in folder.photos} == {tmp_path}
     assert len(told) == 5
 
 
@@ -76,7 +77,7 @@ def test_gather_keeps_to_the_limit(tmp_path: Path) -> None:
     """A file that is too large is not read."""
     (tmp_path / "lamp").mkdir()
     (tmp_path / "lamp" / "1.png").write_bytes(b"x" * 11)
-    assert "10" in gather(tmp_path, DEFAULT, 10).unreadable["lamp/1.png"]
+    assert "10" in gather(FolderSource(tmp_path), DEFAULT, 10).unreadable["lamp/1.png"]
 
 
 def test_a_sample_has_so_many_of_each_category() -> None:

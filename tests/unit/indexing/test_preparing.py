@@ -15,6 +15,7 @@ from ddsim import Upload
 from ddsim.catalogue.manifest import ItemState, Row
 from ddsim.indexing.preparing import Ready, Unreadable, cores, prepare, prepare_ahead
 from ddsim.pictures.encoding import Encoded
+from ddsim.sources import FolderSource
 
 
 def row(number: int, size: int = 10) -> Row:
@@ -135,7 +136,7 @@ def test_prepare(tmp_path: Path) -> None:
     path.parent.mkdir()
     picture(1).save(path)
     content = path.read_bytes()
-    made = prepare(row(1), tmp_path, Upload())
+    made = prepare(row(1), FolderSource(tmp_path), Upload())
     assert isinstance(made, Ready)
     assert made.sha256 == hashlib.sha256(content).hexdigest()
     assert made.picture.data == content
@@ -146,8 +147,8 @@ def test_prepare_what_is_no_picture(tmp_path: Path) -> None:
     """The reason is told, with the hash where the content could be read, so that a repaired file can be told apart."""
     (tmp_path / "lamp").mkdir()
     (tmp_path / "lamp" / "0001.png").write_bytes(b"words")
-    text = prepare(row(1), tmp_path, Upload())
-    gone = prepare(row(2), tmp_path, Upload())
+    text = prepare(row(1), FolderSource(tmp_path), Upload())
+    gone = prepare(row(2), FolderSource(tmp_path), Upload())
     assert isinstance(text, Unreadable)
     assert "not a picture" in text.reason
     assert text.sha256 == hashlib.sha256(b"words").hexdigest()
@@ -158,7 +159,7 @@ def test_prepare_what_is_no_picture(tmp_path: Path) -> None:
 def test_prepare_a_name_that_no_index_takes(tmp_path: Path) -> None:
     """Such a name is told before the file is read."""
     named = Row("lamp/a^b.png", "lamp", 1, 0, None, ItemState.PENDING, None, 0, 0.0, None)
-    made = prepare(named, tmp_path, Upload())
+    made = prepare(named, FolderSource(tmp_path), Upload())
     assert isinstance(made, Unreadable)
     assert "rename the picture" in made.reason
     assert made.sha256 is None

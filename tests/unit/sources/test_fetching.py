@@ -1,0 +1,133 @@
+"""fetching: what is fetched for a stranger, from where, and how much of it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from elsewhere import Answered, Web
+
+from ddsim.errors import ImageError
+from ddsim.sources.base import Stamp
+from ddsim.sources.fetching import Fetcher
+
+LIMIT = 10_000
+
+
+@pytest.fixture
+def fetcher() -> Iterator[Fetcher]:
+    """One that may go anywhere."""
+    with closing(Fetcher(allow_private=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def careful() -> Iterator[Fetcher]:
+    """One that may not."""
+    with closing(Fetcher()) as made:
+        yield made
+
+
+def reason(fetcher: Fetcher, url: str, limit: int = LIMIT) -> str:
+    """Why something is not fetched."""
+    with pytest.raises(ImageError) as caught:
+        fetcher.get(url, limit)
+    return caught.value.reason
+
+
+def test_a_file(web: Web, fetcher: Fetcher) -> None:
+    """Whole, and its stamp without it."""
+    web.files["/a.jpg"] = b"content"
+    assert fetcher.get(f"{web.url}/a.jpg", LIMIT) == b"content"
+    stamp = fetcher.stamp(f"{web.url}/a.jpg")
+    assert (stamp.size, stamp.mark) == (7, f'"{hash(b"content"):x}"')
+    assert [method for method, _ in web.asked] == ["GET", "HEAD"]
+
+
+def test_stamps_without_etags(web: Web, fetcher: Fetcher) -> None:
+    """The time of writing stands in, or nothing; where HEAD is not answered, GET is asked and its content left."""
+    web.files["/a.jpg"] = web.files["/b.jpg"] = b"content"
+    web.etags, web.heads = False, False
+    web.times["/a.jpg"] = "Sat, 28 Nov 2026 10:00:00 GMT"
+    assert fetcher.stamp(f"{web.url}/a.jpg") == Stamp(7, "Sat, 28 Nov 2026 10:00:00 GMT")
+    assert fetcher.stamp(f"{web.url}/b.jpg") == Stamp(7, None)
+    assert Stamp(7, None).number(5) == 5
+    assert Stamp(7, "x").number(5) == Stamp(9, "x").number(6) != Stamp(7, "y").number(5)
+    assert 0 <= Stamp(7, "x").number(5) < 2**63
+
+
+@pytest.mark.parametrize(("status", "words"), [(404, "404"), (403, "403"), (500, "500"), (204, "204")])
+def test_refusals(web: Web, fetcher: Fetcher, status: int, words: str) -> None:
+    """What the server says is the reason."""
+    web.special["/a.jpg"] = Answered(b"no", status)
+    assert words in reason(fetcher, f"{web.url}/a.jpg")
+
+
+def test_what_is_too_long_is_not_read(web: Web, fetcher: Fetcher) -> None:
+    """By what it says of itself, by what comes where it says nothing, and by what it would be unpacked."""
+    web.files["/a.jpg"] = b"x" * (LIMIT + 1)
+    web.special["/lies.jpg"] = Answered(b"x" * (LIMIT + 1), headers={"Content-Length": "", "Connection": "close"})
+    web.special["/bomb.jpg"] = Answered(gzip.compress(b"x" * 10**7), headers={"Content-Encoding": "gzip"})
+    for name in ("a", "lies", "bomb"):
+        assert f"longer than {LIMIT} bytes" in reason(fetcher, f"{web.url}/{name}.jpg")
+    web.files["/a.jpg"] = b"x" * LIMIT
+    assert len(fetcher.get(f"{web.url}/a.jpg", LIMIT)) == LIMIT
+
+
+def test_what_drips_is_given_up(web: Web) -> None:
+    """However slowly bytes come, a file has its time."""
+    times = iter([0.0, 1000.0, 1000.0])
+    web.files["/a.jpg"] = b"content"
+    with closing(Fetcher(allow_private=True, clock=lambda: next(times))) as fetcher:
+        assert "not complete after 300 s" in reason(fetcher, f"{web.url}/a.jpg")
+
+
+def test_empty_files_are_none(web: Web, fetcher: Fetcher) -> None:
+    """As with files on a disk."""
+    web.files["/a.jpg"] = b""
+    assert reason(fetcher, f"{web.url}/a.jpg") == "empty file"
+
+
+def test_nobody_there(fetcher: Fetcher) -> None:
+    """The system's words."""
+    assert "refused" in reason(fetcher, "http://127.0.0.1:9/a.jpg")
+
+
+@pytest.fixture(autouse=True)
+def _sockets(loopback: None) -> None:
+    """Also for what nobody answers."""
+
+
+def test_private_addresses_are_not_reached(web: Web, careful: Fetcher) -> None:
+    """Not by number and not by name: nothing is sent, and it is said how to allow it."""
+    web.files["/a.jpg"] = b"content"
+    for host in ("127.0.0.1", "localhost", "127.1"):
+        url = web.url.replace("127.0.0.1", host) + "/a.jpg"
+        assert "no public address: write catalogue: {folder: ..., allow_private: true}" in reason(careful, url)
+    assert web.asked == []
+
+
+def test_redirects_are_followed_but_not_to_private_addresses(web: Web) -> None:
+    """Each hop is looked at; the host that was trusted may be where it is, others may not."""
+    port = web.url.rpartition(":")[2]
+    web.files["/a.jpg"] = b"content"
+    web.special["/moved.jpg"] = Answered(status=302, headers={"Location": "/a.jpg"})
+    web.special["/inside.jpg"] = Answered(status=301, headers={"Location": f"http://localhost:{port}/a.jpg"})
+    web.special["/loop.jpg"] = Answered(status=302, headers={"Location": "/loop.jpg"})
+    web.special["/file.jpg"] = Answered(status=302, headers={"Location": "file:///etc/passwd"})
+    with closing(Fetcher(trusted=frozenset({"127.0.0.1"}))) as fetcher:
+        assert fetcher.get(f"{web.url}/moved.jpg", LIMIT) == b"content"
+        assert "localhost is at" in reason(fetcher, f"{web.url}/inside.jpg")
+        assert "more than 5 redirects" in reason(fetcher, f"{web.url}/loop.jpg")
+        assert "only http:// and https://" in reason(fetcher, f"{web.url}/file.jpg")
+
+
+def test_what_fails_in_passing_is_tried_again(web: Web, fetcher: Fetcher) -> None:
+    """A server that is busy for a moment is asked once more."""
+    busy = [Answered(status=503), Answered(status=503)]
+    usual = web.answer
+    web.files["/a.jpg"] = b"content"
+    web.answer = lambda method, target: busy.pop() if busy else usual(method, target)  # type: ignore[method-assign]
+    assert fetcher.get(f"{web.url}/a.jpg", LIMIT) == b"content"
