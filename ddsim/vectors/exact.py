@@ -101,12 +101,15 @@ def _scan(query: Vectors, pieces: Sequence[Piece], k: int, metric: Metric) -> tu
         bits = None if piece.mask is None else np.packbits(piece.mask, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(rows, faiss.swig_ptr(bits))
         holder = _holder(faiss, len(query), piece.rows.dtype, metric)
-        scanner = holder.get_InvertedListScanner(True, selector, None)
+        # Versions of FAISS differ in what a selector is asked without numbers; with them they are asked for these.
+        numbers = None if bits is None else np.arange(rows)
+        scanner = holder.get_InvertedListScanner(numbers is None, selector, None)
         scanner.set_query(faiss.swig_ptr(query))
-        scanner.set_list(0, 0.0)  # numbers of rows in this list are places
+        scanner.set_list(0, 0.0)  # so that a row's number, where none is given, is its place
         codes = np.ascontiguousarray(piece.rows).view(np.uint8).reshape(-1)
         heap = faiss.swig_ptr(values), faiss.swig_ptr(places)
-        scanner.scan_codes(rows, faiss.swig_ptr(codes), None, *heap, len(values))
+        ids = None if numbers is None else faiss.swig_ptr(numbers)
+        scanner.scan_codes(rows, faiss.swig_ptr(codes), ids, *heap, len(values))
         vids.append(piece.vids[places[places >= 0]])
         found.append(values[places >= 0])
     return np.concatenate(vids), np.concatenate(found)
