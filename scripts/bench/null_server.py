@@ -35,6 +35,7 @@ class Rows:
     def __init__(self) -> None:
         self.names: list[str] = []
         self._matrix: Matrix = np.zeros((0, 0), np.float32)
+        self._squares: Matrix = np.zeros(0, np.float32)
 
     def add(self, names: list[str], vectors: Matrix) -> None:
         """Append; ``vectors`` has shape (n, d)."""
@@ -45,13 +46,15 @@ class Rows:
                 larger[:count] = self._matrix[:count]
             self._matrix = larger
         self._matrix[count:total] = vectors
+        self._squares = np.append(self._squares, np.square(vectors).sum(axis=1))
         self.names += names
 
     def nearest(self, query: Matrix, k: int) -> list[dict[str, Any]]:
         """The k nearest, as DeepDetect answers them: squared L2 divided by the dimension."""
         if not self.names:
             return []
-        distances = np.square(self._matrix[: len(self.names)] - query).mean(axis=1)
+        products = self._matrix[: len(self.names)] @ query
+        distances = np.maximum(self._squares - 2 * products + query @ query, 0) / len(query)
         chosen = np.argpartition(distances, min(k, len(distances)) - 1)[:k]
         order = chosen[np.argsort(distances[chosen], kind="stable")]
         return [{"uri": self.names[row], "dist": float(distances[row])} for row in order]

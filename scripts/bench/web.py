@@ -5,8 +5,10 @@ Starts `ddsim serve` on the demonstration in a process of its own (index it firs
 configs/demo.yaml`), uploads photos to `POST /api/search` from so many clients at the same moment, and tells how many
 were answered, how long that took and how much memory the server had at most (on Linux):
 
-    python scripts/bench/web.py                          # 20 clients, 5 rounds
-    python scripts/bench/web.py --clients 40 --rounds 2  # more than there is room for: the rest get a polite 503
+    python scripts/bench/web.py                          # 1, 20 and 200 clients; 10,000 searches in a row
+    python scripts/bench/web.py --clients 40 --rounds 2 --searches 0
+
+More clients than there is room for get a polite 503. Then memory: what the server has after 100 searches, and after 10,000.
 
 Two sizes of photos: the drawn queries of the demonstration as they are, and enlarged to what cameras give (12
 megapixels, with noise, about 5 MB). While they upload, one more client looks at the page and at thumbnails.
@@ -14,7 +16,6 @@ megapixels, with noise, about 5 MB). While they upload, one more client looks at
 
 from __future__ import annotations
 
-import argparse
 import io
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import requests
 from PIL import Image
+from report import Report, arguments
 
 ROOT = Path(__file__).parents[2]
 CAMERA = (4000, 3000)
@@ -60,6 +62,31 @@ def most_memory(pid: int) -> str:
         return "?"
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return f"{int(line.split()[1]) / 1024:.0f}"
+
+
+def memory_now(pid: int) -> float:
+    """What the process has resident at this moment, in MB; 0 where nobody tells."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0.0
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def grown(config: Path, photos: list[bytes], searches: int) -> list[object]:
+    """MB after 100 searches and after so many, by four clients."""
+    with server(config) as (url, pid), ThreadPoolExecutor(4) as threads:
+
+        def search(place: int) -> int:
+            data = photos[place % len(photos)]
+            return requests.post(f"{url}api/search", files={"picture": ("photo.jpg", data)}, timeout=120).status_code
+
+        statuses = Counter(threads.map(search, range(100)))
+        early = memory_now(pid)
+        statuses += Counter(threads.map(search, range(searches - 100)))
+        late = memory_now(pid)
+    answers = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    return [searches, answers, early, late, late - early]
 
 
 def upload(url: str, data: bytes, begin: threading.Barrier) -> tuple[int, float]:
@@ -103,26 +130,46 @@ def measure(url: str, photos: list[bytes], clients: int, rounds: int) -> tuple[C
 
 
 def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure, and print the tables."""
+    parser = arguments(__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "configs" / "demo.yaml")
-    parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 20, 200])
     parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    parser.add_argument("--searches", type=int, default=10_000, help="how many for the memory; 0 leaves it out")
+    given = parser.parse_args()
     drawn = [path.read_bytes() for path in sorted((ROOT / "demo" / "queries").rglob("*.jpg"))[::7][:20]]
+    if not drawn:
+        sys.exit("demo/queries is empty: run scripts/demo first")
     photos = {"drawn": drawn, "camera": [camera_photo(data, seed) for seed, data in enumerate(drawn[:5])]}
-    print("| photos | MB each | answers | median s | 95 % s | slowest s | searches/s | slowest look s | server MB |")
-    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    report = Report("page", ["starlette", "uvicorn", "onnxruntime"])
+    rows = []
     for name, ones in photos.items():
-        with server(arguments.config) as (url, pid):
-            statuses, seconds, rate, slowest = measure(url, ones, arguments.clients, arguments.rounds)
-            size = sum(map(len, ones)) / len(ones) / 1e6
-            answers = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
-            middle, late = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.95)]
-            print(
-                f"| {name} | {size:.2f} | {answers} | {middle:.2f} | {late:.2f} | {seconds[-1]:.2f} | {rate:.1f} "
-                f"| {slowest:.2f} | {most_memory(pid)} |"
-            )
+        for clients in given.clients:
+            with server(given.config) as (url, pid):
+                statuses, seconds, rate, slowest = measure(url, ones, clients, given.rounds)
+                size = sum(map(len, ones)) / len(ones) / 1e6
+                answers = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+                middle, late = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.95)]
+                rows.append([name, size, clients, answers, middle, late, seconds[-1], rate, slowest, most_memory(pid)])
+    heads = [
+        "photos",
+        "MB each",
+        "clients",
+        "answers",
+        "median s",
+        "95 % s",
+        "slowest s",
+        "searches/s",
+        "slowest look s",
+    ]
+    report.table([*heads, "server MB"], rows)
+    if given.searches:
+        report.table(
+            ["searches", "answers", "MB after 100", "MB after all", "more MB"],
+            [grown(given.config, drawn, given.searches)],
+        )
+    if given.write:
+        report.write()
 
 
 if __name__ == "__main__":
