@@ -10,7 +10,6 @@ README.md beside this file shows what came out.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -23,8 +22,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from bench_index import table
 from PIL import Image
+from report import Report, arguments
 from zoo import networks
 
 from ddsim.caffe import Message, parse, read_definition, read_weights, to_text
@@ -113,7 +112,7 @@ def in_passes(net: cv2.dnn.Net, pictures: np.ndarray, layer: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def forward(rounds: int) -> None:
+def forward(report: Report, rounds: int) -> None:
     """Forward passes, the same weights and pictures."""
     rows, bounds = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -134,9 +133,9 @@ def forward(rounds: int) -> None:
             flop, unit = work(files, layer), 1000 * matrix_product()
             bounds.append([name, flop, flop * unit, fast, f"{flop * unit / fast:.0%}", slow / (flop * unit)])
     ways_of = ["OpenCV ms", "without Winograd ms", "ONNX Runtime ms"]
-    table(["network", "batch", *ways_of, "times as fast", "... without Winograd", "least cosine"], rows)
-    print("Batch 16 beside as much work as a product of matrices by NumPy, which is about what the cores can do:\n")
-    table(
+    report.table(["network", "batch", *ways_of, "times as fast", "... without Winograd", "least cosine"], rows)
+    report.say("Batch 16 beside as much work as a product of matrices by NumPy, which is about what the cores can do:")
+    report.table(
         ["network", "GFLOP", "in matrix products ms", "ONNX Runtime ms", "of what can be", "OpenCV / matrix products"],
         bounds,
     )
@@ -207,7 +206,7 @@ def ready_blobs(seconds: float) -> float:
     return done / (now() - begun)
 
 
-def indexing(rounds: int, count: int) -> None:
+def indexing(report: Report, rounds: int, count: int) -> None:
     """Whole runs over photos of 300 to 600 pixels, beside ONNX Runtime alone."""
     rows = []
     with tempfile.TemporaryDirectory() as root:
@@ -218,7 +217,7 @@ def indexing(rounds: int, count: int) -> None:
             alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
             ratio = statistics.median(one / other for other, one in turns)
             rows.append(["yes" if shrink else "no", alone, whole, ratio])
-    table(["shrunk before", "blobs alone, pictures/s", "run, pictures/s", "share"], rows)
+    report.table(["shrunk before", "blobs alone, pictures/s", "run, pictures/s", "share"], rows)
 
 
 def decoded(paths: Sequence[Path], side: int) -> float:
@@ -234,7 +233,7 @@ def decoded(paths: Sequence[Path], side: int) -> float:
         return len(paths) / timed(lambda: list(pool.map(decode, paths)))
 
 
-def large(rounds: int, count: int) -> None:
+def large(report: Report, rounds: int, count: int) -> None:
     """Runs over JPEGs of 12 megapixels, beside the decoder alone."""
     rows = []
     with tempfile.TemporaryDirectory() as root:
@@ -246,10 +245,10 @@ def large(rounds: int, count: int) -> None:
             alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
             ratio = statistics.median(one / other for other, one in turns)
             rows.append(["yes" if shrink else "no", alone, whole, ratio])
-    table(["shrunk before", "decoder alone, pictures/s", "run, pictures/s", "share"], rows)
+    report.table(["shrunk before", "decoder alone, pictures/s", "run, pictures/s", "share"], rows)
 
 
-def query(rounds: int) -> None:
+def query(report: Report, rounds: int) -> None:
     """A query among 1,000 items, beside its decoding and one forward pass."""
     files = network_files("efficientnet-lite0")
     network = Network(files.definition, files.weights)
@@ -269,7 +268,7 @@ def query(rounds: int) -> None:
             ]
     whole, decoding, passing = (1000 * statistics.median(column) for column in zip(*seconds, strict=True))
     beyond = 1000 * statistics.median(one - two - three for one, two, three in seconds)
-    table(["query ms", "decoding ms", "forward pass ms", "beyond both ms"], [[whole, decoding, passing, beyond]])
+    report.table(["query ms", "decoding ms", "forward pass ms", "beyond both ms"], [[whole, decoding, passing, beyond]])
 
 
 def resident() -> float:
@@ -280,7 +279,7 @@ def resident() -> float:
     raise SystemExit("memory is only measured on Linux")
 
 
-def memory() -> None:
+def memory(report: Report) -> None:
     """What a second service on the same network takes."""
     from ddsim.embedded.networks import Networks
 
@@ -294,13 +293,13 @@ def memory() -> None:
                 loaded[-1].forward(np.zeros((16, *loaded[-1].input_shape), np.float32), layer, 16)
             rows.append([number, resident() - before])
         weights = files[1].stat().st_size / 1024**2
-    print(f"{name}, {weights:.0f} MB of weights:")
-    table(["services", "MB more"], rows)
+    report.say(f"{name}, {weights:.0f} MB of weights:")
+    report.table(["services", "MB more"], rows)
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("what", nargs="*", help="forward, indexing, large, query, memory; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is timed")
     parser.add_argument("--photos", type=int, default=1200, help="photos of 300 to 600 pixels")
@@ -313,19 +312,24 @@ def main() -> None:
     given = parser.parse_args()
     if given.cpu:
         _CLOCKS.append(time.process_time)
-    parts: dict[str, Callable[[], None]] = {
-        "forward": lambda: forward(given.rounds),
-        "indexing": lambda: indexing(given.rounds, given.photos),
-        "large": lambda: large(given.rounds, given.large),
-        "query": lambda: query(given.rounds),
-        "memory": memory,
+    parts: dict[str, tuple[str, Callable[[Report], None]]] = {
+        "forward": ("Forward passes", lambda report: forward(report, given.rounds)),
+        "indexing": ("Runs, photos of 300 to 600 pixels", lambda report: indexing(report, given.rounds, given.photos)),
+        "large": ("Runs, photos of 12 megapixels", lambda report: large(report, given.rounds, given.large)),
+        "query": ("Queries among 1,000 items", lambda report: query(report, given.rounds)),
+        "memory": ("Memory", memory),
     }
     if unknown := set(given.what) - parts.keys():
         sys.exit(f"nothing here is called {', '.join(sorted(unknown))}: there are {', '.join(parts)}")
-    for name, part in parts.items():
+    report = Report("engine", ["onnxruntime", "opencv-python-headless", "pillow"])
+    if given.cpu:
+        report.say("Seconds are those of all cores that the process had, not the clock's.")
+    for name, (title, part) in parts.items():
         if not given.what or name in given.what:
-            print(f"### {name}\n", flush=True)
-            part()
+            report.say(f"{title}:")
+            part(report)
+    if given.write:
+        report.write()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ were answered, how long that took and how much memory the server had at most (on
     python scripts/bench/web.py                          # 1, 20 and 200 clients; 10,000 searches in a row
     python scripts/bench/web.py --clients 40 --rounds 2 --searches 0
 
-More clients than there is room for get a polite 503. Then memory: what the server has after 100 searches, and after 10,000.
+More clients than there is room for get a polite 503. Then memory: what the server has after 100 searches, and after
+10,000.
 
 Two sizes of photos: the drawn queries of the demonstration as they are, and enlarged to what cameras give (12
 megapixels, with noise, about 5 MB). While they upload, one more client looks at the page and at thumbnails.
