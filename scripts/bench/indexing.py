@@ -111,7 +111,11 @@ def settings(root: Path, catalogue: Path, url: str, batch: int, layer: str, name
 @contextmanager
 def servers(root: Path, catalogue: Path, batch: int, given: argparse.Namespace) -> Iterator[list[Server]]:
     """All that are to be measured."""
-    with null_server() as null, null_server("--ms", str(given.slow)) as slow, EmbeddedServer(Engine()) as embedded:
+    with (
+        null_server() as null,
+        null_server("--rate", str(1000 / given.slow)) as slow,
+        EmbeddedServer(Engine()) as embedded,
+    ):
         found = [
             Server("null", null, settings(root, catalogue, null, batch, "d1280", "null")),
             Server(f"{given.slow:g} ms a picture", slow, settings(root, catalogue, slow, batch, "d1280", "slow")),
