@@ -250,7 +250,7 @@ def _print(settings: Settings, report: IndexReport, typed: Typed) -> None:
             out.print(f"  {printable(failure.uri)}: {printable(failure.reason)}", markup=False)
         if len(report.failures) > _SHOWN:
             out.print(f"  ... and {len(report.failures) - _SHOWN} more")
-    if report.learned is not None:
+    if report.learned is not None and report.learned.items:
         _print_learned(settings, report.learned)
     if report.audit is not None:
         _print_audit(report.audit, typed)
@@ -265,7 +265,7 @@ def _print_learned(settings: Settings, learned: Learned) -> None:
 
 
 def _print_audit(audit: Audit, typed: Typed) -> None:
-    if audit.passed:
+    if audit.passed and audit.checked:
         out.print(f"audit: {counted(audit.checked, 'picture')} checked, all found", markup=False)
     for problem in audit.problems:
         out.print("[red]audit:[/] ", end="")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 import io
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +127,19 @@ def test_the_first_programs_run(
     printed = capsys.readouterr().out
     assert printed.startswith("<Items: 2 items indexed: lamp 2> <Failures: none>\n<SearchResult: ")
     assert (tmp_path / "demo" / "map.html").read_text("utf-8").count("data:image/jpeg") == 2
+
+
+def test_commands_are_called_in_one_way() -> None:
+    """As `ddsim` in an activated environment, wherever a command stands that is to be typed."""
+    assert ".venv/bin/ddsim" not in TEXT
+    typed = [line for _, code in BLOCKS for line in code.splitlines()]
+    assert not [line for line in typed if line.startswith(("python -m ddsim", "./"))]
+    assert ". .venv/bin/activate" in TEXT
+
+
+def test_completion_works() -> None:
+    """What the README says of shells: one that asks is told the commands that a word may become."""
+    assert "ddsim --install-completion" in TEXT
+    asking = {**os.environ, "_DDSIM_COMPLETE": "complete_bash", "COMP_WORDS": "ddsim sea", "COMP_CWORD": "1"}
+    done = subprocess.run([sys.executable, "-m", "ddsim"], env=asking, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["search"]

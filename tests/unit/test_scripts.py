@@ -99,3 +99,12 @@ def test_no_python_is_told(tmp_path: Path, group: str) -> None:
     assert "No Python 3.10 or later found. Install one" in run.stderr
     assert "went on" not in run.stdout
     assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "file"])
+def test_the_demonstration_with_what_is_no_folder(tmp_path: Path, folder: str) -> None:
+    """It says so before it sets anything up."""
+    (tmp_path / "file").write_text("")
+    done = subprocess.run([ROOT / "scripts" / "demo", tmp_path / folder], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"{tmp_path / folder} is no folder that can be entered\n")
