@@ -8,13 +8,14 @@ RUN python3 -c 'import ensurepip' >/dev/null 2>&1 || { \
       apt-get update && apt-get install --yes --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*; }
 
 FROM base AS build
+ARG EXTRAS=local,web
 # Where wheels/ has been filled (by .ci/engine.sh, with what pip on the host can reach), nothing is downloaded.
 COPY . /src
 RUN python3 -m venv /opt/ddsim && \
     if ls /src/tests/integration/wheels/*.whl >/dev/null 2>&1; then \
-      /opt/ddsim/bin/pip install --no-cache-dir --no-index --find-links /src/tests/integration/wheels 'deepdetect-visual-search[local,web]'; \
+      /opt/ddsim/bin/pip install --no-cache-dir --no-index --find-links /src/tests/integration/wheels "deepdetect-visual-search[$EXTRAS]"; \
     else \
-      /opt/ddsim/bin/pip install --no-cache-dir '/src[local,web]'; \
+      /opt/ddsim/bin/pip install --no-cache-dir "/src[$EXTRAS]"; \
     fi
 
 FROM base

@@ -16,6 +16,8 @@ from shop import Shop, picture
 
 from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, TransportError
 from ddsim.catalogue import ItemState
+from ddsim.doctor.catalogue import check_index
+from ddsim.doctor.checks import attempt
 from ddsim.search import Collection
 from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusplace import alias_of
@@ -269,3 +271,19 @@ def test_a_wrong_token_is_not_waited_for(indexing: Shop) -> None:
         with pytest.raises(TransportError, match=r"index\.token") as caught:
             search.index()
         assert "secret-word" not in str(caught.value)
+
+
+def test_the_doctor_looks_at_the_database(indexing: Shop, searching: Shop) -> None:
+    """Which Milvus it is, and how many items answer there, on machines without state too; and where there are none."""
+    before = attempt("indexed", lambda note: check_index(searching.settings, note))
+    assert [one.status for one in before] == ["ok", "warning"]
+    assert "no collection" in before[1].message
+    with indexing.search() as search:
+        search.index()
+    told = attempt("indexed", lambda note: check_index(searching.settings, note))
+    assert [one.status for one in told] == ["ok", "ok"]
+    assert "Milvus" in told[0].message
+    assert "7 items" in told[1].message
+    searching.configure(index={**searching.base["index"], "url": "http://127.0.0.1:9"})
+    (gone,) = attempt("indexed", lambda note: check_index(searching.settings, note))
+    assert (gone.status, "is it running" in gone.message) == ("failed", True)

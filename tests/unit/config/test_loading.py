@@ -418,7 +418,7 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
 
 def test_what_is_shipped() -> None:
     """The demo, and a configuration for each network that is worth a try."""
-    names = ["demo", "googlenet", "photos", "resnet50", "squeezenet", "torch", "vgg16"]
+    names = ["demo", "googlenet", "milvus", "photos", "resnet50", "squeezenet", "torch", "vgg16"]
     assert list(shipped()) == [f"{name}.yaml" for name in names]
 
 

@@ -56,7 +56,8 @@ def default(text: str) -> str:
 
 
 SERVICES = compose()["services"]
-SERVERS = [name for name in SERVICES if name != "web"]
+SERVERS = [name for name in SERVICES if name.startswith("deepdetect")]
+PAGES = ("indexer", "page", "balancer")
 
 
 def test_both_versions_of_compose_can_read_it() -> None:
@@ -118,9 +119,26 @@ def test_the_page_has_no_rights() -> None:
     assert text.rindex("\nUSER 10001") > text.rindex("\nRUN ")
 
 
+def test_pages_without_state_share_a_database() -> None:
+    """One machine indexes and keeps what it knows, the others keep nothing; no port but loopback's, and no rights."""
+    assert all(SERVICES[name]["profiles"] == ["pages"] for name in PAGES)
+    assert SERVICES["milvus"]["profiles"] == ["milvus", "pages"]
+    assert re.fullmatch(r"milvusdb/milvus:v\d+\.\d+\.\d+", default(SERVICES["milvus"]["image"]))
+    for name in ("milvus", "balancer"):
+        assert all(default(port).startswith("127.0.0.1:") for port in SERVICES[name]["ports"])
+    for name in ("indexer", "page"):
+        assert SERVICES[name]["read_only"] is True
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+        assert "ports" not in SERVICES[name]
+        assert SERVICES[name]["build"]["args"]["EXTRAS"] == "milvus,web"
+    assert [one for one in SERVICES["page"]["volumes"] if not one.endswith(":ro")] == []
+    assert "server page:8000" in (ROOT / "deploy" / "balancer.conf").read_text("utf-8")
+
+
 def test_no_two_containers_have_one_name() -> None:
     """Compose v2 refuses that."""
-    names = [default(service["container_name"]) for service in SERVICES.values()]
+    names = [default(service["container_name"]) for name, service in SERVICES.items() if name != "page"]
+    assert "container_name" not in SERVICES["page"]  # of which there may be several
     assert len(set(names)) == len(names)
 
 
