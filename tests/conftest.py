@@ -48,6 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--server-models", default="/opt/models", help="folder there that holds tiny/ (and squeezenet_v1.1/)"
     )
     group.addoption("--server-data", default="/data", help="folder there that holds images/, and gets indexes/")
+    group.addoption(
+        "--restart-command",
+        help="shell command that ends that server with kill -9 and starts it again, for tests of its deaths",
+    )
     group.addoption("--server-config", help="configuration that works there, if not configs/resnet50.yaml")
 
 

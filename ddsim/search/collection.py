@@ -509,8 +509,8 @@ class Collection:
         hits = self.home().search(pictures, k, among)
         if pictures and not self.records.categories():
             raise IndexLost(
-                "the server's index is gone: were its files removed, or the Docker volume that held them? Run "
-                "`ddsim index`, which sends every picture again"
+                "the server's index is gone: were its files removed, or the Docker volume that held them, or did the "
+                "server end while it wrote them? Run `ddsim index`, which sends every picture again"
             )
         return hits
 

@@ -30,6 +30,8 @@ from ddsim.deepdetect import is_lease
 from ddsim.embedded import WOULD_HAVE_DIED, EmbeddedTransport, Engine
 
 TINY = Path(__file__).parents[2] / "contract" / "recordings" / "models" / "tiny"
+#: What a server says of which a search reaches a row without a name.
+NAMELESS = ("std::bad_alloc", "vector::_M_range_check")
 DIMENSIONS = {"pool1": 392, "fc1": 16}
 PATIENT = Retries(sleep=lambda _: None)
 
@@ -71,7 +73,8 @@ class Tap:
     """The embedded server behind a tap: what is sent can be looked at, and answers can be spoilt.
 
     A fault gets the request and a way to carry it out; what it returns (or raises) is the answer, None lets the request
-    through. Whatever a test does, an answer that stands for a server's death fails it.
+    through. Whatever a test does, an answer that stands for a server's death fails it, and so does a search that
+    reaches a row without a name.
     """
 
     engine: Engine = field(default_factory=Engine)
@@ -98,6 +101,8 @@ class Tap:
         reply = EmbeddedTransport(self.engine).exchange(method, path, json, timeout)
         status = orjson.loads(reply.body).get("status", {})
         assert status.get("dd_code") != WOULD_HAVE_DIED, f"{method} {path} {json}: {status['dd_msg']}"
+        # In a real server that is undefined behaviour (recordings/wire/23-sim-search-unbuilt, 47b).
+        assert status.get("dd_msg") not in NAMELESS, f"{method} {path}: reached a row without a name"
         return reply
 
     def close(self) -> None:
