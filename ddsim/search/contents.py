@@ -127,7 +127,7 @@ def indexed_item(collection: Collection, uri: str) -> Row:
     Raises:
         InvalidRequest: none is indexed; says which may be meant.
     """
-    row = collection.records.find(uri)
+    row = collection.records.find(_as_name(uri))
     if row is None or row.state is not ItemState.INDEXED:
         collection.check()
         raise InvalidRequest(f"no item {clipped(uri, 200)!r} is indexed{collection.records.meant(uri)}")
