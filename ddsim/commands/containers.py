@@ -19,7 +19,18 @@ from ddsim.commands.common import (
     print_json,
     reported,
 )
-from ddsim.containers import MEMORY, NAME, PORT, VOLUME, ContainerStatus, DeepDetectContainer, Engine, EngineError
+from ddsim.containers import (
+    MEMORY,
+    NAME,
+    PORT,
+    VOLUME,
+    ContainerStatus,
+    DeepDetectContainer,
+    Engine,
+    EngineError,
+    more,
+    numbered,
+)
 from ddsim.containers import down as remove
 from ddsim.containers import status as look
 from ddsim.showing import counted, printable
@@ -32,6 +43,8 @@ Examples:
   ddsim up --port 9000                   then tell the others: export DDSIM_URL=http://127.0.0.1:9000
 
   ddsim up --gpu                         the image for NVIDIA GPUs
+
+  ddsim up --servers 3                   on ports 8080 to 8082; server: {urls: [...]} in a configuration uses them
 
   DDSIM_DEEPDETECT_IMAGE=mirror.example/deepdetect_cpu:v0.25.0 ddsim up
 
@@ -94,6 +107,9 @@ def up(
     volume: VolumeOption = VOLUME,
     name: NameOption = NAME,
     gpu: Annotated[bool, typer.Option("--gpu", help="Use NVIDIA GPUs.")] = False,
+    servers: Annotated[
+        int, typer.Option(min=1, max=99, help="How many servers to start, on ports one after the other.")
+    ] = 1,
     wait: Annotated[float, typer.Option(min=0, help="How many seconds to wait until the server answers.")] = 120.0,
     json: JsonOption = False,
     verbose: VerboseOption = False,
@@ -101,26 +117,32 @@ def up(
     """Start the DeepDetect server in Docker and wait until it answers."""
     log_to_terminal(verbose)
     with reported(), _engine() as engine:
-        server = DeepDetectContainer(
-            image,
-            name=name,
-            address=address,
-            port=port,
-            volume=volume,
-            memory=memory,
-            gpu=gpu,
-            wait=wait,
-            engine=engine,
-        )
-        made = server.up()
-        found = look(engine, name)
+        told: list[tuple[bool, ContainerStatus]] = []
+        for number in range(1, servers + 1):
+            server = DeepDetectContainer(
+                image,
+                name=numbered(name, number),
+                address=address,
+                port=port + number - 1,
+                volume=volume,
+                memory=memory,
+                gpu=gpu,
+                wait=wait,
+                engine=engine,
+            )
+            told.append((server.up(), look(engine, numbered(name, number))))
     if not server.is_private:
         err.print("[yellow]warning:[/] this server has no login: whoever reaches it can use and delete its services")
     if json:
-        print_json(_as_json(found))
+        shown = [_as_json(found) for _, found in told]
+        print_json(shown[0] if servers == 1 else {"servers": shown})
         return
-    out.print(f"{'started' if made else 'runs already'}: ", end="")
-    _print(found)
+    for made, found in told:
+        out.print(f"{'started' if made else 'runs already'}: ", end="")
+        _print(found)
+    if servers > 1:
+        urls = ", ".join(found.url or "" for _, found in told)
+        out.print(f"in a configuration: server: {{urls: [{urls}]}}", markup=False)
 
 
 def down(
@@ -132,7 +154,7 @@ def down(
     json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Stop the server and remove its container; its volume stays."""
+    """Stop the servers and remove their containers; the volume stays."""
     log_to_terminal(verbose)
     with reported(), _engine() as engine:
         removed = remove(engine, name, volume if volumes else None)
@@ -143,15 +165,17 @@ def down(
 
 
 def status(name: NameOption = NAME, json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    """Say whether the server runs, and which services it has."""
+    """Say whether the server runs, or the servers, and which services they have."""
     log_to_terminal(verbose)
     with reported(), _engine() as engine:
-        found = look(engine, name)
+        found = [look(engine, one) for one in (name, *more(engine, name))]
     if json:
-        print_json(_as_json(found))
+        shown = [_as_json(one) for one in found]
+        print_json(shown[0] if len(shown) == 1 else {"servers": shown})
     else:
-        _print(found)
-    if found.version is None:
+        for one in found:
+            _print(one)
+    if any(one.version is None for one in found):
         raise typer.Exit(SERVER_TROUBLE)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from ddsim.commands.common import (
 )
 from ddsim.config import Server, Settings, load, shipped
 from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, diagnose
+from ddsim.errors import ApiError, DDSimError, ServerUnreachable, TransportError
 from ddsim.search import connect, transport_to
 from ddsim.showing import counted, printable
 
@@ -76,15 +78,51 @@ def doctor(
         if url is not None:
             settings = settings.model_copy(update={"server": Server.at(url)})
         reference = (settings if settings.similarity.mllib == "caffe" else _shipped()) if conformance else None
-        transport = transport_to(settings)
-        with connect(settings, transport=transport) as client:
-            found = diagnose(settings, client, transport, Options(quick, local, reference), progress=progress)
+        each = [settings.model_copy(update={"server": one}) for one in settings.server.one_by_one()]
+        found = _looked_at(each, Options(quick, local, reference), progress)
     if json:
-        print_json(_as_json(found, settings))
+        told = [_as_json(one, of) if isinstance(one, Diagnosis) else _lost_json(one, of) for of, one in found]
+        print_json(told[0] if len(told) == 1 else {"servers": told, "failed": any(one["failed"] for one in told)})
     else:
-        _print(found, settings, verbose, Typed(config))
-    if found.failed:
+        for of, one in found:
+            if isinstance(one, Diagnosis):
+                _print(one, of, verbose, Typed(config))
+            else:
+                _line(f"{printable(of.server.shown)}: {printable(str(one))}", "bold red")
+            if len(found) > 1:
+                out.print()
+    if any(one.failed if isinstance(one, Diagnosis) else True for _, one in found):
         raise typer.Exit(SOME_FAILED)
+
+
+def _looked_at(
+    each: Sequence[Settings], options: Options, progress: Callable[[str], None]
+) -> list[tuple[Settings, Diagnosis | DDSimError]]:
+    """What is found at each server, or why one of several cannot be asked; this machine is looked at once.
+
+    Raises:
+        DDSimError: the only one, or none of them, can be asked.
+    """
+    found: list[tuple[Settings, Diagnosis | DDSimError]] = []
+    for settings in each:
+        try:
+            transport = transport_to(settings)
+            with connect(settings, transport=transport) as client:
+                found.append((settings, diagnose(settings, client, transport, options, progress=progress)))
+            options = replace(options, local=False)
+        except (TransportError, ApiError) as error:
+            found.append((settings, error))
+    if errors := [one for _, one in found if isinstance(one, DDSimError)]:
+        if len(errors) == len(each) == 1:
+            raise errors[0]
+        if len(errors) == len(each):
+            told = "; ".join(f"{of.server.shown}: {one}" for of, one in found)
+            raise ServerUnreachable(f"none of the {len(each)} servers can be asked: {told}")
+    return found
+
+
+def _lost_json(error: DDSimError, settings: Settings) -> dict[str, object]:
+    return {"server": {"url": settings.server.url}, "unreachable": str(error), "failed": True}
 
 
 def _shipped() -> Settings:

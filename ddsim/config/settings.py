@@ -101,6 +101,10 @@ class Server(Part):
         """Of all servers; none for the embedded one."""
         return self.urls or (() if self.url is None else (self.url,))
 
+    def one_by_one(self) -> tuple[Server, ...]:
+        """Each of several servers as if it were the only one."""
+        return tuple(self.model_copy(update={"url": url, "urls": ()}) for url in self.urls) or (self,)
+
     @property
     def shown(self) -> str:
         """The servers' addresses as a message names them."""

@@ -13,6 +13,8 @@ from ddsim.containers.container import (
     ContainerStatus,
     DeepDetectContainer,
     down,
+    more,
+    numbered,
     status,
 )
 from ddsim.containers.engine import Engine
@@ -30,6 +32,8 @@ __all__ = [
     "Engine",
     "EngineError",
     "down",
+    "more",
+    "numbered",
     "put",
     "status",
 ]

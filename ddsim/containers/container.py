@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from types import TracebackType
 from typing import Any
 
@@ -322,17 +323,28 @@ def status(engine: Engine, name: str = NAME, asked: Callable[[str], Info] | None
     )
 
 
+def numbered(name: str, number: int) -> str:
+    """The container of the first, second, ... of several servers that share a name."""
+    return name if number == 1 else f"{name}-{number}"
+
+
+def more(engine: Engine, name: str) -> list[str]:
+    """The names of the second server and those after it, as far as there are any."""
+    return list(takewhile(lambda one: engine.find(one) is not None, (numbered(name, n) for n in range(2, 100))))
+
+
 def down(engine: Engine, name: str = NAME, volume: str | None = None) -> list[str]:
-    """Stop and remove the container of that name, and a volume where one is named; what was removed, in words.
+    """Stop and remove the containers of that name, and a volume where one is named; what was removed, in words.
 
     Raises:
         EngineError: see :meth:`Engine.find` and :meth:`Engine.remove_volume`.
     """
     removed = []
-    container = engine.find(name)
-    if container is not None:
-        engine.remove(container)
-        removed.append(f"container {name}")
+    for one in (name, *more(engine, name)):
+        container = engine.find(one)
+        if container is not None:
+            engine.remove(container)
+            removed.append(f"container {one}")
     if volume is not None and engine.remove_volume(volume):
         removed.append(f"volume {volume}")
     return removed

@@ -172,3 +172,15 @@ def test_help_has_examples(name: str) -> None:
     assert "Examples:" in text
     assert "Exit codes:" in text
     assert getattr(commands, name).__doc__.split("\n")[0] in text
+
+
+def test_several_servers(fake: FakeDocker) -> None:
+    """Three of them on ports one after the other, and what a configuration says to use them; down removes all."""
+    up = run("up", "--servers", "3", "--port", "9000")
+    assert up.exit_code == 0, up.output
+    urls = "http://127.0.0.1:9000, http://127.0.0.1:9001, http://127.0.0.1:9002"
+    assert up.stdout.endswith(f"in a configuration: server: {{urls: [{urls}]}}\n")
+    assert [one["url"] for one in json.loads(run("status", "--json").stdout)["servers"]] == urls.split(", ")
+    assert run("up", "--servers", "3", "--port", "9000").stdout.count("runs already: ") == 3
+    assert run("down").stdout == "removed: container ddsim, container ddsim-2, container ddsim-3\n"
+    assert run("down").stdout == "nothing to remove\n"

@@ -106,8 +106,7 @@ def assert_all_there(shop: Shop, uris: list[str]) -> None:
     with connect(shop.settings, retries=PATIENT) as client, Collection(shop.settings, client) as collection:
         assert collection.manifest.counts()[ItemState.INDEXED] == len(uris)
         hits = collection.search([shop.catalogue / uri for uri in uris], len(uris) + 1)
-        backend = collection._open_backend()
-        assert backend.stored() == len(uris)
+        assert collection.home().stored() == len(uris)
     for uri, one in zip(uris, hits, strict=True):
         assert sorted(found.uri for found in one.found) == uris
         assert one.found[0].uri == uri
@@ -231,3 +230,23 @@ def test_single_photos_find_while_servers_die(tmp_path: Path, starting: Callable
         engines[0].left = engines[1].left = 0
         for _ in range(4):
             assert len(search.query(plain("grey"), k=6, route=False).neighbours) == 6
+
+
+def test_the_doctor_looks_at_each(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
+    """Checks of each that answers; one that does not is a failure, and all of them trouble with the server."""
+    engines = [starting() for _ in range(3)]
+    shop = shop_before(tmp_path, *engines)
+    fill(shop, 3)
+    command = ["doctor", "--config", str(shop.config), "--json"]
+    whole = CliRunner().invoke(app, command)
+    assert whole.exit_code == 0, whole.output
+    assert [one["server"]["url"] for one in json.loads(whole.stdout)["servers"]] == [e.server.url for e in engines]
+    engines[1].close()
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 1
+    assert [one["failed"] for one in json.loads(told.stdout)["servers"]] == [False, True, False]
+    shown = CliRunner().invoke(app, command[:-1])
+    assert all(one.server.url in shown.output for one in engines)
+    for one in engines:
+        one.close()
+    assert CliRunner().invoke(app, command).exit_code == 3

@@ -69,7 +69,8 @@ def test_both_versions_of_compose_can_read_it() -> None:
 def test_every_server_is_private_and_comes_back(name: str) -> None:
     """Loopback, limited memory, a restart policy, a health check and a volume: whichever server it is."""
     service = SERVICES[name]
-    assert [default(port) for port in service["ports"]] == [f"127.0.0.1:{PORT}:8080"]
+    ports = "8081-8099" if name == "deepdetect-more" else PORT
+    assert [default(port) for port in service["ports"]] == [f"127.0.0.1:{ports}:8080"]
     assert default(service["mem_limit"]) == MEMORY
     assert service["restart"] == "unless-stopped"
     assert service["init"] is True
@@ -137,9 +138,20 @@ def test_pages_without_state_share_a_database() -> None:
 
 def test_no_two_containers_have_one_name() -> None:
     """Compose v2 refuses that."""
-    names = [default(service["container_name"]) for name, service in SERVICES.items() if name != "page"]
+    names = [default(service["container_name"]) for service in SERVICES.values() if "container_name" in service]
     assert "container_name" not in SERVICES["page"]  # of which there may be several
-    assert len(set(names)) == len(names)
+    assert len(set(names)) == len(names) == len(SERVICES) - 2
+
+
+def test_there_can_be_more_servers() -> None:
+    """`--scale` wants no name and a range of ports; otherwise they are what the first one is."""
+    one, more = SERVICES["deepdetect"], SERVICES["deepdetect-more"]
+    assert more["profiles"] == ["several"]
+    assert "container_name" not in more
+    assert {key: more[key] for key in ("image", "volumes", "entrypoint")} == {
+        key: one[key] for key in ("image", "volumes", "entrypoint")
+    }
+    assert more["depends_on"] == {"deepdetect": {"condition": "service_healthy"}}
 
 
 def test_the_embedded_server_has_a_volume_of_its_own() -> None:
