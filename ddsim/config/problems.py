@@ -16,6 +16,7 @@ from ddsim.config.settings import (
     Classification,
     IndexSettings,
     Network,
+    Routing,
     RulesBroken,
     Server,
     Settings,
@@ -23,6 +24,7 @@ from ddsim.config.settings import (
     UploadSettings,
 )
 from ddsim.config.values import Origin
+from ddsim.config.web import Web
 from ddsim.config.yamlfile import Document, Key, Problem, is_secret
 from ddsim.deepdetect import shown_address
 from ddsim.errors import ConfigError
@@ -34,7 +36,9 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "classification": Classification,
     "similarity": Similarity,
     "index": IndexSettings,
+    "routing": Routing,
     "upload": UploadSettings,
+    "web": Web,
 }
 _EXPECTED = {
     "bool_type": "true or false",

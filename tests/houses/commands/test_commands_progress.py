@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,7 @@ def test_index_says_its_lines_on_standard_error(tmp_path: Path, monkeypatch: pyt
     shop = Shop(tmp_path, {"classification": None, "index": {"batch_size": 1, "backend": "local"}})
     shop.add("lamp/a.png", "lamp/b.png")
     times = iter(range(0, 10_000, 40))
-    monkeypatch.setattr("ddsim.commands.progress.time.monotonic", lambda: float(next(times)))
-    monkeypatch.setattr(Lines.__init__, "__kwdefaults__", {"often": False, "clock": lambda: float(next(times))})
+    monkeypatch.setattr("ddsim.commands.index.Lines", partial(Lines, clock=lambda: float(next(times))))
     result = command(shop, "index", "--json")
     assert result.exit_code == 0
     assert result.stdout.startswith("{")

@@ -140,7 +140,7 @@ def _not_a_number(place: int, value: float) -> Vectors:
 RED: dict[str, tuple[Callable[[Fake, int, Hits], Hits], str]] = {
     "empty": (lambda _, __, hits: Hits(hits.vector, ()), "20 of 20 items find nothing at all: the index is empty"),
     "other preprocessing": (
-        lambda _, __, hits: Hits(hits.vector, tuple(replace(one, distance=9.0, score=0.91) for one in hits.found)),
+        lambda _, __, hits: Hits(hits.vector, tuple(replace(one, distance=9.0, closeness=0.91) for one in hits.found)),
         "20 of 20 items are not found at distance 0: the index was made with another layer, network or preprocessing",
     ),
     "swapped names": (

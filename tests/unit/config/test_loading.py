@@ -207,6 +207,8 @@ def test_not_readable(tmp_path: Path, text: str | bytes, start: str) -> None:
     [
         ({"catalog": "x"}, "catalog: unknown key; did you mean catalogue?"),
         ({"network": {"wieght": "/m/x"}}, "network.wieght: unknown key; did you mean weights?"),
+        ({"routing": {"buy": "labels"}}, "routing.buy: unknown key; did you mean by?"),
+        ({"web": {"titel": "x"}}, "web.titel: unknown key; did you mean title?"),
         ({"network": {"extract_layer": "x"}}, "network.extract_layer: unknown key here; it belongs under similarity"),
         ({"index": {"nclasses": 1}}, "index.nclasses: unknown key here; it belongs under network"),
         ({"upload": {"state": "x"}}, "upload.state: unknown key here; it belongs to the top level"),
