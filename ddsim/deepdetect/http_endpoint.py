@@ -229,7 +229,9 @@ def _reason(causes: Sequence[BaseException]) -> str:
     """What lies at the bottom, in the system's words."""
     for cause in reversed(causes):
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
-            return cause.strerror or str(cause)
+            # asyncio writes words of its own over the system's.
+            plain = isinstance(cause, ConnectionError) and cause.errno
+            return os.strerror(cause.errno) if plain and cause.errno else cause.strerror or str(cause)
     return str(causes[-1])
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from ddsim.evaluation.experiments import read_experiments
 from ddsim.networks.torchfile import read_tensors
 from ddsim.vectors.cache import FILE as CACHE_FILE
 from ddsim.vectors.cache import Cache
+from ddsim.vectors.shelf import Shelf
 from ddsim.vectors.vectorfile import Damaged, read, read_arrays, write
 from ddsim.web.products import Products
 
@@ -293,5 +294,28 @@ def check_vectors(base: str, edits: Sequence[Edit]) -> None:
             assert np.array_equal(np.concatenate([part.rows for part in found]), _ROWS)
 
 
+def check_store(base: str, edits: Sequence[Edit]) -> None:
+    """The folder of a local index: what is damaged counts as not there, and no row is another than it was."""
+    with folder() as place:
+        _fill(place)
+        file = next(place.glob(base))
+        file.write_bytes(spoilt(file.read_bytes(), edits))
+        with closing(Shelf(place, _ROWS.shape[1], "l2")) as shelf:
+            shelf.look()
+            vids = shelf.table.vids
+            assert np.array_equal(shelf.table.rows_of(vids), _ROWS[vids])
+            shelf.prepare()
+            shelf.save()
+
+
+def _fill(place: Path) -> None:
+    with closing(Shelf(place, _ROWS.shape[1], "l2")) as shelf:
+        shelf.look()
+        shelf.prepare()
+        shelf.table.add(np.arange(6, dtype=np.int64), _ROWS)
+        shelf.save()
+
+
+STORE = ["segments.json", "*.seg"]
 _ROWS = np.arange(24, dtype=np.float32).reshape(6, 4)
 VECTORS = ["arrays", "rows"]

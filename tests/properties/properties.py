@@ -49,5 +49,6 @@ PROPERTIES = {
     "embedded": Property(files.EMBEDDED, files.check_embedded, 0.5),
     "manifest": Property(files.MANIFEST, files.check_manifest),
     "cache": Property(files.CACHE, files.check_cache),
+    "store": Property(files.STORE, files.check_store, 0.5),
     "vectors": Property(files.VECTORS, files.check_vectors),
 }

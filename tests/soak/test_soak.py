@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.usefixtures("loopback"),
 ]
-_SECONDS = float(os.environ.get("DDSIM_SOAK_SECONDS", "12"))
+_SECONDS = float(os.environ.get("DDSIM_SOAK_SECONDS", "8"))
 
 
 @pytest.mark.parametrize("backend", ["server", "local"])

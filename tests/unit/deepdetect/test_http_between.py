@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+from awaited import AwaitedTransport
 
 from ddsim.config import load
 from ddsim.deepdetect import Client, HttpTransport, Retries, Timeout
@@ -71,7 +72,13 @@ def encrypted(loopback: None, authority: tuple[trustme.CA, Path]) -> Iterator[st
         thread.join()
 
 
-def asked(transport: HttpTransport) -> int:
+@pytest.fixture(params=[HttpTransport, AwaitedTransport], ids=["threads", "tasks"])
+def kind(request: pytest.FixtureRequest) -> Any:
+    """Both transports: what lies on the way is the same for both."""
+    return request.param
+
+
+def asked(transport: Any) -> int:
     """The status of an answer."""
     try:
         return transport.exchange("GET", "/info", None, LIMITS).status
@@ -88,16 +95,38 @@ def failing(url: str) -> DDSimError:
     return raised.value
 
 
+@pytest.mark.parametrize("url", ["encrypted", "plain", "proxied"])
+def test_tasks_are_told_the_same(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, dead: str, url: str
+) -> None:
+    """A certificate that is not trusted, https where there is none, a dead proxy: the words are those for threads."""
+    if url == "proxied":
+        monkeypatch.setenv("http_proxy", f"http://me:secret@{dead}")
+    address = {
+        "encrypted": lambda: str(request.getfixturevalue("encrypted")),
+        "plain": lambda: str(request.getfixturevalue("plain")),
+        "proxied": lambda: "http://dd.example:8080",
+    }[url]()
+    said = []
+    for transport in (HttpTransport(address), AwaitedTransport(address)):
+        with pytest.raises(Unconnectable) as raised:
+            transport.exchange("GET", "/info", None, LIMITS)
+        transport.close()
+        said.append(str(raised.value))
+    assert said[0] == said[1]
+    assert "secret" not in said[1]
+
+
 # Certificates
 
 
 @pytest.mark.parametrize("variable", VARIABLES[:3])
 def test_certificates_of_the_environment_count_on_this_machine_too(
-    encrypted: str, authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch, variable: str
+    encrypted: str, kind: Any, authority: tuple[trustme.CA, Path], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     """Only its proxies are not for servers of this machine."""
     monkeypatch.setenv(variable, str(authority[1]))
-    assert asked(HttpTransport(encrypted)) == 200
+    assert asked(kind(encrypted)) == 200
 
 
 def test_a_configuration_names_the_certificates_file(
@@ -146,17 +175,21 @@ def test_a_certificates_file_that_is_not_there_is_told(
     HttpTransport("http://dd.example").close()
 
 
-def test_https_to_a_server_without_it_fails_at_once(loopback: None) -> None:
-    """The address has one letter too many."""
+@pytest.fixture
+def plain(loopback: None) -> Iterator[str]:
+    """The address of a server without encryption, with one letter too many."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        try:
-            assert "write http://" in str(failing(f"https://127.0.0.1:{server.server_port}"))
-        finally:
-            server.shutdown()
-            thread.join()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_https_to_a_server_without_it_fails_at_once(plain: str) -> None:
+    """The address has one letter too many."""
+    assert "write http://" in str(failing(plain))
 
 
 # Proxies and names
