@@ -575,3 +575,15 @@ def test_nothing_but_config_errors(tmp_path: Path, raw: Any) -> None:
         load(file)
     except ConfigError as error:
         assert all(line.startswith(str(file)) for line in str(error).splitlines())  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["server", "catalogue", "network", "classification", "similarity", "index", "routing", "upload", "web"],
+)
+def test_a_key_that_no_section_knows_is_told(tmp_path: Path, section: str) -> None:
+    """Whatever section it stands in."""
+    file = tmp_path / "own.yaml"
+    file.write_text(f"{section}: {{nonsense: 1}}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"{section}\.nonsense: unknown key"):
+        load(file)
