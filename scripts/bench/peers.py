@@ -215,7 +215,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
     parser.add_argument("--photos", type=int, default=300)
     given = parser.parse_args()
-    report = Report("peers", ["ddsim"])
+    report = Report("peers", ["pillow", "numpy"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_catalogue(Path(scratch, "catalogue"), given.photos, (300, 600))
 

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--values", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=200, help="queries that count")
     given = parser.parse_args()
-    report = Report("query", ["ddsim", "orjson", "requests", "faiss-cpu"])
+    report = Report("query", ["orjson", "requests", "faiss-cpu"])
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         for backend in ("server", "local"):
