@@ -99,13 +99,13 @@ def test_neighbours_know_their_files(shop: Shop) -> None:
 
 
 def test_the_score_is_what_was_learned(shop: Shop) -> None:
-    """A neighbour's score is the probability that the catalogue's own pictures taught for its distance."""
+    """A neighbour's score is the probability that the catalogue's own pictures taught for its distance and rank."""
     with shop.collection() as collection:
         learned = collection.learned()
     assert learned is not None
-    assert learned.line is not None
+    assert learned.shown is not None
     neighbours = query(shop).neighbours
-    expected = learned.line.probability([neighbour.distance for neighbour in neighbours])
+    expected = learned.shown.probability([neighbour.distance * neighbour.rank**0.5 for neighbour in neighbours])
     assert [neighbour.score for neighbour in neighbours] == pytest.approx(expected.tolist())
     assert len(set(expected)) > 3
 
