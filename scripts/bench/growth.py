@@ -44,9 +44,9 @@ Rows = NDArray[np.float32]
 
 _README = Path(__file__).with_name("README.md")
 _BEGIN, _END = "<!-- growth.py writes from here -->", "<!-- to here -->"
-_CLUSTERS, _LATENT, _CATEGORIES = 2000, 48, 200
+_CLUSTERS, _LATENT, _A_CATEGORY = 2000, 48, 5000
 _BATCH = 256
-_QUERIES, _EXACT = 200, 20
+_QUERIES, _EXACT = 200, 60
 # What should hold at a million items of 256 values.
 _LIMITS = {
     "adding s": 30.0,
@@ -77,9 +77,9 @@ class Mixture:
 
 def entries(count: int) -> Iterator[Entry]:
     """Made-up pictures in categories, sorted as a folder is read."""
-    each = -(-count // _CATEGORIES)
     for number in range(count):
-        category, uri = f"category-{number // each:03d}", f"category-{number // each:03d}/picture-{number:07d}.jpg"
+        category = f"category-{number // _A_CATEGORY:03d}"
+        uri = f"{category}/picture-{number:07d}.jpg"
         yield Entry(uri, category, Path(uri), 10_000, 1_700_000_000_000_000_000)
 
 
