@@ -145,9 +145,11 @@ class Stopwatch:
         """Time every write of the local index's file from now on."""
         from ddsim.vectors.space import Space
 
-        Space.save = self._timed(Space.save)
+        Space.save = self.timed(Space.save)
 
-    def _timed(self, call: Callable[..., None]) -> Callable[..., None]:
+    def timed(self, call: Callable[..., None]) -> Callable[..., None]:
+        """The same call, timed."""
+
         def timed(*args: Any) -> None:
             begun = time.perf_counter()
             call(*args)
