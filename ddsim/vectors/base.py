@@ -38,6 +38,8 @@ PictureOf: TypeAlias = Callable[[str], "Encoded | None"]
 HOME = "home"
 # A row more in an answer costs next to nothing, another call costs a forward pass.
 _WIDE = 256
+# Where the index filters by itself, another call costs less than looking up hundreds of items that nobody is shown.
+_NARROW = 64
 _WIDER = 4
 _WIDEST_AT_ONCE = 10_000
 # A server that ends so often in a row will not do better the next time.
@@ -339,7 +341,8 @@ def search_valid(
     if within is not None and among is not None and not isinstance(among, Select):
         return [search.narrowed(within, position, frozenset(among)) for position in range(queries)]
     hits: dict[int, Hits] = {}
-    waiting, wide = list(range(queries)), max(_WIDE, 4 * k) if within else _wide(manifest, k, select.likely)
+    narrow = max(_NARROW, 4 * k, 2 * select.sees)
+    waiting, wide = list(range(queries)), narrow if within else _wide(manifest, k, select.likely)
     while waiting:
         hits |= search.take(waiting, ask(waiting, wide), wide)
         waiting = [position for position in waiting if position not in hits]
@@ -387,7 +390,7 @@ class _Search:
 
     def narrowed(self, within: Within, position: int, only: frozenset[str]) -> Hits:
         """The hits of one query among items of some categories, asked for by themselves."""
-        wide = max(_WIDE, 4 * self._k)
+        wide = max(_NARROW, 4 * self._k)
         while True:
             ranking = within(position, only, wide)
             valid = _valid(ranking, self._manifest.resolve(vid for vid, _ in ranking.rows))
