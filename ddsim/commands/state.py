@@ -135,7 +135,8 @@ def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     """Say that this state folder was moved here from another machine, and that its indexes on the server are its own.
 
     Two state folders must not use one index, so one that comes from elsewhere is not used until this is said. Where it
-    is a copy, and the first one is still in use, run `ddsim index --rebuild` instead.
+    is a copy, and the first one is still in use, run `ddsim index --rebuild` instead; a copy of what is still there on
+    this machine is refused.
     """
     log_to_terminal(False)
     adopted: list[Where] = []

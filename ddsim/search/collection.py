@@ -23,12 +23,13 @@ from ddsim.catalogue import (
     Where,
     choices,
     note_whereabouts,
+    noted_place,
     place_named,
     whereabouts,
 )
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
-from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest
+from ddsim.errors import CatalogueVanished, ConfigError, ImageError, IndexLost, InvalidRequest, StateCopied
 from ddsim.indexing import Audit, Failure, IndexReport, Progress, Run, audit_index
 from ddsim.pictures import Encoded, Picture, encode
 from ddsim.routing import META as HEAD
@@ -486,9 +487,16 @@ class Collection:
 
         Raises:
             ManifestBusy: a run is at work.
+            StateCopied: the one that it was made for is still there, on this machine.
         """
-        if whereabouts(self.manifest) == "here":
+        verdict = whereabouts(self.manifest)
+        if verdict == "here":
             return False
+        if verdict == "copied":
+            raise StateCopied(
+                f"{self.manifest.folder} was not moved: it is a copy of {noted_place(self.manifest)}, which is still "
+                "there and keeps its index: run `ddsim index`, which makes one of this one's own"
+            )
         with self.manifest.writing():
             note_whereabouts(self.manifest)
         return True

@@ -154,6 +154,20 @@ def test_the_index_of_the_original_is_left_alone_by_its_copy(shop: Shop) -> None
     assert len(list(shop.index_folder.glob("*-g1"))) == 1
 
 
+def test_a_copy_of_what_is_still_there_is_not_adopted(shop: Shop) -> None:
+    """Two would use one index, and every picture that is new would be in it twice; moved, it is adopted."""
+    on_the_server(shop)
+    original = shop.settings.state
+    shutil.copytree(original, original.with_name("copied"))
+    shop.configure(state=str(original.with_name("copied")))
+    told = error_line(run("state", "adopt", "--config", shop.config), 2)
+    assert "was not moved: it is a copy of" in told
+    assert f"{original}/" in told
+    assert "`ddsim index" in told
+    shutil.rmtree(original)
+    assert state(shop, "adopt").splitlines() == [str(shop.catalogue), "1 adopted"]
+
+
 def test_a_state_folder_from_another_machine_is_adopted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before that it is neither searched nor indexed into; afterwards nothing is sent again."""
     on_the_server(shop)
