@@ -18,6 +18,7 @@ import requests.utils
 from ddsim.deepdetect.address import Credentials
 from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
+from ddsim.errors import InvalidRequest
 
 
 class AsyncHttpTransport:
@@ -52,7 +53,13 @@ class AsyncHttpTransport:
         )
 
     async def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
-        """See :meth:`ddsim.deepdetect.transport.AsyncTransport.exchange`."""
+        """See :meth:`ddsim.deepdetect.transport.AsyncTransport.exchange`.
+
+        Raises:
+            InvalidRequest: it is closed.
+        """
+        if self._client.is_closed:
+            raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
         body, headers = written(method, path, json)
         limits = httpx2.Timeout(timeout.read, connect=timeout.connect)
         try:

@@ -204,9 +204,8 @@ def _resolved(host: str, port: int, url: str, allow_private: bool) -> list[tuple
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if not allow_private and not is_public(ipaddress.ip_address(address)):
-            raise ImageError(
-                url, f"{host} is {address}, of this machine or its own network; --allow-private lets it be asked"
-            )
+            named = f"{host} is" if host == address else f"{host} is {address},"
+            raise ImageError(url, f"{named} of this machine or its own network; --allow-private lets it be asked")
     return [(address, port) for address in addresses]
 
 

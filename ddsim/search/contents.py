@@ -130,7 +130,9 @@ def indexed_item(collection: Collection, uri: str) -> Row:
     row = collection.records.find(_as_name(uri))
     if row is None or row.state is not ItemState.INDEXED:
         collection.check()
-        raise InvalidRequest(f"no item {clipped(uri, 200)!r} is indexed{collection.records.meant(uri)}")
+        why = f": it failed, {row.error}" if row is not None and row.error else ""
+        meant = "" if row is not None else collection.records.meant(uri)
+        raise InvalidRequest(f"no item {clipped(uri, 200)!r} is indexed{why or meant}")
     return row
 
 

@@ -18,7 +18,7 @@ from ddsim.errors import InvalidRequest
 from ddsim.pictures import Encoded, Picture, describe, encode, part_of
 from ddsim.routing import Classifier, Decision
 from ddsim.search.collection import Collection
-from ddsim.search.contents import indexed_item, vector_of
+from ddsim.search.contents import indexed_item, names_of, vector_of
 from ddsim.search.results import Neighbour, SearchResult, Timings
 from ddsim.search.router import Router
 from ddsim.vectors import Found, Hits, Select
@@ -246,7 +246,7 @@ class Queries:
 
     def _forced(self, category: str | Iterable[str] | None) -> tuple[str, ...] | None:
         """The categories that are asked for, as the catalogue has them."""
-        forced = None if category is None else (category,) if isinstance(category, str) else tuple(category)
+        forced = None if category is None else tuple(names_of(category))
         if forced == ():
             raise InvalidRequest(
                 "query: category is an empty list; leave it out to search the categories that the picture shows"

@@ -17,7 +17,8 @@ def data_frame(rows: Iterable[Mapping[Any, Any]], columns: Sequence[Any]) -> Dat
     """A data frame of these rows.
 
     Args:
-        rows: column -> value each.
+        rows: column -> value each. Names of files that are no Unicode stand in it with escapes, as pandas may have
+            them in no other way.
         columns: in their order; they are there also where there is no row.
 
     Raises:
@@ -29,4 +30,10 @@ def data_frame(rows: Iterable[Mapping[Any, Any]], columns: Sequence[Any]) -> Dat
         raise CapabilityError(
             f"to_dataframe() needs pandas, which is not installed: {install_hint('pandas')}"
         ) from error
-    return pandas.DataFrame(list(rows), columns=list(columns))
+    return pandas.DataFrame(
+        [{column: _storable(value) for column, value in row.items()} for row in rows], columns=list(columns)
+    )
+
+
+def _storable(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value

@@ -274,6 +274,14 @@ def test_an_unknown_category(shop: Shop, category: Any) -> None:
     assert not shop.tap.sent
 
 
+@pytest.mark.parametrize("category", [5, b"sofa", ["sofa", None]])
+def test_a_category_that_is_no_text(shop: Shop, category: Any) -> None:
+    """Categories are named by text; anything else is refused before anything is sent."""
+    with pytest.raises(InvalidRequest, match="named by text"):
+        query(shop, category=category)
+    assert not shop.tap.sent
+
+
 @pytest.mark.parametrize("category", [[], (), set()])
 def test_no_category_at_all(shop: Shop, category: Collection[str]) -> None:
     """An empty choice is a mistake, not a wish for everything."""

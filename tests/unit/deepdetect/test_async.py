@@ -12,7 +12,16 @@ import pytest
 from awaited import AT_ONCE
 
 import ddsim
-from ddsim import AsyncClient, CapabilityError, Client, Reply, ServerTimeout, ThreadedTransport, UnsafeCall
+from ddsim import (
+    AsyncClient,
+    CapabilityError,
+    Client,
+    InvalidRequest,
+    Reply,
+    ServerTimeout,
+    ThreadedTransport,
+    UnsafeCall,
+)
 from ddsim.deepdetect.tasks import TaskLock
 from ddsim.deepdetect.transport import Timeout
 
@@ -71,6 +80,18 @@ def test_async_with_closes(transport: Any) -> None:
 
     asyncio.run(use())
     assert transport.closed
+
+
+def test_a_closed_client_is_refused() -> None:
+    """After its block a client sends nothing, and says so."""
+
+    async def use() -> None:
+        async with AsyncClient("http://127.0.0.1:9") as client:
+            pass
+        await client.info()
+
+    with pytest.raises(InvalidRequest, match="GET /info: this client is closed"):
+        asyncio.run(use())
 
 
 def test_tasks_get_their_own_results(transport: Any, draw: Any, as_sent: Any) -> None:

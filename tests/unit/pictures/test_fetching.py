@@ -228,6 +228,12 @@ def test_a_redirect_into_the_own_network(door: Door, monkeypatch: pytest.MonkeyP
     assert "inside is 10.0.0.7, of this machine or its own network" in refused("http://outside/a", Fetching())
 
 
+def test_an_address_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private address that is given as such is not explained by itself."""
+    names(monkeypatch, ["127.0.0.1"])
+    assert refused("http://127.0.0.1/x", Fetching()).startswith("127.0.0.1 is of this machine or its own network")
+
+
 def test_a_name_is_resolved_once(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection goes to the address that was looked at, whatever the name server would say a moment later."""
     connected: list[tuple[str, int]] = []

@@ -93,6 +93,13 @@ def test_data_frames_have_their_columns() -> None:
     assert ddsim.Failures([ddsim.Failure("a/b", "odd")]).to_dataframe()["reason"].tolist() == ["odd"]
 
 
+def test_data_frames_take_names_that_are_no_unicode() -> None:
+    """A file's name of any bytes is in it with escapes."""
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = ddsim.Failures([ddsim.Failure("a/\udcff", "odd")]).to_dataframe()
+    assert frame["uri"].tolist() == ["a/\\udcff"]
+
+
 class Terminal(io.StringIO):
     """Standard error where somebody looks."""
 
