@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import (
     Field,
@@ -421,8 +421,10 @@ class Settings(Part):
             backend: where; see ``index.backend``.
 
         Raises:
-            ConfigError: that does not go together with the rest.
+            ConfigError: there is no such home, or it does not go together with the rest.
         """
+        if backend not in (homes := get_args(BackendName)):
+            raise ConfigError(f"index.backend: {backend!r} given, expected one of {', '.join(homes)}")
         changes = {"backend": backend} | ({} if backend == "milvus" else DATABASE_DEFAULTS)
         changed = self.model_copy(update={"index": self.index.model_copy(update=changes)})
         broken = list(_broken_rules(changed))

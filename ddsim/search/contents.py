@@ -96,6 +96,10 @@ class ItemVectors(NamedTuple):
     def __repr__(self) -> str:
         return f"<ItemVectors: {counted(len(self.uris), 'item')}, float32 {self.vectors.shape}>"
 
+    def to_dict(self) -> dict[str, Any]:
+        """The names and the values as plain lists, which JSON has, too."""
+        return {"uris": list(self.uris), "vectors": self.vectors.tolist()}
+
     def to_dataframe(self) -> DataFrame:
         """A row for each item: its uri, then the values in columns 0 to d - 1.
 

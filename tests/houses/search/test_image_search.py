@@ -95,6 +95,7 @@ def test_vectors(local: Shop) -> None:
         assert np.allclose(vectors, [one.vector for one in hits], rtol=1e-4)
         assert search.vectors("bed").vectors.shape == (2, vectors.shape[1])
         assert repr(search.vectors()) == f"<ItemVectors: 6 items, float32 {vectors.shape}>"
+        assert search.vectors().to_dict() == {"uris": uris, "vectors": vectors.tolist()}
 
 
 def test_vectors_as_they_are_compared(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def test_what_does_not_go_together_is_named(tmp_path: Path, index: dict[str, Any
     assert "secret" not in str(caught.value)
 
 
+def test_a_home_that_there_is_not(tmp_path: Path) -> None:
+    """It is refused with those that there are, also where a program chooses it."""
+    with pytest.raises(ConfigError, match="'disk' given, expected one of server, local, milvus, auto"):
+        loaded(tmp_path).with_backend("disk")  # type: ignore[arg-type]
+
+
 def test_other_homes_leave_the_database_out(tmp_path: Path) -> None:
     """`--backend local` and experiments take a configuration for a database without what belongs to that."""
     settings = loaded(tmp_path, backend="milvus", url="http://db:19530", metric="cosine")
