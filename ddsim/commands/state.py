@@ -68,6 +68,8 @@ def list_states(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False)
         return
     for one in found:
         _print(one)
+    if not found:
+        out.print(f"no index is in {printable(str(settings.state))}", markup=False)
     out.print(f"{_megabytes(cache)} of vectors kept by their pictures' content, for all of them")
     if any(one.status in _STALE for one in found):
         out.print("`ddsim state prune` removes what is old or empty")

@@ -54,6 +54,7 @@ def test_before_anything_was_indexed(tmp_path: Path) -> None:
         "indexes": [],
         "cache_bytes": 0,
     }
+    assert "no index is in" in state(shop, "list")
     assert not shop.settings.state.exists()
 
 
