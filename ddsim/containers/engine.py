@@ -151,12 +151,16 @@ class Engine:
 
     def publisher(self, port: int) -> str | None:
         """The running container that has this port of the machine, in words; None where there is none."""
-        with self.words("cannot list containers"):
-            for container in self.client.containers.list():
-                bound = [one for pair in container.ports.values() for one in pair or ()]
-                if any(one.get("HostPort") == str(port) for one in bound):
-                    return f"container {container.name} ({container.attrs['Config']['Image']})"
+        for container in self.running():
+            bound = [one for pair in container.ports.values() for one in pair or ()]
+            if any(one.get("HostPort") == str(port) for one in bound):
+                return f"container {container.name} ({container.attrs['Config']['Image']})"
         return None
+
+    def running(self) -> list[Any]:
+        """All containers that run, other people's included."""
+        with self.words("cannot list containers"):
+            return list(self.client.containers.list())
 
     def remove(self, container: Any, seconds: int = 10) -> None:
         """Stop a container, which gives its calls under way a chance to end, and remove it; its volume stays."""

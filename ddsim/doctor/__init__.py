@@ -1,7 +1,7 @@
 """The doctor: what can this server do, which of its traps apply, and does what is configured work on it?
 
-Uses the client, the settings and a collection's manifest; makes trial services and removes them again. `ddsim doctor`
-prints what it finds.
+Uses the client, the settings, a collection's manifest and the server's container; makes trial services and removes them
+again. `ddsim doctor` prints what it finds.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ddsim.config import Settings
+from ddsim.containers import Engine
 from ddsim.deepdetect import Client, Info, Transport
 from ddsim.doctor import conformance
 from ddsim.doctor.bench import PREFIX, Bench
 from ddsim.doctor.catalogue import check_catalogue, check_damage, check_index, check_index_type
 from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
+from ddsim.doctor.memory import check_memory
 from ddsim.doctor.networks import Networks
 from ddsim.doctor.traps import TRAPS, Facts, Harm, Trap, facts_of, traps_of
 from ddsim.search import current_catalogue
@@ -84,6 +86,7 @@ def diagnose(
     *,
     progress: Callable[[str], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    engine: Callable[[], Engine] = Engine,
 ) -> Diagnosis:
     """Look at a server and at what is configured for it.
 
@@ -97,6 +100,7 @@ def diagnose(
         options: what to look at.
         progress: told what is being done.
         sleep: how to wait for a creation that was interrupted; tests pass one that does not.
+        engine: gives the Docker engine where the server's container may be; asked for loopback addresses only.
 
     Raises:
         TransportError, ApiError: the server cannot be reached, or is none. Later trouble is in the checks.
@@ -116,6 +120,8 @@ def diagnose(
     else:
         why = "--quick" if options.quick else "the server lacks the library"
         checks.append(Check("networks", "skipped", f"not tried: {why}"))
+    progress("memory")
+    checks += attempt("memory", lambda note: check_memory(settings, engine, note))
     if options.local:
         progress("catalogue")
         settings = _of_what_is_searched(settings)

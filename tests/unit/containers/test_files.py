@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fake_docker import FakeDocker, answering
 
-from ddsim.containers import DeepDetectContainer, Engine, EngineError, put
+from ddsim.containers import DeepDetectContainer, Engine, EngineError, get, put
 from ddsim.containers.container import IMAGE
 
 
@@ -35,3 +35,20 @@ def test_no_container_to_copy_into(tmp_path: Path) -> None:
     """The error names it, and what starts one."""
     with pytest.raises(EngineError, match=r"no container ddsim: `ddsim up`"):
         put(Engine(FakeDocker()), [], "/opt/models/x", "ddsim")
+
+
+def test_a_file_comes_out_as_it_is() -> None:
+    """However many pieces the engine sends it in."""
+    docker = FakeDocker(IMAGE)
+    DeepDetectContainer(engine=Engine(docker), name="ddsim", port=9000, asked=answering()).start()
+    content = bytes(range(256)) * 100
+    docker.containers.get("ddsim").files["/opt/models/net.prototxt"] = content
+    assert get(Engine(docker), "/opt/models/net.prototxt", "ddsim") == content
+    with pytest.raises(EngineError, match=r"larger than 20000 bytes"):
+        get(Engine(docker), "/opt/models/net.prototxt", "ddsim", most=20000)
+
+
+def test_no_container_to_copy_out_of() -> None:
+    """The error names it, and what starts one."""
+    with pytest.raises(EngineError, match=r"no container ddsim: `ddsim up`"):
+        get(Engine(FakeDocker()), "/opt/models/x", "ddsim")

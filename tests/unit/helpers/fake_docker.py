@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound, NotFound
+from docker.utils import parse_bytes
 
 from ddsim import Info, InvalidResponse, ServerUnreachable
 
@@ -30,12 +33,30 @@ class FakeContainer:
     output: bytes = b""
     stopped_within: int | None = None
     archives: list[tuple[str, bytes]] = field(default_factory=list)
+    files: dict[str, tarfile.TarInfo | bytes] = field(default_factory=dict)
 
     def put_archive(self, path: str, data: bytes) -> bool:
         """Remember what was copied where to."""
         self._must_be_there()
         self.archives.append((path, data))
         return True
+
+    def get_archive(self, path: str) -> tuple[Iterator[bytes], dict[str, Any]]:
+        """A file of ``files`` as an archive, in pieces; what is no file is there as its entry alone."""
+        self._must_be_there()
+        if path not in self.files:
+            raise NotFound("404", explanation=f"Could not find the file {path} in container {self.name}")
+        found, name = self.files[path], path.rpartition("/")[2]
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            if isinstance(found, bytes):
+                member = tarfile.TarInfo(name)
+                member.size = len(found)
+                archive.addfile(member, io.BytesIO(found))
+            else:
+                archive.addfile(found)
+        packed = buffer.getvalue()
+        return (packed[start : start + 4096] for start in range(0, len(packed), 4096)), {"name": name}
 
     @property
     def ports(self) -> dict[str, Any]:
@@ -110,6 +131,7 @@ class Containers:
         mounts = [{"Name": volume, "Destination": how["bind"]} for volume, how in options.get("volumes", {}).items()]
         attributes = {
             "Config": {"Image": image},
+            "HostConfig": {"Memory": parse_bytes(options.get("mem_limit", 0))},
             "NetworkSettings": {"Ports": bound},
             "Mounts": mounts,
             "RestartCount": 0,
