@@ -224,6 +224,8 @@ def _too_long(url: str, max_bytes: int) -> ImageError:
 def _unhad(url: str, error: Exception) -> ImageError:
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return ImageError(url, "no answer in time")
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return ImageError(url, "the connection broke off before the end of the file")
     # The libraries wrap what the system says several times.
     cause: BaseException | None = error
     while cause is not None and not getattr(cause, "strerror", None):

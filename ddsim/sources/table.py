@@ -312,10 +312,10 @@ def _columns(file: Path, given: list[Any]) -> list[str]:
     for name in _NEEDED:
         if name not in plain:
             near = difflib.get_close_matches(name, plain, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            there = ", ".join(map(repr, plain)) or "nothing"
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            there = f"There are {', '.join(map(repr, plain))}" if plain else "There are none in its first line"
             raise ConfigError(
-                f"{file}: no column {name!r}{hint} There are {there}; a table of pictures has url and category, and "
+                f"{file}: no column {name!r}{hint} {there}; a table of pictures has url and category, and "
                 "uri where names are to be others"
             )
         if plain.count(name) > 1:

@@ -84,6 +84,12 @@ def test_what_drips_is_given_up(web: Web) -> None:
         assert "not complete after 300 s" in reason(fetcher, f"{web.url}/a.jpg")
 
 
+def test_what_breaks_off_is_told(web: Web, fetcher: Fetcher) -> None:
+    """In words: a part of a picture is none."""
+    web.special["/a.jpg"] = Answered(b"content", headers={"Content-Length": "1000", "Connection": "close"})
+    assert reason(fetcher, f"{web.url}/a.jpg") == "the connection broke off before the end of the file"
+
+
 def test_empty_files_are_none(web: Web, fetcher: Fetcher) -> None:
     """As with files on a disk."""
     web.files["/a.jpg"] = b""

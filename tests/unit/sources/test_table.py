@@ -116,9 +116,9 @@ def test_a_table_that_changes_is_read_again(table: Any, web: Web) -> None:
     [
         ("urls,category", "no column 'url'; did you mean 'urls'?"),
         ("url,kategorie", "no column 'category'; did you mean 'kategorie'?"),
-        ("a,b", "no column 'url' There are 'a', 'b'"),
+        ("a,b", "no column 'url'. There are 'a', 'b'; a table"),
         ("url,category,url", "'url' is there twice"),
-        ("", "There are nothing"),
+        ("", "There are none in its first line; a table"),
     ],
 )
 def test_missing_columns(table: Any, head: str, words: str) -> None:
