@@ -206,13 +206,17 @@ class Campaign:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
     def _resent(self) -> list[int]:
-        """What was sent twice was lost by the first kill after it was sent first."""
+        """What was sent twice was lost by the first kill after it was sent first.
+
+        A batch may leave while the last server to be killed is dying: that kill lost it.
+        """
         sent: dict[str, int] = {}
         cost = [0] * len(self._positions)
+        last = len(self._positions) - 1
         for number, line in enumerate(self._lines()):
             for uri in line.get("sent", ()):
                 if uri in sent:
-                    cost[bisect.bisect_right(self._positions, sent[uri])] += 1
+                    cost[min(bisect.bisect_right(self._positions, sent[uri]), last)] += 1
                 sent[uri] = number
             for uri in line.get("refused", ()):  # nothing of such a batch was taken
                 del sent[uri]

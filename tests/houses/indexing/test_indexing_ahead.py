@@ -15,6 +15,7 @@ from shop import Sent, Shop, once
 from stock import assert_sound, index, make_unreadable, names, wait_for_nothing
 
 from ddsim import ConnectionLost, Reply, Timeout
+from ddsim.deepdetect.transport import Decoded
 
 SECONDS = 30
 
@@ -26,7 +27,8 @@ class TwiceTap(StrictTap):
     def exchange_values(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """Carry out one request."""
         if json is not None and "data" in json:
-            data = [base64.b64encode(one).decode() if isinstance(one, bytes) else one for one in json["data"]]
+            files = [one.data if isinstance(one, Decoded) else one for one in json["data"]]
+            data = [base64.b64encode(one).decode() if isinstance(one, bytes) else one for one in files]
             json = {**json, "data": data}
         return self.exchange(method, path, json, timeout)
 

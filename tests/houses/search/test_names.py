@@ -97,14 +97,16 @@ def test_an_unknown_category_is_answered_with_the_nearest_ones(tmp_path: Path) -
         assert "category-11" not in line
 
 
-@pytest.mark.parametrize("address", ["http://shop.example/a.jpg", "HTTPS://shop.example/a.jpg", "file:///tmp/a.jpg"])
-def test_an_address_in_place_of_a_file_is_told_to_be_downloaded(tmp_path: Path, address: str) -> None:
-    """Exit code 2 with the address as it was given, for folders and, where it is not of the web, for photos."""
-    shop = stocked(tmp_path, "bed")
-    commands = ("index", "search") if address.startswith("file") else ("index",)
-    for name in commands:
-        line = error_line(command(shop, name, address), 2)
-        assert f"{address}: an address is given where a file or folder of this machine belongs" in line
+def test_an_address_in_place_of_a_photo_is_refused(tmp_path: Path) -> None:
+    """Exit code 2 with the address as it was given, where it is not of the web."""
+    line = error_line(command(stocked(tmp_path, "bed"), "search", "file:///tmp/a.jpg"), 2)
+    assert "file:///tmp/a.jpg: an address is given where a file or folder of this machine belongs" in line
+
+
+def test_a_catalogue_is_no_file_address(tmp_path: Path) -> None:
+    """Folders are written as folders; the message names what addresses there are."""
+    line = error_line(command(stocked(tmp_path, "bed"), "index", "file:///tmp/a"), 2)
+    assert "file: addresses are not read; write a folder, or one of s3, gs, https, http" in line
 
 
 def test_the_catalogue_that_was_given_is_the_one_that_is_indexed(tmp_path: Path) -> None:
