@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from demo_drawing import CATEGORIES, draw
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from ddsim import Settings, load
+from ddsim import ImageSearch, Settings, load
 from ddsim.web.app import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,11 @@ SHOP_PAGE = """<!doctype html><html lang="en"><head><title>A shop</title>
 <meta name="viewport" content="width=device-width"><style>:root {{ color-scheme: light dark }}
 body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif }}</style></head>
 <body><h1>A shop</h1><p>Have you seen something you like?</p><script src="{url}/embed.js"></script></body></html>"""
+# Twelve kinds of each of the five pieces of furniture are sixty categories.
+KINDS = (
+    *("antique", "attic", "balcony", "childrens", "conservatory", "farmhouse"),
+    *("folding", "garden", "industrial", "mid_century_modern", "nursery", "windsor"),
+)
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
 
 
@@ -117,6 +123,24 @@ def nothing_similar(page: Page) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def many_categories(folder: Path) -> Settings:
+    """Draw and index a catalogue of sixty categories with two small pictures each; returns how it is searched."""
+    text = (ROOT / "configs" / "demo.yaml").read_text("utf-8")
+    config = folder / "many.yaml"
+    config.write_text(text.replace("../demo/", "").replace("../.ddsim", "state"), "utf-8")
+    for product, kind in enumerate(KINDS):
+        for piece in CATEGORIES:
+            category = folder / "catalogue" / f"{kind}_{piece}"
+            category.mkdir(parents=True)
+            for view in (1, 2):
+                draw(piece, product, view, size=120, supersampling=1).save(category / f"{category.name}-{view}.jpg")
+    # The network's five labels are none of these categories: the neighbours alone tell them.
+    settings = load(config).model_copy(update={"classification": None, "categories": {}})
+    with ImageSearch(settings) as search:
+        search.index()
+    return settings
+
+
 def widget(page: Page, origin: str) -> None:
     """Search in another site's page."""
     page.goto(origin)
@@ -125,8 +149,8 @@ def widget(page: Page, origin: str) -> None:
     page.wait_for_load_state("networkidle")
 
 
-def all_views(browser: Browser, url: str, bare: str, origin: str, folder: Path) -> None:
-    """Photograph start page, results and what can be done with them, errors, an empty catalogue and the widget."""
+def all_views(browser: Browser, url: str, bare: str, many: str, origin: str, folder: Path) -> None:
+    """Photograph start page, results and what can be done with them, errors, the widget, no categories and sixty."""
     folder.mkdir(parents=True, exist_ok=True)
     for width in SIZES:
         for scheme in ("light", "dark"):
@@ -157,6 +181,29 @@ def all_views(browser: Browser, url: str, bare: str, origin: str, folder: Path) 
             page = opened(browser, bare, width, scheme)
             shoot(page, "empty")
             page.context.close()
+            page = opened(browser, many, width, scheme)
+            shoot(page, "many-home")
+            search(page)
+            shoot(page, "many")
+            page.click("#chips > :last-child")
+            shoot(page, "many-open")
+            page.context.close()
+
+
+def every_view(browser: Browser, settings: Settings, folder: Path) -> None:
+    """Serve the catalogue, an empty one, one of many categories and another site's page, and photograph them."""
+    with tempfile.TemporaryDirectory() as nowhere, tempfile.TemporaryDirectory() as drawn, Shop() as shop:
+        bare = settings.model_copy(update={"state": Path(nowhere)})
+        many = many_categories(Path(drawn))
+        with (
+            served(settings, shop.origin) as url,
+            served(bare, shop.origin) as bare_url,
+            served(many, shop.origin) as many_url,
+        ):
+            shop.page = SHOP_PAGE.format(url=url)
+            threading.Thread(target=shop.serve_forever, daemon=True).start()
+            all_views(browser, url, bare_url, many_url, shop.origin, folder)
+            shop.shutdown()
 
 
 def readme_picture(browser: Browser, url: str) -> None:
@@ -189,17 +236,13 @@ def main() -> None:
         parser.error("there is no demo catalogue: run scripts/demo first")
     root = hasattr(os, "geteuid") and os.geteuid() == 0  # for whom Chromium's sandbox does not work
     settings = load(options.config)
-    with tempfile.TemporaryDirectory() as nowhere, sync_playwright() as driver:
+    with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"] if root else [])
-        bare = settings.model_copy(update={"state": Path(nowhere)})
-        with Shop() as shop, served(settings, shop.origin) as url, served(bare, shop.origin) as bare_url:
-            shop.page = SHOP_PAGE.format(url=url)
-            threading.Thread(target=shop.serve_forever, daemon=True).start()
-            if options.all:
-                all_views(browser, url, bare_url, shop.origin, options.all)
-            else:
+        if options.all:
+            every_view(browser, settings, options.all)
+        else:
+            with served(settings, "http://127.0.0.1") as url:
                 readme_picture(browser, url)
-            shop.shutdown()
         browser.close()
 
 
