@@ -163,7 +163,7 @@ def all_views(browser: Browser, url: str, bare: str, many: str, origin: str, fol
             search(page)
             shoot(page, "results")
             page.click(".card-picture >> nth=1")
-            page.wait_for_load_state("networkidle")
+            page.evaluate("document.images['enlarged-image'].decode()")
             shoot(page, "enlarged")
             page.keyboard.press("Escape")
             page.click("#region-start")
