@@ -20,9 +20,10 @@ from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, Pict
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
 from ddsim.vectors.exact import Metric, load_faiss
+from ddsim.vectors.extracting import local_spec
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.keeping import tidy
-from ddsim.vectors.local import APPROXIMATE, COMPARED, LocalBackend, local_spec
+from ddsim.vectors.local import APPROXIMATE, COMPARED, LocalBackend
 from ddsim.vectors.memory import kept_by_content
 from ddsim.vectors.milvus import MilvusBackend
 from ddsim.vectors.milvuscalls import Calls

@@ -12,22 +12,20 @@ and another metric, nothing is sent again.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, ServiceSpec, Vectors, closeness_by, ensure, members_of, shared
-from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, ServiceNotFound, StateNotWritable
-from ddsim.pictures import Encoded, Picture
-from ddsim.vectors.ahead import Ahead
-from ddsim.vectors.base import HOME, Among, Hits, Patience, Prepared, Ranking, forgetting, owner_of, search_valid
+from ddsim.deepdetect import Client, Vectors, closeness_by, ensure
+from ddsim.errors import InvalidRequest, InvalidResponse, ManifestBusy, StateNotWritable
+from ddsim.pictures import Picture
+from ddsim.vectors.base import HOME, Among, Hits, Patience, Ranking, forgetting, owner_of, search_valid
 from ddsim.vectors.canary import canary_of, check_network
 from ddsim.vectors.exact import Vids, load_faiss
+from ddsim.vectors.extracting import Extracting
 from ddsim.vectors.files import Damaged, signature
 from ddsim.vectors.keeping import (
     OLDER,
@@ -49,15 +47,13 @@ from ddsim.vectors.transform import Recipe
 
 _log = logging.getLogger(__name__)
 
-# Under way at a time, to each server: one that it works on, one that waits there for its turn.
-_REQUESTS = 2
 #: What the manifest's meta calls the approximate index; see :class:`ddsim.vectors.approximate.Built`.
 APPROXIMATE = "approximate"
 #: What the manifest's meta calls :attr:`ddsim.vectors.space.Space.described`.
 COMPARED = "compared"
 
 
-class LocalBackend:
+class LocalBackend(Extracting):
     """Keeps vectors here and has the server compute them; implements :class:`ddsim.vectors.Backend`.
 
     Distances are exact: those between vectors as they are compared, where the settings normalise or reduce them.
@@ -72,24 +68,12 @@ class LocalBackend:
     def __init__(
         self, client: Client, settings: Settings, manifest: Manifest, patience: Patience | None = None
     ) -> None:
-        self._client = client
-        self._settings = settings
-        self._spec = local_spec(settings)
-        self._service = self._spec.name
-        self._layer = settings.similarity.extract_layer
-        self._metric = settings.index.metric
+        super().__init__(client, settings, manifest, patience)
         self._recipe = Recipe.of(settings.index)
-        self._manifest = manifest
-        self._patience = patience or Patience()
         self._older = manifest.folder / OLDER
         self._members: dict[frozenset[str], Vids] = {}
-        self._lock = threading.RLock()
-        self._writing = False
         self._loaded: Space | None = None
-        self._requests = _REQUESTS * len(members_of(client))
-        self._ahead = Ahead(self._asked, self._requests)
         self._seen: object = None
-        self._memory: Memory | None = None
 
     @property
     def home(self) -> str:
@@ -120,40 +104,6 @@ class LocalBackend:
                     _log.info("what is not in step stays so: %s", error)
                 except ManifestBusy:
                     _log.info("a run is at work: what it adds is found when it has saved it")
-
-    @property
-    def looks_ahead(self) -> int:
-        """As many as there are requests under way beside the next one; none where there may be one at a time only."""
-        return self._requests - 1 if self._client.concurrent else 0
-
-    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
-        """Ask for their features."""
-        return self._ahead.foresee(pictures)
-
-    def add(self, batch: Sequence[Prepared]) -> Vectors:
-        """Add pictures."""
-        with self._lock:
-            vectors = self._ahead.take([one.picture for one in batch])
-            self._check_dimension(vectors.shape[1])
-            vids = [one.vid for one in batch]
-            self._index.add(np.array(vids, np.int64), vectors)
-            self._manifest.added(vids)
-            if self._memory is not None:
-                hashed = zip(batch, vectors, strict=True)
-                self._memory.keep({one.sha256: vector for one, vector in hashed if one.sha256 is not None})
-        return vectors
-
-    def known(self, sha256: str) -> Vectors | None:
-        """The vector of a picture with this content, computed before under whatever name, or for an evaluation."""
-        memory = self._memory
-        return None if memory is None else memory.recall(sha256)
-
-    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
-        """Add rows whose vectors :meth:`known` gave."""
-        with self._lock:
-            self._check_dimension(vectors.shape[1])
-            self._index.add(np.array(vids, np.int64), vectors)
-            self._manifest.added(vids)
 
     def build(self) -> None:
         """Write what came since the last time."""
@@ -310,22 +260,10 @@ class LocalBackend:
             check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
         return ensured.dimension or 0
 
-    def _ensured(self, *, anew: bool = False) -> int:
-        """As :meth:`_ensure`, for whoever has the time to wait for the server."""
-        return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
-
-    def _asked(self, pictures: Sequence[Picture]) -> Vectors:
-        with forgetting(self._client, self._service):
-            return self._client.extract(self._service, pictures, layer=self._layer)
-
-    def _extract(self, pictures: Sequence[Picture]) -> Vectors:
-        try:
-            return self._client.extract(self._service, pictures, layer=self._layer)
-        except ServiceNotFound:
-            # A server that was restarted has forgotten it. One thread creates it, the others find it there.
-            with self._lock:
-                self._ensure()
-            return self._client.extract(self._service, pictures, layer=self._layer)
+    def _put(self, vids: Sequence[int], vectors: Vectors) -> None:
+        self._check_dimension(vectors.shape[1])
+        self._index.add(np.array(vids, np.int64), vectors)
+        self._manifest.added(vids)
 
     def _check_dimension(self, dimension: int) -> None:
         if dimension != self._index.dimension:
@@ -438,14 +376,3 @@ class LocalBackend:
     def _signature(self) -> object:
         folder = folder_of(self._manifest)
         return folder, signature(self._older), [] if folder is None else signatures(folder)
-
-
-def local_spec(settings: Settings) -> ServiceSpec:
-    """The service that computes the vectors; all who agree on it share it."""
-    spec = shared(settings.similarity_spec())
-    if not (spec.definition and spec.weights):
-        return spec  # the network lies in the folder
-    # No two similarity services may have the same one (recordings/wire/30-sim-two-services-same-repository).
-    return spec.model_copy(
-        update={"repository": f"{spec.repository.rstrip('/')}/{spec.name}", "create_repository": True}
-    )

@@ -8,22 +8,19 @@ the manifest is taken out before anything else is done, and so is what is not va
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, ensure, members_of
-from ddsim.errors import BadInput, InvalidRequest, ServiceNotFound
-from ddsim.pictures import Encoded, Picture
-from ddsim.vectors.ahead import Ahead
-from ddsim.vectors.base import Among, Hits, Patience, Prepared, forgetting, owner_of
+from ddsim.deepdetect import Client, Vectors, ensure
+from ddsim.errors import BadInput, InvalidRequest
+from ddsim.pictures import Picture
+from ddsim.vectors.base import Among, Hits, Patience, forgetting, owner_of
 from ddsim.vectors.canary import check_kept, check_network
-from ddsim.vectors.local import local_spec
+from ddsim.vectors.extracting import Extracting
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.milvuscalls import LONGEST, VECTOR, Calls
 from ddsim.vectors.milvuskeeping import Keeping
@@ -32,11 +29,8 @@ from ddsim.vectors.milvussearch import Searching
 
 _log = logging.getLogger(__name__)
 
-# Under way at a time, to each server: one that it works on, one that waits there for its turn.
-_REQUESTS = 2
 
-
-class MilvusBackend:
+class MilvusBackend(Extracting):
     """Keeps vectors in a Milvus; implements :class:`ddsim.vectors.Backend`.
 
     Distances are those of the other homes: L2 squared and divided by the vectors' length, or 1 minus the cosine.
@@ -51,22 +45,10 @@ class MilvusBackend:
     def __init__(
         self, client: Client, settings: Settings, manifest: Manifest, patience: Patience | None = None
     ) -> None:
-        self._client = client
-        self._settings = settings
-        self._spec = local_spec(settings)
-        self._service = self._spec.name
-        self._layer = settings.similarity.extract_layer
-        self._metric = settings.index.metric
-        self._manifest = manifest
-        self._patience = patience or Patience()
+        super().__init__(client, settings, manifest, patience)
         self._calls = Calls(settings.index, self._patience.sleep)
         self._keeping = Keeping(self._calls, settings, manifest)
         self._records = DatabaseRecords(self._calls, settings)
-        self._lock = threading.RLock()
-        self._writing = False
-        self._requests = _REQUESTS * len(members_of(client))
-        self._ahead = Ahead(self._asked, self._requests)
-        self._memory: Memory | None = None
         self._searching = Searching(self._calls, self._keeping, self._records, manifest, self._metric, self._patience)
 
     @property
@@ -87,35 +69,6 @@ class MilvusBackend:
                 self._memory = Memory.of(self._settings, self._manifest)
             else:
                 self._ensure()
-
-    @property
-    def looks_ahead(self) -> int:
-        """As many as there are requests under way beside the next one; none where there may be one at a time only."""
-        return self._requests - 1 if self._client.concurrent else 0
-
-    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
-        """Ask for their features."""
-        return self._ahead.foresee(pictures)
-
-    def add(self, batch: Sequence[Prepared]) -> Vectors:
-        """Add pictures."""
-        with self._lock:
-            vectors = self._ahead.take([one.picture for one in batch])
-            self._put([one.vid for one in batch], vectors)
-            if self._memory is not None:
-                hashed = zip(batch, vectors, strict=True)
-                self._memory.keep({one.sha256: vector for one, vector in hashed if one.sha256 is not None})
-        return vectors
-
-    def known(self, sha256: str) -> Vectors | None:
-        """The vector of a picture with this content, computed before under whatever name, or for an evaluation."""
-        memory = self._memory
-        return None if memory is None else memory.recall(sha256)
-
-    def add_known(self, vids: Sequence[int], vectors: Vectors) -> None:
-        """Add rows whose vectors :meth:`known` gave."""
-        with self._lock:
-            self._put(vids, vectors)
 
     def build(self) -> None:
         """Note that what was added lasts: the database has acknowledged it. Other machines hear of it, too."""
@@ -232,22 +185,6 @@ class MilvusBackend:
             else:
                 check_kept(self._client, self._settings, self._records, ensured)
         return ensured.dimension or 0
-
-    def _ensured(self, *, anew: bool = False) -> int:
-        return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
-
-    def _asked(self, pictures: Sequence[Picture]) -> Vectors:
-        with forgetting(self._client, self._service):
-            return self._client.extract(self._service, pictures, layer=self._layer)
-
-    def _extract(self, pictures: Sequence[Picture]) -> Vectors:
-        try:
-            return self._client.extract(self._service, pictures, layer=self._layer)
-        except ServiceNotFound:
-            # A server that was restarted has forgotten it. One thread creates it, the others find it there.
-            with self._lock:
-                self._ensure()
-            return self._client.extract(self._service, pictures, layer=self._layer)
 
     # Rows
 
