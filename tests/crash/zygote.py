@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 import os
 import select
@@ -85,7 +86,7 @@ def _wrap(point: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
     *parts, name = path.split(".")
     for part in parts:
         holder = getattr(holder, part)
-    raw = vars(holder)[name]
+    raw = inspect.getattr_static(holder, name)  # a method may stand in a base
     if isinstance(raw, classmethod):
         setattr(holder, name, classmethod(around(raw.__func__)))
     else:
