@@ -19,7 +19,7 @@ from ddsim.deepdetect import Client, Vectors, ensure
 from ddsim.errors import BadInput, InvalidRequest
 from ddsim.pictures import Picture
 from ddsim.vectors.base import Among, Hits, Patience, forgetting, owner_of
-from ddsim.vectors.canary import check_kept, check_network
+from ddsim.vectors.canary import canary_of, check_kept, check_network
 from ddsim.vectors.extracting import Extracting
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.milvuscalls import LONGEST, VECTOR, Calls
@@ -178,9 +178,11 @@ class MilvusBackend(Extracting):
     def _ensure(self, *, anew: bool = False) -> int:
         """Have the service, with the network of the vectors that are kept; the length of its vectors."""
         owner = owner_of(self._settings, self._manifest)
+        noted = self._writing or self._keeping.known  # by this machine; else the database alone knows what is kept
         with forgetting(self._client, self._service):
-            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner)
-            if self._writing or self._keeping.known:
+            kept = None if anew else canary_of(self._manifest if noted else self._records)
+            ensured = ensure(self._client, self._spec, layer=self._layer, owner=owner, canary=kept)
+            if noted:
                 check_network(self._client, self._settings, self._manifest, ensured, noting=self._writing, anew=anew)
             else:
                 check_kept(self._client, self._settings, self._records, ensured)

@@ -16,9 +16,11 @@ from shop import Shop, picture
 
 from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, TransportError
 from ddsim.catalogue import ItemState
+from ddsim.deepdetect import Canary, Ensured, ensure
 from ddsim.doctor.catalogue import check_index
 from ddsim.doctor.checks import attempt
 from ddsim.search import Collection
+from ddsim.vectors.canary import canary_of
 from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusplace import alias_of
 
@@ -287,3 +289,25 @@ def test_the_doctor_looks_at_the_database(indexing: Shop, searching: Shop) -> No
     searching.configure(index={**searching.base["index"], "url": "http://127.0.0.1:9"})
     (gone,) = attempt("indexed", lambda note: check_index(searching.settings, note))
     assert (gone.status, "is it running" in gone.message) == ("failed", True)
+
+
+@pytest.mark.parametrize("who", ["indexing", "searching"])
+def test_what_is_kept_decides_among_several_servers(
+    indexing: Shop, searching: Shop, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With state and without, the client is given the canary of the vectors that are kept, to compare servers by."""
+    with indexing.search() as search:
+        assert search.index().audit.passed
+    with Collection(indexing.settings, None) as collection:
+        kept = canary_of(collection.manifest)
+    given: list[Canary | None] = []
+
+    def ensured(*args: Any, canary: Canary | None = None, **named: Any) -> Ensured:
+        given.append(canary)
+        return ensure(*args, canary=canary, **named)
+
+    monkeypatch.setattr("ddsim.vectors.milvus.ensure", ensured)
+    assert found({"indexing": indexing, "searching": searching}[who]) == uris(indexing)
+    assert kept is not None
+    assert given
+    assert all(one is not None and one.same_as(kept) for one in given)
