@@ -71,7 +71,8 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._resolved: dict[int, Row] = {}
-        self._resolved_at: object = None
+        self._answered: dict[str, Any] = {}
+        self._answered_at: object = None
 
     def resolve(self, vids: Iterable[int]) -> dict[int, Row]:
         """The items behind numbers of the index.
@@ -102,12 +103,23 @@ class Records:
         return rows
 
     def _forget_what_changed(self, db: sqlite3.Connection) -> None:
-        """Searches resolve the same items again and again; they are remembered until any connection changes any."""
+        """Every search asks the same again; the answers are remembered until any connection changes anything."""
         (others,) = db.execute("PRAGMA data_version").fetchone()
-        now = id(db), others, db.total_changes
-        if now != self._resolved_at:
+        # What a transaction has changed may yet be undone.
+        now = object() if db.in_transaction else (id(db), others, db.total_changes)
+        if now != self._answered_at:
             self._resolved.clear()
-            self._resolved_at = now
+            self._answered.clear()
+            self._answered_at = now
+
+    def _answer(self, question: str, ask: Callable[[sqlite3.Connection], _Read]) -> _Read:
+        """What was answered before, or is now. Whoever gives it to others copies what they could change."""
+        with self._database.reading() as db:
+            self._forget_what_changed(db)
+            if question not in self._answered:
+                self._answered[question] = ask(db)
+            answer: _Read = self._answered[question]
+            return answer
 
     def get(self, uri: str) -> Row | None:
         """One item, None where there is none of that name."""
@@ -152,17 +164,11 @@ class Records:
 
     def counts(self) -> dict[ItemState, int]:
         """How many items are in each state; every state is in it."""
-        with self._database.reading() as db:
-            found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state")
-            return dict.fromkeys(ItemState, 0) | {ItemState(state): int(count) for state, count in found}
+        return dict(self._answer("counts", _counts))
 
     def categories(self) -> dict[str, int]:
         """How many indexed items each category has, sorted by name; categories without any are left out."""
-        with self._database.reading() as db:
-            found = db.execute(
-                "SELECT category, items FROM tally WHERE state = 'indexed' AND items > 0 ORDER BY category"
-            )
-            return {unpack(category): int(count) for category, count in found}
+        return dict(self._answer("categories", _categories))
 
     def vids(self, categories: Iterable[str] | None = None) -> Iterator[int]:
         """All valid numbers, ascending; of these categories alone, in any order."""
@@ -206,9 +212,10 @@ class Records:
 
     def get_meta(self, key: str) -> Any:
         """A fact that was stored under this key, None where there is none."""
-        with self._database.reading() as db:
-            found = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-            return json.loads(found[0]) if found else None
+        text = self._answer(
+            f"meta {key}", lambda db: db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        )
+        return json.loads(text[0]) if text else None
 
     def _stream(
         self, sql: str, read: Callable[[tuple[Any, ...]], _Read], values: tuple[object, ...] = ()
@@ -231,6 +238,16 @@ class Records:
 def is_vid(number: int) -> bool:
     """Whether this can be a vid at all; numbers come from other programs, and SQLite raises for larger ones."""
     return 0 < number < 2**63
+
+
+def _counts(db: sqlite3.Connection) -> dict[ItemState, int]:
+    found = db.execute("SELECT state, sum(items) FROM tally GROUP BY state")
+    return dict.fromkeys(ItemState, 0) | {ItemState(state): int(count) for state, count in found}
+
+
+def _categories(db: sqlite3.Connection) -> dict[str, int]:
+    found = db.execute("SELECT category, items FROM tally WHERE state = 'indexed' AND items > 0 ORDER BY category")
+    return {unpack(category): int(count) for category, count in found}
 
 
 def _number(record: tuple[Any, ...]) -> int:

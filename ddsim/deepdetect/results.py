@@ -88,7 +88,7 @@ class Match(Value):
         uri: as it was given to :meth:`ddsim.Client.add_to_index`.
         distance: as the index gives it; from DeepDetect v0.25.0 it is the squared L2 distance divided by the number of
             values in a vector (checked on a running server).
-        closeness: the distance without its unit, in [0, 1], 1 for the same picture: see :func:`closeness_of`. It
+        closeness: the distance without its unit, in [0, 1], 1 for the same picture: see :func:`closeness_by`. It
             compares distances of one query; what they mean only a search that has learned from its catalogue says
             (:attr:`ddsim.Neighbour.score`).
         rank: its place, from 1.
@@ -149,8 +149,3 @@ def closeness_by(vector: Vectors) -> Callable[[float], float]:
     if energy == 0.0:
         return lambda distance: 1.0 if distance == 0.0 else 0.0
     return lambda distance: math.exp(-max(distance, 0.0) / energy) if math.isfinite(distance) else 0.0
-
-
-def closeness_of(distance: float, vector: Vectors) -> float:
-    """One distance's closeness; see :func:`closeness_by`."""
-    return closeness_by(vector)(distance)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -180,17 +181,31 @@ def settings_for(root: Path, catalogue: Path, shrink: bool, batch: int = 32) -> 
     return load(path)
 
 
-def sending(search: ImageSearch) -> float:
-    """Items a second of a whole run, from its call until all is sent: what it learns afterwards it learns once."""
-    last = [(0, 0.0)]
+@dataclass(frozen=True)
+class Sent:
+    """One run, from its call until all was sent: what it learns afterwards it learns once.
+
+    Attributes:
+        rate: items a second.
+        worked: the processor's seconds of this process.
+    """
+
+    rate: float
+    worked: float
+
+
+def sending(search: ImageSearch) -> Sent:
+    """Index a catalogue anew."""
+    last = [(0, 0.0, 0.0)]
 
     def note(progress: Progress) -> None:
         if progress.stage == "indexing":
-            last[0] = progress.done, now()
+            last[0] = progress.done, now(), time.process_time()
 
-    begun = now()
+    begun, worked = now(), time.process_time()
     search.index(options=IndexOptions(rebuild=True, audit=False), progress=note)
-    return last[0][0] / (last[0][1] - begun)
+    done, ended, until = last[0]
+    return Sent(done / (ended - begun), until - worked)
 
 
 def ready_blobs(seconds: float) -> float:
@@ -213,7 +228,7 @@ def indexing(report: Report, rounds: int, count: int) -> None:
         catalogue = make_catalogue(Path(root, "catalogue"), count, (300, 600))
         for shrink in (True, False):
             with ImageSearch(settings_for(Path(root), catalogue, shrink)) as search:
-                turns = [(ready_blobs(3), sending(search)) for _ in range(rounds)]
+                turns = [(ready_blobs(3), sending(search).rate) for _ in range(rounds)]
             alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
             ratio = statistics.median(one / other for other, one in turns)
             rows.append(["yes" if shrink else "no", alone, whole, ratio])
@@ -241,7 +256,7 @@ def large(report: Report, rounds: int, count: int) -> None:
         paths = sorted(catalogue.rglob("*.jpg"))
         for shrink in (True, False):
             with ImageSearch(settings_for(Path(root), catalogue, shrink, batch=4)) as search:
-                turns = [(decoded(paths, 448 if shrink else 0), sending(search)) for _ in range(rounds)]
+                turns = [(decoded(paths, 448 if shrink else 0), sending(search).rate) for _ in range(rounds)]
             alone, whole = (statistics.median(column) for column in zip(*turns, strict=True))
             ratio = statistics.median(one / other for other, one in turns)
             rows.append(["yes" if shrink else "no", alone, whole, ratio])

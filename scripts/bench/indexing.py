@@ -26,6 +26,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,12 +35,13 @@ from typing import Any
 import orjson
 import requests
 from bench_index import null_server
-from engine import LAYER, make_catalogue, ready_blobs, sending
+from engine import LAYER, Sent, make_catalogue, ready_blobs, sending
 from report import Report, arguments
 
 from ddsim.config import Settings, load
 from ddsim.deepdetect import HttpTransport, Reply, Timeout
 from ddsim.embedded import EmbeddedServer, Engine
+from ddsim.indexing.preparing import cores
 from ddsim.networks import network_files
 from ddsim.pictures import encode
 from ddsim.search import ImageSearch
@@ -129,16 +131,14 @@ def servers(root: Path, catalogue: Path, batch: int, given: argparse.Namespace) 
         yield found
 
 
-def run(server: Server, catalogue: Path) -> tuple[float, float, list[bytes]]:
-    """Pictures a second of a whole run, the processor's seconds of this process, and the requests it made."""
+def run(server: Server, catalogue: Path) -> tuple[Sent, list[bytes]]:
+    """A whole run, and the requests it made."""
     recorder = Recorder(server.url)
     client = connect(server.settings, transport=recorder)
     with ImageSearch(server.settings, catalogue, client=client) as search:
         search.index()
         recorder.bodies.clear()
-        before = time.process_time()
-        rate = sending(search)
-        return rate, time.process_time() - before, recorder.bodies
+        return sending(search), recorder.bodies
 
 
 def replayed(server: Server, bodies: Sequence[bytes], pictures: int) -> float:
@@ -171,12 +171,13 @@ def one_by_one(server: Server, service: str, layer: str, paths: Sequence[Path]) 
 
 
 def prepared(paths: Sequence[Path], of: Settings) -> float:
-    """The processor's seconds to read, decode, shrink and encode a picture."""
+    """The processor's seconds to read, decode, shrink and encode a picture, on all cores as a run does."""
     upload = of.upload_options()
-    begun = time.thread_time()
-    for path in paths:
-        encode(path, upload)
-    return (time.thread_time() - begun) / len(paths)
+    begun = time.process_time()
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(lambda path: encode(path, upload), paths):
+            pass
+    return (time.process_time() - begun) / len(paths)
 
 
 def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: argparse.Namespace) -> list[list[object]]:
@@ -190,13 +191,14 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
             for server in found:
                 turns = []
                 for _ in range(given.rounds):
-                    rate, worked, bodies = run(server, catalogue)
+                    sent, bodies = run(server, catalogue)
+                    rate = sent.rate
                     service = orjson.loads(bodies[0])["service"]
                     layer = server.settings.similarity.extract_layer
                     ceiling = replayed(server, bodies, count)
                     demo = one_by_one(server, service, layer, paths[: max(10, count // 5)])
                     alone = ready_blobs(2) if server.name == "embedded" else float("nan")
-                    beyond = worked / count - prepared(paths[:20], server.settings)
+                    beyond = sent.worked / count - prepared(paths, server.settings)
                     turns.append((rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, 1000 * beyond))
                 middle = [statistics.median(column) for column in zip(*turns, strict=True)]
                 shown = [value if value == value else "-" for value in middle]
@@ -208,7 +210,7 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
 def main() -> None:
     """Measure both sizes, and print the table."""
     parser = arguments(__doc__)
-    parser.add_argument("--photos", type=int, default=300, help="photos of 600 pixels")
+    parser.add_argument("--photos", type=int, default=1000, help="photos of 600 pixels")
     parser.add_argument("--large", type=int, default=40, help="photos of 12 megapixels")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow", type=float, default=20.0, help="milliseconds a picture of the slow server")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -312,6 +313,39 @@ def test_resolve_sees_what_others_change(manifest: Manifest) -> None:
         assert set(manifest.resolve([first, second])) == {second} == set(other.resolve([first, second]))
         other.lost([second])
         assert manifest.resolve([first, second]) == {} == other.resolve([first, second])
+
+
+def test_numbers_and_facts_follow_what_others_change(manifest: Manifest, folder: Path) -> None:
+    """What was asked before is asked again once another process has changed something."""
+    fill(manifest, "bed/a.jpg", "lamp/b.jpg")
+    index(manifest, "bed/a.jpg")
+    manifest.set_meta(generation=1)
+    assert (manifest.categories(), manifest.counts()[PENDING], manifest.get_meta("generation")) == ({"bed": 1}, 1, 1)
+    with Manifest.open(folder, IDENTITY) as other:
+        index(other, "lamp/b.jpg")
+        other.set_meta(generation=2)
+    assert manifest.categories() == {"bed": 1, "lamp": 1}
+    assert (manifest.counts()[PENDING], manifest.get_meta("generation")) == (0, 2)
+
+
+def test_what_was_undone_is_not_remembered(manifest: Manifest) -> None:
+    """A question in the middle of a change that is undone does not spoil later answers."""
+    manifest.set_meta(generation=1)
+    with suppress(KeyboardInterrupt), manifest._database.writing() as db:
+        db.execute("UPDATE meta SET value = '2'")
+        assert manifest.get_meta("generation") == 2
+        raise KeyboardInterrupt
+    assert manifest.get_meta("generation") == 1
+
+
+def test_answers_belong_to_whoever_asked(manifest: Manifest) -> None:
+    """What a caller does to an answer changes no later one."""
+    manifest.set_meta(seen=["a"])
+    for _ in range(2):
+        manifest.categories()["bed"] = 7
+        manifest.counts()[PENDING] = 7
+        manifest.get_meta("seen").append("b")
+    assert (manifest.categories(), manifest.counts()[PENDING], manifest.get_meta("seen")) == ({}, 0, ["a"])
 
 
 def test_resolve_takes_any_number_of_numbers(manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddsim import Neighbour
-from ddsim.deepdetect.results import Classification, Label, SearchReply, closeness_of
+from ddsim.deepdetect.results import Classification, Label, SearchReply, closeness_by
 
 
 def test_best_label() -> None:
@@ -38,7 +38,7 @@ def test_replies_can_be_compared_and_hashed() -> None:
 )
 def test_score_stays_within_its_range(distance: float, vector: list[float]) -> None:
     """Whatever the numbers, a score is from 0 to 1, without a warning."""
-    assert 0.0 <= closeness_of(distance, np.array(vector, np.float32)) <= 1.0
+    assert 0.0 <= closeness_by(np.array(vector, np.float32))(distance) <= 1.0
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
@@ -46,15 +46,15 @@ def test_score_falls_with_distance(one: float, other: float) -> None:
     """A nearer item never scores less."""
     vector = np.ones(4, np.float32)
     near, far = sorted((one, other))
-    assert closeness_of(near, vector) >= closeness_of(far, vector)
+    assert closeness_by(vector)(near) >= closeness_by(vector)(far)
 
 
 @given(st.floats(0.001, 1000), st.floats(0.001, 10))
 def test_score_does_not_depend_on_the_unit_of_the_features(unit: float, distance: float) -> None:
     """Features in another unit give the same score, so that one threshold fits several networks."""
     vector = np.array([1.0, 2.0, 3.0], np.float32)
-    scaled = closeness_of(distance * unit**2, (vector * unit).astype(np.float32))
-    assert scaled == pytest.approx(closeness_of(distance, vector), rel=1e-4, abs=1e-9)
+    scaled = closeness_by((vector * unit).astype(np.float32))(distance * unit**2)
+    assert scaled == pytest.approx(closeness_by(vector)(distance), rel=1e-4, abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_score_does_not_depend_on_the_unit_of_the_features(unit: float, distance
 )
 def test_score_at_the_edges(distance: float, vector: list[float], score: float) -> None:
     """The same picture scores 1, what is no number scores 0."""
-    assert closeness_of(distance, np.array(vector, np.float32)) == score
+    assert closeness_by(np.array(vector, np.float32))(distance) == score
