@@ -37,6 +37,7 @@
         ├── ServiceExists                  409/1014
         ├── Intercepted                    3xx or 4xx of something before the server, such as a proxy
         ├── TooLarge                       413: the request is too large; nothing of it was done
+        ├── ServerBusy                     429: no more calls are taken for now; nothing of this one was done
         └── ServerFault                    any 5xx
 
 Whoever uses :mod:`ddsim.containers` also meets its EngineError, a DDSimError, and PortTaken below that.
@@ -254,6 +255,8 @@ class ApiError(DDSimError):
         dd_msg: the server's own words, complete.
         method, path: the call.
         meaning: what the server's words come to, where they are raw ones of Caffe and the like; mostly empty.
+        retry_after: seconds after which a server that answered 429 or 503 wants to be asked again; None where it does
+            not say.
     """
 
     def __init__(
@@ -266,6 +269,7 @@ class ApiError(DDSimError):
         path: str,
         hint: str = "",
         meaning: str = "",
+        retry_after: float | None = None,
     ) -> None:
         code = f"{status}" if dd_code is None else f"{status}/{dd_code}"
         # libtorch appends a C++ stack trace of several kB to its message; the attribute keeps it, the text does not.
@@ -273,13 +277,16 @@ class ApiError(DDSimError):
         if meaning:
             super().__init__(f"{method} {path}: {meaning} (the server answered {code}: {words})")
         else:
-            super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({hint})" if hint else ""))
+            hints = [hint] if hint else []
+            hints += [] if retry_after is None else [f"it asks to be called again in {retry_after:.0f} s"]
+            super().__init__(f"{method} {path} answered {code}: {words}" + (f" ({'; '.join(hints)})" if hints else ""))
         self.status = status
         self.dd_code = dd_code
         self.dd_msg = dd_msg
         self.method = method
         self.path = path
         self.meaning = meaning
+        self.retry_after = retry_after
 
 
 def _plain(words: str) -> str:
@@ -334,6 +341,10 @@ class TooLarge(ApiError):
     """413: the server, or a proxy before it, takes no request of this size; nothing of it was done."""
 
 
+class ServerBusy(ApiError):
+    """429: the server, or a proxy before it, takes no more calls for now; nothing of this one was done."""
+
+
 class ServerFault(ApiError):
     """Any 5xx. DeepDetect uses 500/1007 for wrong parameter types too, so it is not always the server's fault."""
 
@@ -350,10 +361,11 @@ _BY_CODE: dict[tuple[int, int | None], type[ApiError]] = {
     (409, 1008): TrainPredictConflict,
     (409, 1014): ServiceExists,
 }
+_BY_STATUS: dict[int, type[ApiError]] = {413: TooLarge, 429: ServerBusy}
 
 
 def api_error_class(status: int, dd_code: int | None) -> type[ApiError]:
     """The class for an answer with this HTTP status and ``dd_code``."""
-    if status == 413:
-        return TooLarge
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
     return _BY_CODE.get((status, dd_code), ServerFault if status >= 500 else ApiError)

@@ -15,10 +15,11 @@ from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.leases import Holder, Lease, holder_of, holders, is_lease
 from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, closeness_by
+from ddsim.deepdetect.retries import Retries
 from ddsim.deepdetect.services import differences, ensure, is_of_ddsim, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
 from ddsim.deepdetect.training import TrainingStatus
-from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport
+from ddsim.deepdetect.transport import AsyncTransport, Reply, Timeout, Transport, ValueTransport
 from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
 
 __all__ = [

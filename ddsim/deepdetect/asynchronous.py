@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ddsim.deepdetect import administering, indexing, labelling, training, wire
-from ddsim.deepdetect.calls import TimeLimits, limits_of, retries_of
+from ddsim.deepdetect.calls import TimeLimits, limits_of
 from ddsim.deepdetect.core import Core
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
+from ddsim.deepdetect.retries import Retries, retries_of
 from ddsim.deepdetect.tasks import TaskCalls, TaskLock
 from ddsim.deepdetect.training import TrainingStatus
-from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout, Transport, ValueTransport, where
+from ddsim.deepdetect.transport import AsyncTransport, Reply, Timeout, Transport, ValueTransport, where
 from ddsim.errors import CapabilityError, install_hint
 from ddsim.pictures import Picture, Upload
 

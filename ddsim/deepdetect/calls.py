@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from ddsim.deepdetect import wire
-from ddsim.deepdetect.proxies import TOO_LARGE, proxy_words
+from ddsim.deepdetect.proxies import TOO_LARGE, TOO_MANY, proxy_words
+from ddsim.deepdetect.retries import Retries, retry_after
 from ddsim.deepdetect.sayings import meaning
 from ddsim.deepdetect.steps import Ask, Plan, Step, Take, Work
-from ddsim.deepdetect.transport import Reply, Retries, Timeout, Transport, ValueTransport
+from ddsim.deepdetect.transport import Reply, Timeout, Transport, ValueTransport
 from ddsim.errors import (
     ApiError,
     BadParameter,
@@ -18,6 +19,8 @@ from ddsim.errors import (
     Intercepted,
     InvalidRequest,
     InvalidResponse,
+    ServerBusy,
+    ServerFault,
     ServiceNotFound,
     TooLarge,
     api_error_class,
@@ -27,6 +30,7 @@ _Answer = TypeVar("_Answer")
 _HINTS: dict[type[ApiError], str] = {
     ServiceNotFound: "a server forgets its services when it restarts: create it again",
     TooLarge: TOO_LARGE,
+    ServerBusy: TOO_MANY,
     BadParameter: "paths are as the server sees them; layer names stand in the network's deploy.prototxt",
 }
 
@@ -136,15 +140,6 @@ def limits_of(timeout: float | TimeLimits | None) -> TimeLimits:
     return replace(limits, connect=min(limits.connect, timeout))
 
 
-def retries_of(again: int | Retries | None) -> Retries:
-    """The policy that the ``retries`` of a client stands for."""
-    if isinstance(again, Retries):
-        return again
-    if again is not None and again < 0:
-        raise InvalidRequest(f"retries={again} must be 0 or more")
-    return Retries() if again is None else Retries(tries=again + 1)
-
-
 def checked(reply: Reply, method: str, path: str, sent: Mapping[str, Any] | None = None) -> Any:
     """Return the answer's JSON, or raise the ApiError that its status and dd_code stand for.
 
@@ -175,14 +170,18 @@ def checked(reply: Reply, method: str, path: str, sent: Mapping[str, Any] | None
         kind = ServiceNotFound
     words = str(status.get("dd_msg") or status.get("msg") or "")
     told = meaning(words, sent)
-    raise kind(code, dd_code, words, method=method, path=path, hint=_HINTS.get(kind, ""), meaning=told)
+    asked, hint = retry_after(reply), _HINTS.get(kind, "")
+    raise kind(code, dd_code, words, method=method, path=path, hint=hint, meaning=told, retry_after=asked)
 
 
 def _not_deepdetect(reply: Reply, lacking: str, method: str, path: str) -> DDSimError:
     words = reply.body.decode("utf-8", "replace").strip()
     if reply.status >= 300:
         # A proxy in front of the server speaks for itself.
-        kind = api_error_class(reply.status, None) if reply.status >= 500 or reply.status == 413 else Intercepted
-        return kind(reply.status, None, words, method=method, path=path, hint=proxy_words(reply, path))
+        kind = api_error_class(reply.status, None)
+        if not issubclass(kind, (ServerFault, TooLarge, ServerBusy)):
+            kind = Intercepted
+        asked, hint = retry_after(reply), proxy_words(reply, path)
+        return kind(reply.status, None, words, method=method, path=path, hint=hint, retry_after=asked)
     shown = f"{method} {path}: HTTP {reply.status} without {lacking} ({words[:80]!r}): is this a DeepDetect server?"
     return InvalidResponse(shown, method=method, path=path)

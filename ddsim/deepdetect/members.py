@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from ddsim.deepdetect.client import Client
 from ddsim.errors import (
+    ApiError,
     ConnectionLost,
     DDSimError,
+    ServerBusy,
     ServerFault,
     ServerTimeout,
     ServerUnreachable,
@@ -130,6 +132,8 @@ class Members:
             member.trouble = error
             forgot = isinstance(error, ServiceNotFound) and member.failures == 1
             wait_s = 0.0 if forgot else self._pause.after(member.failures)
+            if isinstance(error, ApiError) and error.retry_after is not None:
+                wait_s = max(wait_s, error.retry_after)
             member.due = self._clock() + wait_s
         _log.warning("%s is left alone for %.3g s: %s", member.url, wait_s, error)
 
@@ -142,19 +146,24 @@ class Members:
         if not self.in_use():
             wait(self._attempt(self.all))
 
-    def nobody(self, lost: bool) -> TransportError:
-        """The error where none is to be had, which names each.
+    def nobody(self, lost: bool) -> TransportError | ServerBusy:
+        """The error where none is to be had, which names each; ServerBusy where each says that it is busy.
 
         Args:
             lost: whether the call may have reached one of them.
         """
         with self._lock:
             troubles = [one.trouble for one in self.all]
+        pairs = zip(self.all, troubles, strict=True)
+        told = "; ".join(f"{one.url}: {trouble or 'there again by now'}" for one, trouble in pairs)
+        busy = [trouble for trouble in troubles if isinstance(trouble, ServerBusy)]
+        if len(busy) == len(troubles):
+            first = min(busy, key=lambda one: one.retry_after or 0.0)
+            words = f"none of the {len(busy)} servers takes calls: {told}"
+            return ServerBusy(429, None, words, method=first.method, path=first.path, retry_after=first.retry_after)
         kind: type[TransportError] = ConnectionLost if lost else ServerUnreachable
         if not lost and all(isinstance(trouble, Unconnectable) for trouble in troubles):
             kind = Unconnectable
-        pairs = zip(self.all, troubles, strict=True)
-        told = "; ".join(f"{one.url}: {trouble or 'there again by now'}" for one, trouble in pairs)
         return kind(f"none of the {len(self.all)} servers can be used: {told}")
 
     def close(self) -> None:
@@ -196,7 +205,7 @@ class Members:
 
 def is_trouble(error: BaseException) -> bool:
     """Whether an error is the server's, so that another one may do better."""
-    return isinstance(error, (TransportError, ServerFault))
+    return isinstance(error, (TransportError, ServerFault, ServerBusy))
 
 
 def was_sent(error: BaseException) -> bool:

@@ -13,6 +13,10 @@ TOO_LARGE = (
     "the server, or a proxy before it such as nginx (client_max_body_size), takes no request of this size; nothing of "
     "it was done: write a smaller index.batch_bytes (a single picture: upload.shrink), or let the proxy take more"
 )
+TOO_MANY = (
+    "the server, or something before it, takes no more calls for now, and nothing of this one was done: call later, or "
+    "less often (with several threads or servers at work, with fewer of them)"
+)
 _NO_SERVER = "a proxy answers, and no DeepDetect server behind it: is it running, and does the proxy know where?"
 _WORDS = {
     401: (
@@ -24,7 +28,7 @@ _WORDS = {
     407: "the proxy wants a login: write user and password into the environment variable that names it",
     408: "a proxy gave up waiting for the request: let it wait longer, or write a smaller index.batch_bytes",
     413: TOO_LARGE,
-    429: "something before the server takes no more calls for now; try again later",
+    429: TOO_MANY,
     502: _NO_SERVER,
     503: _NO_SERVER,
     504: "a proxy gave up waiting for the server's answer, which may still come about: let it wait longer "

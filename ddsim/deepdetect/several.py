@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar
 
 from ddsim.deepdetect import wire
-from ddsim.deepdetect.calls import retries_of
 from ddsim.deepdetect.canary import Canary, agreed, differing, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.members import Member, Members, Pause, is_trouble, was_sent
 from ddsim.deepdetect.results import Classification, Ensured, Vectors
-from ddsim.deepdetect.transport import Retries
+from ddsim.deepdetect.retries import Retries, retries_of
 from ddsim.errors import (
     DDSimError,
     InvalidRequest,
     NetworkChanged,
+    ServerBusy,
     ServerUnreachable,
     ServiceExists,
     ServiceNotFound,
@@ -315,7 +315,7 @@ class Several(Client):
 
 
 # With these nothing happened on the server.
-_UNSENT = (ServerUnreachable, ServiceNotFound)
+_UNSENT = (ServerUnreachable, ServiceNotFound, ServerBusy)
 
 
 def _worked_on(tried: Mapping[Member, DDSimError]) -> list[DDSimError]:

@@ -6,8 +6,9 @@ import asyncio
 from typing import Any, TypeVar
 
 from ddsim.deepdetect.calls import TimeLimits
+from ddsim.deepdetect.retries import Retries
 from ddsim.deepdetect.steps import Ask, Plan, Step, Take, Work
-from ddsim.deepdetect.transport import AsyncTransport, Reply, Retries, Timeout
+from ddsim.deepdetect.transport import AsyncTransport, Reply, Timeout
 
 _Answer = TypeVar("_Answer")
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import tenacity
 from numpy.typing import NDArray
 
-from ddsim.errors import ConnectionLost, ServerTimeout, ServerUnreachable, Unconnectable
 from ddsim.showing import Value, clipped
-
-_log = logging.getLogger(__name__)
-_Answer = TypeVar("_Answer")
-_PASSING_FAULTS = frozenset({502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -121,76 +112,3 @@ class ValueTransport(Transport, Protocol):
 def where(transport: object) -> str:
     """Where a transport leads, in a word for people: its address, without secrets, or what kind it is."""
     return clipped(str(getattr(transport, "url", type(transport).__name__)))
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often, and for how long, a call is tried again.
-
-    A call that never reached the server is always safe to repeat, and is repeated unless waiting cannot help. One that
-    did is repeated only where it changes nothing. Indexing is not: the server's index only grows, so a picture that is
-    sent twice is in it twice.
-
-    Attributes:
-        tries: calls in all; 1 switches retrying off.
-        seconds: no new try begins later than this after the first.
-        first_wait, longest_wait: seconds; the wait doubles in between, with up to first_wait of jitter on top.
-        sleep: how to wait; tests pass one that does not. None is Python's own; tasks wait by asyncio.
-    """
-
-    tries: int = 3
-    seconds: float = 30.0
-    first_wait: float = 0.2
-    longest_wait: float = 5.0
-    sleep: Callable[[float], None] | None = None
-
-    def pause(self, seconds: float) -> None:
-        """Wait.
-
-        Args:
-            seconds: how long.
-        """
-        (self.sleep or time.sleep)(seconds)
-
-    def run(self, call: Callable[[], _Answer], *, repeatable: bool) -> _Answer:
-        """Make the call, again where that is safe; the last answer or error comes out.
-
-        Args:
-            call: what to do.
-            repeatable: whether it may be done again after it has reached a server; it gives a :class:`Reply` then.
-        """
-        answer: _Answer = tenacity.Retrying(**self._policy(repeatable), sleep=self.pause)(call)
-        return answer
-
-    async def run_in_task(self, call: Callable[[], Awaitable[Reply]], *, repeatable: bool) -> Reply:
-        """Make the call likewise; see :meth:`run`. Other tasks go on while this one waits."""
-        reply: Reply = await tenacity.AsyncRetrying(**self._policy(repeatable), sleep=asyncio.sleep)(call)
-        return reply
-
-    def _policy(self, repeatable: bool) -> dict[str, Any]:
-        def passing(state: tenacity.RetryCallState) -> bool:
-            outcome = state.outcome
-            if outcome is None or not outcome.failed:
-                return repeatable and outcome is not None and outcome.result().status in _PASSING_FAULTS
-            error = outcome.exception()
-            again = isinstance(error, ServerUnreachable) and not isinstance(error, Unconnectable)
-            return again or (repeatable and isinstance(error, (ConnectionLost, ServerTimeout)))
-
-        return {
-            "stop": tenacity.stop_after_attempt(self.tries) | tenacity.stop_before_delay(self.seconds),
-            "wait": tenacity.wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
-            + tenacity.wait_random(0, self.first_wait),
-            "retry": passing,
-            "retry_error_callback": _last,
-            "before_sleep": _tell,
-        }
-
-
-def _last(state: tenacity.RetryCallState) -> Any:
-    return state.outcome.result() if state.outcome else None
-
-
-def _tell(state: tenacity.RetryCallState) -> None:
-    if state.outcome is not None:
-        reason = state.outcome.exception() or f"HTTP {state.outcome.result().status}"
-        _log.warning("try %d failed, another follows in %.1f s: %s", state.attempt_number, state.upcoming_sleep, reason)

@@ -20,6 +20,7 @@ from ddsim.errors import (
     DatabaseTrouble,
     IndexBusy,
     InvalidRequest,
+    ServerBusy,
     ServerFault,
     ServerUnreachable,
     ServiceNotFound,
@@ -509,7 +510,7 @@ class Patience:
         """Wait until the server answers when it is asked for this service, whether or not it has it.
 
         Raises:
-            TransportError, ServerFault: the last try's.
+            TransportError, ServerFault, ServerBusy: the last try's.
         """
         end, pause = self.clock() + self.seconds, self.first_wait
         while True:
@@ -518,7 +519,7 @@ class Patience:
                 return
             except ServiceNotFound:
                 return
-            except (TransportError, ServerFault) as error:
+            except (TransportError, ServerFault, ServerBusy) as error:
                 if isinstance(error, Unconnectable) or self.clock() + pause > end:
                     raise
                 _log.warning("the server does not answer (%s); asking again in %g s", error, pause)

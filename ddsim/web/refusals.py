@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
 
 from ddsim.errors import (
@@ -13,6 +14,7 @@ from ddsim.errors import (
     IndexBusy,
     IndexLost,
     ManifestBusy,
+    ServerBusy,
     ServerTimeout,
     TransportError,
 )
@@ -180,4 +182,6 @@ def words_for(error: DDSimError) -> Words:
     _log.error("%s: %s", type(error).__name__, error)
     if isinstance(error, ServerTimeout):
         return TOO_SLOW
+    if isinstance(error, ServerBusy):
+        return BUSY if error.retry_after is None else replace(BUSY, retry_after=ceil(error.retry_after))
     return SERVER_DOWN if isinstance(error, TransportError) else SERVER_FAULT

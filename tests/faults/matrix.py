@@ -99,14 +99,21 @@ def client_of(url: str, case: Case, promised: Timeout) -> Any:
     return (Awaited if case.tasks else Client)(url=url, timeout=limits, retries=retries)
 
 
-def try_out(case: Case, scene: Scene, target: int, wanted: dict[str, Any]) -> Outcome:
+def try_out(case: Case, scene: Scene, target: int, wanted: dict[str, Any], promised: Timeout = PROMISED) -> Outcome:
     """Make the call through the proxy, and check all that is promised.
+
+    Args:
+        case: what is tried.
+        scene: where.
+        target: the server's port.
+        wanted: call -> what it gives where nothing goes wrong.
+        promised: the client's time limits.
 
     Raises:
         AssertionError: a wrong answer, an error of no type, a broken promise, something doubled or leaked.
     """
     call = CALLS[case.call]
-    with _checked(case, scene, target) as (proxy, client):
+    with _checked(case, scene, target, promised) as (proxy, client):
         began = time.monotonic()
         try:
             assert call.plain(call.make(client, scene)) == wanted[case.call]
@@ -115,7 +122,7 @@ def try_out(case: Case, scene: Scene, target: int, wanted: dict[str, Any]) -> Ou
             well = False
         took = time.monotonic() - began
         requests = max(proxy.arrived, 1) + case.tries
-        assert took < requests * (PROMISED.connect + PROMISED.read) + SLACK, f"{took:.1f} s"
+        assert took < requests * (promised.connect + promised.read) + SLACK, f"{took:.1f} s"
         _heal(proxy, case)
         _works_again(client)
         call.check(scene, well, bool(scene.fresh) and client.may_be_unbuilt(scene.fresh))

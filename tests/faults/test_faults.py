@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from calls import Scene
-from matrix import CALLS, Case, cancel, cases, furnished, try_out
+from matrix import CALLS, SLACK, Case, cancel, cases, furnished, try_out
 
 from ddsim import Client
+from ddsim.deepdetect.transport import Timeout
 from ddsim.embedded import EmbeddedServer, Engine
 
 pytestmark = pytest.mark.enable_socket
@@ -35,6 +36,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scene, int
 def test_fault(case: Case, stage: tuple[Scene, int, dict[str, Any]]) -> None:
     """The call ends in time, typed or right; nothing is doubled, nothing leaks, and the client works on."""
     try_out(case, *stage)
+
+
+# A server without training refuses the other two.
+@pytest.mark.parametrize("call", [name for name in CALLS if not name.startswith("train")])
+@pytest.mark.parametrize("tasks", [False, True], ids=["threads", "tasks"])
+@pytest.mark.parametrize("fault", ["429", "429 for now", "429 until a date"])
+def test_refused_for_now(fault: str, tasks: bool, call: str, stage: tuple[Scene, int, dict[str, Any]]) -> None:
+    """A call of which a server says that nothing was done is right at the second try, whatever it changes."""
+    assert try_out(Case(fault, call, tasks), *stage, Timeout(SLACK, SLACK)) == "right"
 
 
 @pytest.mark.parametrize("call", CALLS)

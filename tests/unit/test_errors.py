@@ -103,7 +103,9 @@ def test_class_follows_from_status_and_code(status: int, dd_code: int | None, ki
 
 def test_every_api_error_can_be_chosen() -> None:
     """No subclass of ApiError is there for nothing."""
-    pairs = [(status, code) for status in (400, 403, 404, 409, 413, 500) for code in (None, 400, *range(1000, 1020))]
+    pairs = [
+        (status, code) for status in (400, 403, 404, 409, 413, 429, 500) for code in (None, 400, *range(1000, 1020))
+    ]
     # What is not DeepDetect's answer has no code, and its class is chosen where that is seen.
     chosen = {api_error_class(*pair) for pair in pairs} | {Intercepted}
     assert chosen == {kind for kind in CLASSES if issubclass(kind, ApiError)}

@@ -67,7 +67,7 @@ AT_HOME = {
     "uvicorn": ("commands.serve",),
     "requests": ("deepdetect.http", "sources.fetching"),
     "urllib3": ("deepdetect.http", "sources.fetching"),
-    "tenacity": ("deepdetect.transport", "vectors.milvuslink"),
+    "tenacity": ("deepdetect.retries", "vectors.milvuslink"),
     "typer": ("commands", "index", "__main__"),
     "rich": ("commands", "showing"),
     "yaml": ("config", "web.texts"),

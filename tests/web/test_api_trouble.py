@@ -25,6 +25,7 @@ from ddsim import (
     IndexOptions,
     InvalidResponse,
     Reply,
+    ServerBusy,
     ServerTimeout,
     ServerUnreachable,
 )
@@ -169,6 +170,7 @@ def test_a_run_at_work(shop: Shop, opened: OPEN) -> None:
         (ImageError("/etc/x", "gone"), "unknown_item"),
         (InvalidResponse("no JSON"), "server_down"),
         (ServerTimeout("no answer in time"), "timeout"),
+        (ServerBusy(429, None, "", method="POST", path="/predict"), "busy"),
         (DDSimError("whatever"), "server_fault"),
     ],
     ids=lambda value: type(value).__name__,
@@ -178,6 +180,12 @@ def test_words_for_errors(error: DDSimError, code: str) -> None:
     words = words_for(error)
     assert words.code == code
     assert str(error) not in words.message + words.hint
+
+
+def test_a_busy_server_is_waited_for_as_it_wants() -> None:
+    """The page passes on when the server behind it takes calls again."""
+    error = ServerBusy(429, None, "", method="POST", path="/predict", retry_after=41.2)
+    assert words_for(error).retry_after == 42
 
 
 # The server

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddsim.deepdetect.calls import Calls, TimeLimits, checked, limits_of, retries_of
-from ddsim.deepdetect.transport import Reply, Retries
+from ddsim.deepdetect.calls import Calls, TimeLimits, checked, limits_of
+from ddsim.deepdetect.retries import Retries, retries_of
+from ddsim.deepdetect.transport import Reply
 from ddsim.errors import (
     ApiError,
     BadParameter,
@@ -20,6 +21,7 @@ from ddsim.errors import (
     InvalidRequest,
     InvalidResponse,
     MalformedRequest,
+    ServerBusy,
     ServerFault,
     ServerTimeout,
     ServerUnreachable,
@@ -124,7 +126,7 @@ NGINX = "<html>\r\n<head><title>%s</title></head>\r\n<body><center><h1>%s</h1></
         (404, Intercepted, "are its host, port and path right"),
         (407, Intercepted, "the proxy wants a login"),
         (413, TooLarge, "nothing of it was done: write a smaller index.batch_bytes"),
-        (429, Intercepted, "try again later"),
+        (429, ServerBusy, "nothing of this one was done: call later, or less often"),
         (502, ServerFault, "no DeepDetect server behind it"),
         (503, ServerFault, "no DeepDetect server behind it"),
         (504, ServerFault, "proxy_read_timeout"),
@@ -173,6 +175,24 @@ def test_the_servers_own_413_names_the_setting() -> None:
     """It comes with a status object, and means the same."""
     with pytest.raises(TooLarge, match=r"index\.batch_bytes"):
         read(413, b'{"status":{"code":413,"msg":"too large"}}')
+
+
+@pytest.mark.parametrize("body", [b"<html>slow down</html>", b'{"status":{"code":429,"msg":"Too Many"}}'])
+def test_a_busy_server_says_when(body: bytes) -> None:
+    """429 is one error whoever says it, with the seconds that it asked for, in words and for programs."""
+    with pytest.raises(ServerBusy, match="asks to be called again in 90 s") as raised:
+        checked(Reply(429, body, {"retry-after": "90"}), "POST", "/predict")
+    assert (raised.value.status, raised.value.retry_after) == (429, 90.0)
+
+
+def test_a_pause_says_when() -> None:
+    """503 stays a fault of the server, and says when to ask again, where it does."""
+    with pytest.raises(ServerFault, match="asks to be called again in 5 s") as raised:
+        checked(Reply(503, b"", {"retry-after": "5"}), "POST", "/predict")
+    assert raised.value.retry_after == 5.0
+    with pytest.raises(ServerFault) as silent:
+        read(503, b"")
+    assert silent.value.retry_after is None
 
 
 JSON = st.recursive(

@@ -21,6 +21,7 @@ from ddsim.errors import (
     ConnectionLost,
     InvalidRequest,
     NetworkChanged,
+    ServerBusy,
     ServerFault,
     ServerTimeout,
     ServiceNotFound,
@@ -231,6 +232,33 @@ def test_a_fault_that_others_do_not_have_is_the_servers(three: Three) -> None:
     with pytest.raises(ServerFault):
         three.extract()
     assert list(three.client.troubles) == ["http://one:8080"]
+
+
+def busy(seconds: int) -> Callable[[str], Reply | None]:
+    """Takes no predictions, and names the seconds until it does."""
+    answer = Reply(429, b"", {"retry-after": str(seconds)})
+    return lambda path: answer if path == "/predict" else None
+
+
+def test_one_that_is_busy_is_left_alone(three: Three) -> None:
+    """What one takes no calls for goes to another one without any waiting, and nothing of it counts as tried."""
+    three.ensure()
+    three["one"].fault = three["two"].fault = busy(20)
+    assert [three.extract().shape for _ in range(3)] == [(1, 4)] * 3
+    assert sorted(three.client.troubles) == ["http://one:8080", "http://two:8080"]
+    assert three.waits == []
+
+
+def test_all_that_are_busy_are_waited_for(three: Three) -> None:
+    """Where none takes calls, the shortest of the times that they name is waited for; then each is named."""
+    three.ensure()
+    for number, server in enumerate(three.servers.values()):
+        server.fault = busy(9 - number)
+    with pytest.raises(ServerBusy, match="none of the 3 servers takes calls: http://one:8080: ") as raised:
+        three.extract()
+    assert raised.value.retry_after == 7.0
+    assert len(three.waits) == 1
+    assert 7.0 <= three.waits[0] < 8.0
 
 
 @pytest.mark.parametrize(("status", "code", "kind"), [(400, 1005, BadInput), (400, 1006, BadParameter)])
