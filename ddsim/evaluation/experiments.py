@@ -156,8 +156,11 @@ def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _check(settings: Settings, choices: Sequence[Choice], file: Path) -> None:
     kind = next((one.value for one in choices if one.axis == "index_type"), "Flat")
-    if kind != "Flat" and settings.index.backend == "local":
-        raise ConfigError(f"{file}: index_type {kind} is for the server's index; vectors kept by ddsim know Flat only")
+    if kind != "Flat" and settings.index.backend in ("local", "milvus"):
+        raise ConfigError(
+            f"{file}: index_type {kind} is for the server's index, and with backend: {settings.index.backend} "
+            "vectors are kept elsewhere: leave one of both out"
+        )
 
 
 def _renamed(settings: Settings, name: str, file: Path, document: Document) -> Settings:
@@ -183,6 +186,8 @@ def _facts(settings: Settings, model: str) -> dict[str, str]:
         "normalisation": index.normalisation,
         "pca": "none" if index.pca is None else str(index.pca),
         "whiten": "yes" if index.whiten else "no",
+        "precision": index.precision,
+        "approximate": index.approximate,
         "index_type": similarity.index_type,
     }
 

@@ -59,7 +59,7 @@ _RECIPE = {
     "extract_layer": "similarity",
     "pooling": "similarity",
     "power": "similarity",
-    **dict.fromkeys(("metric", "normalisation", "pca", "whiten"), "index"),
+    **dict.fromkeys(("metric", "normalisation", "pca", "whiten", "precision", "approximate"), "index"),
 }
 _PCA = Annotated[int, Field(ge=1, le=65536)] | None
 _KINDS: dict[str, Any] = {
@@ -74,8 +74,15 @@ _KINDS: dict[str, Any] = {
     "recipe": dict[str, Any],
 }
 AXES = tuple(_KINDS)
-#: The axes of section ``index``, and what the server's own index does.
-SERVERS: dict[str, Any] = {"metric": "l2", "normalisation": "none", "pca": None, "whiten": False}
+#: What the server's own index does, of the keys of section ``index`` that a matrix can set.
+SERVERS: dict[str, Any] = {
+    "metric": "l2",
+    "normalisation": "none",
+    "pca": None,
+    "whiten": False,
+    "precision": "float32",
+    "approximate": "never",
+}
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from ddsim import showing
 from ddsim.evaluation.bootstrap import Interval
-from ddsim.showing import DataFrame, Sketch, Table, Value, clipped, counted, data_frame, percent, plain
+from ddsim.evaluation.thumbnails import Thumbnails
+from ddsim.showing import DataFrame, Sketch, Table, Value, clipped, counted, data_frame, percent, plain, save_page
 
 #: The measures in the order in which they are shown: name -> what it says, in one line.
 MEASURES = {
@@ -141,6 +144,7 @@ class Evaluation(showing.Shown):
         comparisons: every pair of rows that have measures, overall and by category, by the primary measure.
         disagreements: largest spread first.
         conclusion: which configuration wins, in a sentence or two.
+        thumbnails: gives the small pictures of the report; None leaves them out.
     """
 
     when: str
@@ -155,10 +159,35 @@ class Evaluation(showing.Shown):
     comparisons: tuple[Comparison, ...]
     disagreements: tuple[Disagreement, ...]
     conclusion: str
+    thumbnails: Thumbnails | None = field(default=None, compare=False)
+
+    def to_html(self) -> str:
+        """The report that `ddsim evaluate` writes, one whole page: no file beside it, no network.
+
+        Small pictures are read where they lie; one that is not there any more is left out.
+        """
+        from ddsim.evaluation.page import render  # which is drawn from what is defined here
+
+        return render(self, self.thumbnails or (lambda _kind, _uri: None))
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the report into a file, to be opened in a browser.
+
+        Args:
+            path: of the file; one that is there is replaced.
+
+        Returns:
+            the same path.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        return save_page(self.to_html(), path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in results.json; what is not a number is None."""
-        facts: dict[str, Any] = plain(asdict(self))
+        told = [one.name for one in fields(self) if one.name != "thumbnails"]
+        facts: dict[str, Any] = {name: plain(getattr(self, name)) for name in told}
         for comparison, said in zip(facts["comparisons"], self.comparisons, strict=True):
             comparison["verdict"] = said.verdict
         return facts
@@ -185,7 +214,8 @@ class Evaluation(showing.Shown):
     def _brief(self) -> str:
         rows = [row for row in self.rows if row.kind == "configuration"]
         asked = f"{counted(self.asked, 'query', 'queries')} on {counted(self.items, 'item')}"
-        return f"{counted(len(rows), 'configuration')}, {asked}: {clipped(self.conclusion, 180)}"
+        found = f"{counted(len(rows), 'configuration')}, {asked}: {clipped(self.conclusion, 180)}"
+        return f"{found} save(FILE) writes the report"
 
     def _sketch(self) -> Sketch:
         measures = self._measures()

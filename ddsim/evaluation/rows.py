@@ -89,7 +89,7 @@ class Rows:
             extracted=outcome.extracted if first else 0,
             cached=outcome.cached if first else outcome.cached + outcome.extracted,
             seconds=time.monotonic() - begun + (outcome.seconds if first else 0.0),
-            warnings=(*warnings, *outcome.warnings),
+            warnings=(*warnings, *outcome.warnings, *index.notes),
         )
         return row, found
 

@@ -22,6 +22,7 @@ from ddsim.evaluation.rows import NAMED, Rows, failed
 from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.sending import Outcome, Stopped, Work
 from ddsim.evaluation.task import Task
+from ddsim.evaluation.thumbnails import Thumbnails
 from ddsim.pictures import Upload
 from ddsim.search import connect
 from ddsim.showing import Value
@@ -168,7 +169,8 @@ class _Run:
         left_out = items.unreadable | asked.unreadable
         left_out |= {photo.uri: reasons[photo.sha256] for photo in (*items.photos, *chosen) if photo.sha256 in reasons}
         rows, scores = self._rows(task, work.cache, vectors, labels, _warning(left_out))
-        return self._compared(task, rows, scores, catalogue, queries)
+        thumbnails = Thumbnails(items.source, asked.source, self._limits.max_bytes)
+        return replace(self._compared(task, rows, scores, catalogue, queries), thumbnails=thumbnails)
 
     def told(self, count: int) -> None:
         """Be told of so many more that are done."""

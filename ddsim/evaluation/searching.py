@@ -1,8 +1,13 @@
-"""The search of one configuration over vectors in memory, as its index does it: all distances, or those it finds."""
+"""The search of one configuration over vectors in memory, as its index does it: all distances, or those it finds.
+
+A database's index is measured as one that compares with every item, whatever ``index.index_type`` says. What
+``approximate: auto`` builds from so many items on is built for the items of the evaluation where these are as many.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +18,19 @@ from ddsim.deepdetect import Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
 from ddsim.routing import pairwise
-from ddsim.vectors import Metric, Recipe, Transform, load_faiss
+from ddsim.vectors import (
+    TYPES,
+    Approximate,
+    Metric,
+    Precision,
+    Recipe,
+    Table,
+    Transform,
+    load_faiss,
+    narrowed,
+    pays,
+    recalled,
+)
 
 _ITEMS_AT_ONCE = 4096
 _ROUNDING = 1e-13
@@ -30,6 +47,11 @@ class Searcher(Protocol):
     @property
     def size(self) -> int:
         """What the index takes, in bytes."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of it, a sentence each."""
         ...
 
     def distances(self, queries: Vectors) -> Values:
@@ -53,33 +75,53 @@ def searcher(settings: Settings, rows: Vectors, wide: int) -> Searcher:
     """Make the index of a configuration.
 
     Args:
-        settings: name metric, recipe and kind of index.
+        settings: name metric, recipe, precision and kind of index.
         rows: the items, shape (n, d), as the network gave them.
         wide: how many items have to be found, for an index that does not look at all of them.
 
     Raises:
         InvalidRequest, ConfigError: recipe or index do not fit the vectors.
+        InvalidResponse: they hold values that are too large for the precision.
         CapabilityError: FAISS is needed and not installed.
     """
     index = settings.index
-    if index.backend != "local" and settings.similarity.index_type != "Flat":
-        return Approximate(rows, settings.similarity.index_type, wide)
-    return Exact(rows, index.metric, Recipe.of(index))
+    if index.backend in ("server", "auto") and settings.similarity.index_type != "Flat":
+        return Servers(rows, settings.similarity.index_type, wide)
+    if index.approximate == "auto" and pays(len(rows)):
+        return InLists(rows, index.metric, Recipe.of(index), index.precision, wide)
+    return Exact(rows, index.metric, Recipe.of(index), index.precision)
 
 
 class Exact:
-    """Compares with every item; see :class:`Searcher`.
+    """Compares with every item, as the index of ddsim's own keeps them; see :class:`Searcher`.
 
     Args:
         rows: the items, shape (n, d).
         metric: ``l2`` squared and divided by d, ``cosine`` 1 minus the cosine.
         recipe: what is done to vectors first; learned from the items, as an index learns it.
+        precision: how values are kept.
+
+    Attributes:
+        rows: the items as they are compared, shape (n, dimension), float32.
+        notes: see :class:`Searcher`.
+
+    Raises:
+        ConfigError: the recipe does not fit the vectors.
+        InvalidResponse: they hold values that are too large for the precision.
     """
 
-    def __init__(self, rows: Vectors, metric: Metric, recipe: Recipe | None = None) -> None:
-        self._transform = Transform.fit(recipe or Recipe(), rows)
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, rows: Vectors, metric: Metric, recipe: Recipe | None = None, precision: Precision = "float32"
+    ) -> None:
         self._metric = metric
-        self.rows = self._made(rows)
+        self._precision = precision
+        # What a network gave is kept, and so is what a recipe makes of that: both are rounded.
+        kept = self._rounded(rows)
+        self._transform = Transform.fit(recipe or Recipe(), kept)
+        # By angle a row that was rounded is compared at length 1 all the same.
+        self.rows = self._long(self._rounded(self._transform.apply(kept)))
         self._squares = np.square(self.rows, dtype=np.float64).sum(axis=1)
 
     @property
@@ -90,7 +132,7 @@ class Exact:
     @property
     def size(self) -> int:
         """As :class:`Searcher` says."""
-        return int(self.rows.nbytes)
+        return self.rows.size * TYPES[self._precision].itemsize
 
     def distances(self, queries: Vectors) -> Values:
         """As :class:`Searcher` says. In double precision, for equal items have to come out equally far."""
@@ -123,12 +165,58 @@ class Exact:
         return pairwise(self.rows[list(places)], self._metric)
 
     def _made(self, vectors: Vectors) -> Vectors:
-        made = self._transform.apply(vectors)
-        return unit(made) if self._metric == "cosine" else made
+        return self._long(self._transform.apply(vectors))
+
+    def _long(self, vectors: Vectors) -> Vectors:
+        """At the length at which they are compared."""
+        return unit(vectors) if self._metric == "cosine" else vectors
+
+    def _rounded(self, vectors: Vectors) -> Vectors:
+        return narrowed(self._long(vectors), self._precision).astype(np.float32, copy=False)
 
 
-class Approximate:
-    """The server's index of another type than Flat, made by FAISS in the same way; see :class:`Searcher`.
+class InLists(Exact):
+    """Looks at a part of many items, as the index of ddsim's own does with ``approximate: auto``.
+
+    It is asked for as many items as the measures need, and finds a little more than where it is asked for ten.
+
+    Args:
+        rows, metric, recipe, precision: as of :class:`Exact`.
+        wide: how many items to ask for.
+
+    Raises:
+        CapabilityError: FAISS is not installed.
+    """
+
+    def __init__(self, rows: Vectors, metric: Metric, recipe: Recipe, precision: Precision, wide: int) -> None:
+        super().__init__(rows, metric, recipe, precision)
+        self._wide = wide
+        self._table = Table(self.dimension, metric, precision)
+        self._table.add(np.arange(len(self.rows)), self.rows)
+        self._lists = Approximate.build(self._table)
+        self.notes = (recalled(asdict(self._lists.built)),)
+
+    @property
+    def size(self) -> int:
+        """As :class:`Searcher` says: the lists hold each value once more, in a byte."""
+        return super().size + self.rows.size
+
+    def distances(self, queries: Vectors) -> Values:
+        """As :class:`Searcher` says."""
+        distances = np.full((len(queries), len(self.rows)), np.nan)
+        for row, query in zip(distances, self._made(queries), strict=True):
+            for place, distance in self._lists.nearest(self._table, query, self._wide):
+                row[place] = distance
+        return distances
+
+    def nearest(self, query: Vectors, k: int) -> NDArray[np.intp]:
+        """As :class:`Searcher` says."""
+        found = self._lists.nearest(self._table, self._made(query[np.newaxis])[0], k)
+        return np.array([place for place, _ in found], np.intp)
+
+
+class Servers:
+    """The server's own index, of another type than Flat, made by FAISS in the same way; see :class:`Searcher`.
 
     Args:
         rows: the items, shape (n, d).
@@ -140,6 +228,8 @@ class Approximate:
             reports no error (checked on a running server).
         CapabilityError: FAISS is not installed.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, rows: Vectors, kind: str, wide: int) -> None:
         faiss: Any = load_faiss()

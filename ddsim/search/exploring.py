@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ddsim.catalogue import Item
 from ddsim.deepdetect import Vectors
-from ddsim.errors import CapabilityError, ConfigError, InvalidRequest, install_hint
+from ddsim.errors import CapabilityError, InvalidRequest, install_hint
 from ddsim.pictures import thumbnail
 from ddsim.search.collection import Collection
 from ddsim.search.contents import items_with_vectors
-from ddsim.showing import Listing, Sketch, Table, Value, counted, data_uri, filled
+from ddsim.showing import Listing, Sketch, Table, Value, counted, data_uri, filled, save_page
 
 if TYPE_CHECKING:
     pass
@@ -88,12 +88,7 @@ class CatalogueMap(Listing[Place]):
         Raises:
             ConfigError: it cannot be written.
         """
-        file = Path(path)
-        try:
-            file.write_text(self.html, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
-        return file
+        return save_page(self.html, path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: how places were found, and where items are."""

@@ -8,7 +8,7 @@ these ways.
 from ddsim.showing.bar import ProgressBar
 from ddsim.showing.brief import clipped, counted, percent, printable, several
 from ddsim.showing.frames import DataFrame, data_frame
-from ddsim.showing.html import data_uri, filled
+from ddsim.showing.html import data_uri, filled, save_page
 from ddsim.showing.listing import Listing
 from ddsim.showing.plain import plain
 from ddsim.showing.shown import Shown, Value
@@ -31,5 +31,6 @@ __all__ = [
     "percent",
     "plain",
     "printable",
+    "save_page",
     "several",
 ]

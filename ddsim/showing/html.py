@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 from functools import lru_cache
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddsim.errors import ConfigError
 from ddsim.showing.sketch import Sketch
 
 if TYPE_CHECKING:
@@ -31,6 +34,23 @@ def filled(package: str, template: str, **values: Any) -> str:
     """
     html = _environment(package).get_template(template).render(**values)
     return html.encode("utf-8", "replace").decode("utf-8")
+
+
+def save_page(html: str, path: str | PathLike[str]) -> Path:
+    """Write a page into a file; one that is there is replaced.
+
+    Returns:
+        the same path.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    file = Path(path)
+    try:
+        file.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
+    return file
 
 
 def data_uri(jpeg: bytes | None) -> str:

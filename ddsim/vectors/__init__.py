@@ -15,7 +15,7 @@ from ddsim.catalogue import ItemState, Manifest, whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, ServiceSpec
 from ddsim.errors import ApiError, ConfigError, TransportError
-from ddsim.vectors.approximate import GOOD, recalled
+from ddsim.vectors.approximate import GOOD, Approximate, pays, recalled
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
@@ -29,8 +29,10 @@ from ddsim.vectors.milvus import MilvusBackend
 from ddsim.vectors.milvuscalls import Calls
 from ddsim.vectors.milvusplace import OWNER
 from ddsim.vectors.milvusrecords import DatabaseRecords
+from ddsim.vectors.segments import TYPES, Precision
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend
+from ddsim.vectors.table import Table, narrowed
 from ddsim.vectors.trainable import check_trainable, least_pictures, why_not_trainable
 from ddsim.vectors.transform import Recipe, Transform
 
@@ -41,7 +43,9 @@ __all__ = [
     "GOOD",
     "HOME",
     "OWNER",
+    "TYPES",
     "Among",
+    "Approximate",
     "Backend",
     "Cache",
     "DatabaseRecords",
@@ -52,10 +56,12 @@ __all__ = [
     "MilvusBackend",
     "Patience",
     "PictureOf",
+    "Precision",
     "Prepared",
     "Recipe",
     "Select",
     "ServerBackend",
+    "Table",
     "Transform",
     "backend_for",
     "can_search",
@@ -68,7 +74,9 @@ __all__ = [
     "least_pictures",
     "load_faiss",
     "looks_alike",
+    "narrowed",
     "network_key",
+    "pays",
     "recalled",
     "service_of",
     "stands_alone",

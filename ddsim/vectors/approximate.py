@@ -250,6 +250,11 @@ class Approximate:
             return None
 
 
+def pays(rows: int) -> bool:
+    """Whether there are so many rows that it is built, where the settings say ``auto``."""
+    return rows >= FROM
+
+
 def recalled(built: Mapping[str, Any]) -> str:
     """What :class:`Built` says, as the manifest keeps it, in a sentence."""
     found = (

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ddsim.deepdetect import Vectors
-from ddsim.vectors import approximate as approximately
-from ddsim.vectors.approximate import FILE, Approximate, clear
+from ddsim.vectors.approximate import FILE, Approximate, clear, pays
 from ddsim.vectors.exact import Kept, Metric, Vids
 from ddsim.vectors.files import Damaged, signature
 from ddsim.vectors.segments import Precision
@@ -157,7 +156,7 @@ class Space:
     def _built(self, table: Table, *, wanted: bool) -> dict[str, object] | None:
         if self.folder is None:
             return None
-        if not wanted or len(table) < approximately.FROM:
+        if not wanted or not pays(len(table)):
             self._approximate = None
             clear(self.folder)
             return None

@@ -134,7 +134,7 @@ class Table:
 
     def restore(self, vids: Vids, rows: Kept, lengths: Vectors) -> None:
         """Add rows that were kept before, and what they were divided by."""
-        kept = self._narrowed(rows)
+        kept = narrowed(rows, self.precision)
         order = np.argsort(vids, kind="stable")
         vids = vids[order].astype(np.int64)
         # New numbers are larger than all before, and looking each batch up among all rows would take longer and longer.
@@ -157,18 +157,6 @@ class Table:
             count += block.kill(vids)
         self.version += 1
         return count
-
-    def _narrowed(self, rows: Kept) -> Kept:
-        if self._type.itemsize == 4:
-            return rows.astype(self._type, copy=False)
-        with np.errstate(over="ignore"):
-            kept = rows.astype(self._type, copy=False)
-        if np.isinf(kept).any() and np.isfinite(rows[np.isinf(kept)]).any():
-            raise InvalidResponse(
-                f"the network gives values up to {np.nanmax(np.abs(rows)):.6g}, and index.precision: float16 holds "
-                "none beyond 65504: write float32, or metric: cosine, which keeps vectors at length 1"
-            )
-        return kept
 
     # Saving
 
@@ -288,6 +276,25 @@ class Table:
         unit: Vectors = np.zeros_like(vectors, np.float32)
         np.divide(vectors, lengths, out=unit, where=lengths > 0, casting="same_kind")
         return unit, lengths[:, 0].astype(np.float32)
+
+
+def narrowed(rows: Kept, precision: Precision) -> Kept:
+    """Rows with their values at this precision.
+
+    Raises:
+        InvalidResponse: they hold values that are too large for it.
+    """
+    kind = TYPES[precision]
+    if kind.itemsize == 4:
+        return rows.astype(kind, copy=False)
+    with np.errstate(over="ignore"):
+        kept = rows.astype(kind, copy=False)
+    if np.isinf(kept).any() and np.isfinite(rows[np.isinf(kept)]).any():
+        raise InvalidResponse(
+            f"the network gives values up to {np.nanmax(np.abs(rows)):.6g}, and index.precision: float16 holds "
+            "none beyond 65504: write float32, or metric: cosine, which keeps vectors at length 1"
+        )
+    return kept
 
 
 def members(vids: Iterable[int]) -> Vids:

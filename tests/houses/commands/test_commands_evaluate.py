@@ -15,6 +15,7 @@ from terminal import RUN, error, error_line
 from typer.testing import Result
 
 import ddsim.commands.evaluate
+import ddsim.commands.evaluate_text
 from ddsim import Client, Reply, ServerUnreachable, Settings, connect, load
 from ddsim.commands.evaluate import EPILOG, evaluate_command
 from ddsim.evaluation.run import Step, evaluate_experiments
@@ -75,8 +76,8 @@ def test_evaluate(shop: Shop) -> None:
 
 def test_many_rows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal shows the first of them and the floors, and says that there are more."""
-    monkeypatch.setattr(ddsim.commands.evaluate, "_ROWS", 1)
-    monkeypatch.setattr(ddsim.commands.evaluate, "_VERDICTS", 1)
+    monkeypatch.setattr(ddsim.commands.evaluate_text, "_ROWS", 1)
+    monkeypatch.setattr(ddsim.commands.evaluate_text, "_VERDICTS", 1)
     names = [other(shop, f"net-{layer}", similarity={"extract_layer": layer}) for layer in ("pool1", "fc1", "data")]
     text = run(*names).stdout
     assert "and 2 more configurations, in the report" in text

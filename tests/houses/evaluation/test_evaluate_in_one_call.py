@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from shop import Shop, picture
 
 import ddsim
 from ddsim import ConfigError, InvalidRequest
+from ddsim.evaluation.results import Disagreement
+from ddsim.evaluation.results import Shown as Near
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,28 @@ def test_an_evaluation_as_a_data_frame(shop: Shop) -> None:
     assert {"name", "kind", "P@1", "MAP@R", "dimension", "seconds"} <= set(frame.columns)
     assert set(frame["kind"]) == {"configuration", "floor"}
     assert frame["P@1"].between(0, 1).all()
+
+
+def test_the_report_of_an_evaluation(shop: Shop, tmp_path: Path) -> None:
+    """The page that the command writes, with its small pictures; what is gone meanwhile is left out, not an error."""
+    other = shop.settings.model_copy(
+        update={"similarity": shop.settings.similarity.model_copy(update={"extract_layer": "fc1"})}
+    )
+    found = ddsim.evaluate([shop.settings, other])
+    shown = Disagreement(
+        "lamp/lamp-0.png", "lamp", 0.5, {found.rows[0].name: (Near("bed/gone.png", "bed", 1.0, False),)}
+    )
+    found = replace(found, disagreements=(shown,))
+    page = found.to_html()
+    assert page.lower().startswith("<!doctype html>")
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert found.save(tmp_path / "report.html") == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_text("utf-8") == page
+    assert "data:image/jpeg" not in replace(found, thumbnails=None).to_html()
+    assert found == replace(found, thumbnails=None)
+    assert "thumbnails" not in found.to_dict()
+    with pytest.raises(ConfigError, match="nowhere"):
+        found.save(tmp_path / "nowhere" / "report.html")
 
 
 @pytest.mark.parametrize(
