@@ -6,23 +6,17 @@ takes its settings from here. It reads files and environment variables, and talk
 
 from ddsim.config.advice import advice
 from ddsim.config.filling import NAMED
+from ddsim.config.index import BackendName, IndexSettings
 from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
 from ddsim.config.problems import config_error, fields, problems_in
+from ddsim.config.reference import CatalogueSettings
+from ddsim.config.routing import Routing
 from ddsim.config.schema import SCHEMA, json_schema
-from ddsim.config.settings import (
-    BackendName,
-    CatalogueSettings,
-    Classification,
-    IndexSettings,
-    Network,
-    Routing,
-    Server,
-    Service,
-    Settings,
-    Similarity,
-    UploadSettings,
-)
+from ddsim.config.server import Server
+from ddsim.config.services import Classification, Network, Service, Similarity
+from ddsim.config.settings import Settings
 from ddsim.config.shipping import CONFIGS, located, shipped, write_shipped
+from ddsim.config.upload import UploadSettings
 from ddsim.config.values import IndexType, Origin, Word
 from ddsim.config.yamlfile import Document, Key, Problem
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ddsim.caffe import PrototxtError, read_definition
-from ddsim.config.settings import Service, Settings
+from ddsim.config.services import Service
+from ddsim.config.settings import Settings
 
 
 def advice(settings: Settings) -> list[str]:

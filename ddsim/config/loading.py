@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from ddsim.config.filling import NAMED, Filling, leave_to_name
 from ddsim.config.problems import config_error, described, fields, problems_in
-from ddsim.config.settings import Network, Settings
+from ddsim.config.services import Network
+from ddsim.config.settings import Settings
 from ddsim.config.shipping import located, shipped
 from ddsim.config.values import Categories, Origin
 from ddsim.config.yamlfile import Document, Key, Problem, parse

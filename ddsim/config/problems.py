@@ -11,18 +11,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ddsim.config.settings import (
-    CatalogueSettings,
-    Classification,
-    IndexSettings,
-    Network,
-    Routing,
-    RulesBroken,
-    Server,
-    Settings,
-    Similarity,
-    UploadSettings,
-)
+from ddsim.config.index import IndexSettings
+from ddsim.config.reference import CatalogueSettings
+from ddsim.config.routing import Routing
+from ddsim.config.server import Server
+from ddsim.config.services import Classification, Network, Similarity
+from ddsim.config.settings import RulesBroken, Settings
+from ddsim.config.upload import UploadSettings
 from ddsim.config.values import Origin
 from ddsim.config.web import Web
 from ddsim.config.yamlfile import Document, Key, Problem, is_secret

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ddsim.config.settings import Network, Settings
+from ddsim.config.services import Network
+from ddsim.config.settings import Settings
 
 #: What the file is called beside the configurations that come with ddsim.
 SCHEMA = "ddsim.schema.json"

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddsim import load
+from ddsim.config import Settings
 from ddsim.config.loading import dump
-from ddsim.config.settings import Settings
 from ddsim.config.shipping import shipped, write_shipped
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments

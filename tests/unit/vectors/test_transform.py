@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 
-from ddsim.config.settings import IndexSettings
+from ddsim.config import IndexSettings
 from ddsim.deepdetect.results import Vectors
 from ddsim.errors import ConfigError
 from ddsim.routing.calibration import pairwise
