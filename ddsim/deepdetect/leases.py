@@ -11,6 +11,9 @@ one whose holder is gone. Of several creations of one name at once a server carr
 of it at its next renewal. A server that ends forgets leases with all other services; its users notice that and take
 theirs again.
 
+A server without Caffe takes no service without a network, so it holds no leases; that is said in the log, and its users
+have to agree among themselves.
+
 A holder is gone when it ended on this machine, or when the time is past until which it holds the lease. That time is by
 the holder's clock and is read by others': clocks may differ by five minutes. Where they differ by more, a lease
 may be taken over from somebody who works on; that run ends at its next renewal, two minutes later at most.
@@ -35,7 +38,7 @@ import orjson
 
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.wire import ServiceSpec
-from ddsim.errors import DDSimError, ManifestBusy, ServiceExists, ServiceNotFound
+from ddsim.errors import BadParameter, DDSimError, ManifestBusy, ServiceExists, ServiceNotFound, UnknownLibrary
 
 _log = logging.getLogger(__name__)
 
@@ -138,6 +141,7 @@ class Lease:
         self.repository = ""
         self._clock = clock
         self._number: int | None = None
+        self._offered = True
         self._renewed = 0.0
         host, machine = here()
         self._me = Holder(
@@ -163,6 +167,8 @@ class Lease:
             self._number = max((number for number, one in found.items() if one.word == self._me.word), default=None)
             if self._number is None and not self._put(max(found, default=0) + 1):
                 continue  # somebody was faster
+            if not self._offered:
+                return
             # Whoever saw no lease began to count anew, and may not have seen one that was being renewed.
             found = self.check()
             for number in found.keys() - {self._number}:
@@ -176,7 +182,7 @@ class Lease:
         Raises:
             ManifestBusy: somebody else has it now.
         """
-        if abs(self._clock() - self._renewed) < RENEWED:
+        if not self._offered or abs(self._clock() - self._renewed) < RENEWED:
             return
         before = self._number
         if before is None or not self._put(before + 1):
@@ -223,6 +229,12 @@ class Lease:
             self._client.create_service(spec)
         except ServiceExists:
             return False
+        except (UnknownLibrary, BadParameter) as error:
+            _log.warning(
+                "a run of somebody else on %s is not kept away: the server holds no leases (%s)", self.service, error
+            )
+            self._offered = False
+            return True
         self._number, self._renewed = number, now
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -203,6 +204,23 @@ def test_an_answer_that_is_lost_is_no_lease_lost(world: World, carried_out: bool
     assert len(world.numbers()) == 1
     lease.release()
     assert world.numbers() == []
+
+
+@pytest.mark.parametrize(("status", "dd_code"), [(404, 1000), (400, 1006)])
+def test_a_server_without_caffe_holds_none(
+    world: World, caplog: pytest.LogCaptureFixture, status: int, dd_code: int
+) -> None:
+    """Nobody is kept from his work there; that others are not told of him is said once."""
+    words = {"status": {"code": status, "msg": "No", "dd_code": dd_code, "dd_msg": "Unknown Library"}}
+    refused = Reply(status, json.dumps(words).encode())
+    world.shop.tap.faults.append(lambda sent, _: refused if sent.method == "PUT" else None)
+    lease = world.lease()
+    lease.take()
+    world.now += 2 * RENEWED
+    lease.hold()
+    lease.release()
+    assert world.numbers() == []
+    assert caplog.text.count("holds no leases") == 1
 
 
 @pytest.mark.parametrize("description", ["", "ddsim lease ", "ddsim lease []", 'ddsim lease {"pid": "x"}', "sofas"])
