@@ -53,6 +53,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="shell command that ends that server with kill -9 and starts it again, for tests of its deaths",
     )
     group.addoption("--server-config", help="configuration that works there, if not configs/resnet50.yaml")
+    group.addoption("--long", action="store_true", help="run the tests that are marked long, too")
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are marked long, unless they are asked for by --long or by their names."""
+    named = [str(config.invocation_params.dir / arg) for arg in config.args if "::" in arg]
+    left = [
+        item
+        for item in items
+        if item.get_closest_marker("long")
+        and not config.getoption("--long")
+        and not f"{item.path}::{item.nodeid.partition('::')[2]}".startswith(tuple(named))
+    ]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+    config.stash[LEFT_OUT] = len(left)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one, if it was pytest-xdist, how many were left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear from a process of pytest-xdist how many were left out: the same ones in each."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how many were left out, and how to run them."""
+    if left := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{left} tests marked long were left out: --long runs them, too, and so does naming one (FILE::TEST)."
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,13 +21,14 @@ from uuid import uuid4
 import pytest
 from neighbours import Gate, GatedTransport, User, World
 from processes import Commands, Server
+from sharing import first_alone
 from world import TINY
 
 from ddsim import Client, ConfigError, DDSimError, IndexLost, Reply, Timeout
 from ddsim.catalogue import ItemState
 
 pytestmark = pytest.mark.enable_socket
-SEEDS = pytest.mark.parametrize("seed", range(int(os.environ.get("DDSIM_DEATHS", "2"))))
+SEEDS = pytest.mark.parametrize("seed", first_alone(range(int(os.environ.get("DDSIM_DEATHS", "2")))))
 _PATIENCE_S = 90.0
 
 

@@ -1,7 +1,7 @@
 """ddsim and its server are killed, as real processes, at many points: nothing is lost and nothing is there twice.
 
 The points are drawn from a seed. ``DDSIM_CRASH_POINTS`` (of each backend) and ``DDSIM_CRASH_SEED`` make longer or other
-runs; a failure names the seed and the points so far.
+runs; a failure names the seed and the points so far. Without ``--long`` there is one campaign for each backend.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from campaign import Campaign, Tally
 from milvus_keeper import TOKEN
 from points import draw_exchange, draw_point
 from processes import Commands, Processes
+from sharing import first_alone
 from stocktaking import BATCH, CHECKPOINT, draw, rework
 
 pytestmark = [
@@ -46,7 +47,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("seed", _SEEDS)
+@pytest.mark.parametrize("seed", first_alone(_SEEDS))
 @pytest.mark.parametrize("backend", ["server", "local"])
 def test_nothing_is_lost_or_doubled_wherever_processes_are_killed(
     backend: str, seed: str, processes: Processes, catalogue: Path, tmp_path: Path
@@ -66,6 +67,7 @@ def test_nothing_is_lost_or_doubled_wherever_processes_are_killed(
             return
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["server", "local"])
 def test_changes_of_an_indexed_catalogue_survive_kills(backend: str, processes: Processes, tmp_path: Path) -> None:
     """Changed, removed and new pictures are found as they are now, and as nothing else."""
@@ -81,6 +83,7 @@ def test_changes_of_an_indexed_catalogue_survive_kills(backend: str, processes: 
     _tell(campaign.tally, backend, seed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [False, True])
 def test_a_database_loses_nothing_wherever_processes_are_killed(
     changes: bool, processes: Processes, tmp_path: Path, milvus_url: str
@@ -101,6 +104,7 @@ def test_a_database_loses_nothing_wherever_processes_are_killed(
     _tell(campaign.tally, "milvus", seed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["server", "local"])
 def test_the_commands_themselves_lose_nothing(backend: str, tmp_path: Path) -> None:
     """`python -m ddsim.index` and `python -m ddsim server`, started as users start them, keep the same promise."""

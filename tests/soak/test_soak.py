@@ -12,6 +12,7 @@ import pytest
 from soak import Soak
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.usefixtures("loopback"),
 ]

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,12 +62,21 @@ def test_the_readme_names_the_two_commands() -> None:
 
 
 def test_ci_runs_what_people_run() -> None:
-    """CI calls the README's commands, with what no test may be skipped for, then the suite on an engine."""
+    """CI calls the README's commands, with all tests and what none may be skipped for, then the suite on an engine."""
     lines = (ROOT / ".ci/run").read_text("utf-8").splitlines()
     called = [line for line in lines if re.match(r"(\w+=\S+ )*(scripts|\.ci)/", line)]
     required = "DDSIM_REQUIRE_BROWSER=1 DDSIM_REQUIRE_PROXIES=1 DDSIM_REQUIRE_MILVUS=1"
-    assert called == [f"{required} scripts/test", "scripts/demo", ".ci/engine.sh"]
-    assert {line.split()[-1] for line in called} >= set(readme_commands())
+    assert called == [f"{required} scripts/test --long", "scripts/demo", ".ci/engine.sh"]
+    assert {word for line in called for word in line.split()} >= set(readme_commands())
+
+
+def test_long_tests_run_when_they_are_named() -> None:
+    """Of a file of two, the one that is named is left, and what to do about the other is said."""
+    soak = "tests/soak/test_soak.py"
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", soak, f"{soak}::test_everything_at_once[local]"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert [line for line in listed.stdout.splitlines() if "::" in line and line.startswith("tests")] == command[-1:]
+    assert "1 tests marked long were left out: --long runs them" in listed.stdout
 
 
 @pytest.mark.parametrize("script", ["scripts/demo", "scripts/test", "scripts/check"])

@@ -14,7 +14,7 @@ from milvuses import skip_without
 
 from ddsim import DatabaseTrouble
 
-pytestmark = pytest.mark.usefixtures("loopback")
+pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
 
 @pytest.fixture

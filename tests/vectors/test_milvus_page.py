@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from test_milvus_shared import index, opened  # noqa: F401  index is a fixture
 from webshop import ADDRESS, app_of
 
-pytestmark = pytest.mark.usefixtures("loopback")
+pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

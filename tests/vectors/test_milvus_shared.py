@@ -24,7 +24,7 @@ from ddsim.vectors.canary import canary_of
 from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusplace import alias_of
 
-pytestmark = pytest.mark.usefixtures("loopback")
+pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
 
 def opened(root: Path, index: dict[str, Any], **changes: Any) -> Shop:

@@ -22,7 +22,7 @@ from test_vectors import (  # noqa: F401  what is imported here is collected her
     test_what_changed_is_not_found_by_what_it_was,
 )
 
-pytestmark = pytest.mark.usefixtures("loopback")
+pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
 
 @pytest.fixture(params=["milvus"])

@@ -18,6 +18,7 @@ from shop import Shop
 
 from ddsim.web.limits import Limits
 
+pytestmark = pytest.mark.long
 NAMES = ("firefox-esr", "firefox")
 PATIENCE_SECONDS = 30
 WATCH = """
