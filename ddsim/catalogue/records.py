@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from enum import Enum
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, NamedTuple, TypeVar
 
 from ddsim.catalogue.database import Database, pack, unpack
@@ -83,15 +83,20 @@ class Records:
         Returns:
             The valid ones alone: of items that are indexed or added, under the number they have now.
         """
-        wanted = {int(vid) for vid in vids if is_vid(vid)}  # numpy's integers too
+        rows: dict[int, Row] = {}
+        unknown: list[int] = []
         with self._database.reading() as db:
             self._forget_what_changed(db)
-            known = self._resolved
-            rows = {vid: known[vid] for vid in wanted & known.keys()}
-            if len(known) > _REMEMBERED:
-                known.clear()
-            unknown = iter(wanted - rows.keys())
-            while chunk := list(islice(unknown, _CHUNK)):
+            for vid in map(int, vids):  # numpy's integers too
+                row = self._resolved.get(vid)
+                if row is not None:
+                    rows[vid] = row
+                elif is_vid(vid):
+                    unknown.append(vid)
+            if len(self._resolved) > _REMEMBERED:
+                self._resolved.clear()
+            for start in range(0, len(unknown), _CHUNK):
+                chunk = unknown[start : start + _CHUNK]
                 marks = ", ".join("?" * len(chunk))
                 found = db.execute(
                     f"SELECT * FROM items WHERE vid IN ({marks}) AND state <> 'sending'",  # noqa: S608
@@ -99,7 +104,7 @@ class Records:
                 )
                 read = {record[-1]: _row(record) for record in found}
                 rows |= read
-                known |= read
+                self._resolved |= read
         return rows
 
     def _forget_what_changed(self, db: sqlite3.Connection) -> None:
@@ -120,6 +125,15 @@ class Records:
                 self._answered[question] = ask(db)
             answer: _Read = self._answered[question]
             return answer
+
+    def derived(self, name: str, make: Callable[[], _Read]) -> _Read:
+        """What a caller makes of these records; made again once anything in them has changed.
+
+        Args:
+            name: what it is.
+            make: makes it. What it gives is given to others, too, so nobody may change it.
+        """
+        return self._answer(f"derived {name}", lambda _: make())
 
     def get(self, uri: str) -> Row | None:
         """One item, None where there is none of that name."""

@@ -180,6 +180,20 @@ class AsyncClient:
         plan = indexing.search_index(self._core, service, pictures, layer, k, index_type, upload)
         return await self._calls.run(plan)
 
+    async def search_rows(
+        self,
+        service: str,
+        pictures: Iterable[Picture],
+        *,
+        layer: str,
+        k: int = 10,
+        index_type: str = "Flat",
+        upload: Upload | None = None,
+    ) -> list[tuple[Vectors, list[tuple[str, float]]]]:
+        """As :meth:`search_index`, names and distances alone; see :meth:`ddsim.Client.search_rows`."""
+        plan = indexing.search_rows(self._core, service, pictures, layer, k, index_type, upload)
+        return await self._calls.run(plan)
+
 
 class ThreadedTransport:
     """A transport for threads, as tasks can use it: each exchange in a thread of its own.

@@ -323,3 +323,28 @@ class Client:
             CapabilityError: the server was built without similarity search.
         """
         return self._calls.run(indexing.search_index(self._core, service, pictures, layer, k, index_type, upload))
+
+    def search_rows(
+        self,
+        service: str,
+        pictures: Iterable[Picture],
+        *,
+        layer: str,
+        k: int = 10,
+        index_type: str = "Flat",
+        upload: Upload | None = None,
+    ) -> list[tuple[Vectors, list[tuple[str, float]]]]:
+        """As :meth:`search_index`, for who looks through hundreds of neighbours: names and distances without objects.
+
+        Args:
+            service: see :meth:`search_index`, as for the others.
+            pictures: likewise.
+            layer: likewise.
+            k: likewise.
+            index_type: likewise.
+            upload: likewise.
+
+        Returns:
+            for each query its features, shape (d,), and its neighbours' uris and distances, nearest first.
+        """
+        return self._calls.run(indexing.search_rows(self._core, service, pictures, layer, k, index_type, upload))

@@ -79,6 +79,20 @@ def search_index(
     upload: Upload | None = None,
 ) -> Plan[list[SearchReply]]:
     """See :meth:`ddsim.Client.search_index`."""
+    found = yield from search_rows(core, service, pictures, layer, k, index_type, upload)
+    return [SearchReply.of(vector, rows) for vector, rows in found]
+
+
+def search_rows(
+    core: Core,
+    service: str,
+    pictures: Iterable[Picture],
+    layer: str,
+    k: int = 10,
+    index_type: str = "Flat",
+    upload: Upload | None = None,
+) -> Plan[list[tuple[Vectors, list[tuple[str, float]]]]]:
+    """See :meth:`ddsim.Client.search_rows`."""
     k = count("k", k)
     check_layer(layer)
     check_list(pictures)
@@ -87,9 +101,9 @@ def search_index(
     yield from core.check_similarity()
     output = {"search": True, "search_nn": k} | _made_as(index_type)
 
-    def send(ids: list[str], data: list[Data]) -> Plan[list[SearchReply]]:
+    def send(ids: list[str], data: list[Data]) -> Plan[list[tuple[Vectors, list[tuple[str, float]]]]]:
         predictions, vectors = yield from holding(guard.lock, searched(ids, data))
-        return [wire.parse_search(one, vector) for one, vector in zip(predictions, vectors, strict=True)]
+        return [(vector, wire.parse_rows(one)) for one, vector in zip(predictions, vectors, strict=True)]
 
     def searched(ids: list[str], data: list[Data]) -> Plan[tuple[list[Mapping[str, Any]], Vectors]]:
         yield from core.refresh(guard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +111,12 @@ class SearchReply(Shown):
 
     vector: Vectors
     neighbours: tuple[Match, ...]
+
+    @classmethod
+    def of(cls, vector: Vectors, rows: Iterable[tuple[str, float]]) -> SearchReply:
+        """The reply with these rows, uri and distance, nearest first."""
+        close = closeness_by(vector)
+        return cls(vector, tuple(Match(uri, far, close(far), rank) for rank, (uri, far) in enumerate(rows, 1)))
 
     def to_dataframe(self) -> DataFrame:
         """A row for each neighbour: rank, uri, distance, closeness.

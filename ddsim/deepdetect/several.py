@@ -310,7 +310,9 @@ class Several(Client):
         """Never: there is none."""
         return False
 
-    add_to_index = search_index = index_was_built = _refusing(f"this is not for several servers: {NO_INDEX}")
+    add_to_index = search_index = search_rows = index_was_built = _refusing(
+        f"this is not for several servers: {NO_INDEX}"
+    )
     train = training_status = wait = _refusing("a training belongs to one server: use a Client to that one")
 
 

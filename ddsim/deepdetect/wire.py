@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ddsim.deepdetect.results import Classification, Label, Match, SearchReply, Vectors, closeness_by
+from ddsim.deepdetect.results import Classification, Label, Vectors
 from ddsim.errors import InvalidRequest, InvalidResponse, UnsafeCall
 from ddsim.showing import Shown, Sketch, Table, clipped, counted, plain, several
 
@@ -443,15 +444,14 @@ def parse_vectors(predictions: list[Mapping[str, Any]]) -> Vectors:
         return vectors.astype(np.float32)
 
 
-def parse_search(prediction: Mapping[str, Any], vector: Vectors) -> SearchReply:
-    """The neighbours of one prediction, nearest first. An empty index leaves ``nns`` out."""
+def parse_rows(prediction: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The neighbours of one prediction, uri and distance, nearest first. An empty index leaves ``nns`` out."""
     try:
         found = [(str(entry["uri"]), float(entry["dist"])) for entry in _as_list(prediction.get("nns"))]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InvalidResponse(f"the server answered neighbours that cannot be read: {error!r}") from error
-    found.sort(key=lambda entry: entry[1])
-    close = closeness_by(vector)
-    return SearchReply(vector, tuple(Match(uri, dist, close(dist), rank) for rank, (uri, dist) in enumerate(found, 1)))
+    found.sort(key=itemgetter(1))
+    return found
 
 
 def _member(payload: Any, key: str) -> Mapping[str, Any]:

@@ -568,7 +568,8 @@ class Collection:
 
     def learned(self) -> Learned | None:
         """What the last run learned from the catalogue; None where no run did, or the settings have changed since."""
-        return learned_before(self.records, self.settings)
+        records = self.records
+        return records.derived("learned", lambda: learned_before(records, self.settings))
 
     def failures(self) -> Iterator[Failure]:
         """What could not be indexed: folders that could not be read, then items, each sorted by uri."""

@@ -376,7 +376,7 @@ class _Search:
         for position, ranking in zip(positions, rankings, strict=True):
             valid, exhausted, score = _valid(ranking, rows), len(ranking.rows) < wide, self._score(ranking)
             if position not in self._chosen:
-                near = _one_each(valid) if self._select.fold else valid
+                near = _one_each(valid, self._select.sees) if self._select.fold else valid
                 if len(near) < self._select.sees and not exhausted:
                     continue
                 seen = [_found(one, score) for one in near[: self._select.sees]]
@@ -440,12 +440,14 @@ def _found(one: _Valid, score: Callable[[float], float], others: Sequence[_Valid
     return Found(vid, row.uri, row.category, distance, score(distance), tuple(other.uri for other, _, _ in others))
 
 
-def _one_each(valid: Sequence[_Valid]) -> list[_Valid]:
-    """The nearest item of each content in each category: the same picture once more says nothing new."""
+def _one_each(valid: Sequence[_Valid], most: int) -> list[_Valid]:
+    """The nearest item of each content in each category, so many: the same picture once more says nothing new."""
     first: dict[tuple[object, str], _Valid] = {}
     for one in valid:
         row, vid, _ = one
         first.setdefault((row.sha256 or vid, row.category), one)
+        if len(first) == most:
+            break
     return list(first.values())
 
 

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ddsim.catalogue import ItemState, Manifest, Records, Row, writings
 from ddsim.config import Settings
@@ -18,6 +18,7 @@ from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusnotes import Notes
 from ddsim.vectors.milvusplace import GENERATION, Mark, alias_of, products_of
 
+_Made = TypeVar("_Made")
 #: How long a searching machine goes by what it heard last of the alias and its facts, in seconds.
 FRESH_S = 2.0
 _SEEN = 50_000
@@ -202,6 +203,10 @@ class DatabaseRecords(Records):
         ]
         step = max(1, len(rows) // max(n, 1))
         return rows[::step][:n]
+
+    def derived(self, name: str, make: Callable[[], _Made]) -> _Made:  # noqa: ARG002  as of a manifest
+        """What a caller makes of these records, made again each time."""
+        return make()
 
     def get_meta(self, key: str) -> Any:
         """A fact that the last run noted."""

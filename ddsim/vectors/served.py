@@ -31,7 +31,6 @@ from ddsim.deepdetect import (
     Client,
     Ensured,
     Lease,
-    SearchReply,
     ServiceSpec,
     Vectors,
     differences,
@@ -320,14 +319,14 @@ class Served:
             self.name, pictures, layer=self._layer, build=build, index_type=self.index_type
         )
 
-    def ask(self, pictures: Sequence[Picture], k: int) -> list[SearchReply]:
-        """The nearest rows, valid or not. Nothing may be unbuilt."""
-        return self._client.search_index(self.name, pictures, layer=self._layer, k=k, index_type=self.index_type)
+    def ask(self, pictures: Sequence[Picture], k: int) -> list[tuple[Vectors, list[tuple[str, float]]]]:
+        """The pictures' vectors, and the nearest rows by name and distance, valid or not. Nothing may be unbuilt."""
+        return self._client.search_rows(self.name, pictures, layer=self._layer, k=k, index_type=self.index_type)
 
     def has_rows(self) -> bool:
         """Whether there are rows. Nothing may be unbuilt."""
-        (reply,) = self.ask([GREY], 1)
-        return bool(reply.neighbours)
+        ((_, rows),) = self.ask([GREY], 1)
+        return bool(rows)
 
     def remove_index(self, spec: ServiceSpec, dimension: int | None) -> None:
         """Remove the files of an index, as far as the server can, and the service with it. Nothing is searched.

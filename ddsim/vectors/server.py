@@ -430,10 +430,8 @@ class ServerBackend:
 
     def _search(self, pictures: Sequence[Picture], k: int, among: Among) -> list[Hits]:
         def ask(positions: list[int], wide: int) -> list[Ranking]:
-            replies = self._served.ask([pictures[position] for position in positions], wide)
-            return [
-                Ranking(reply.vector, [(_vid(one.uri), one.distance) for one in reply.neighbours]) for reply in replies
-            ]
+            found = self._served.ask([pictures[position] for position in positions], wide)
+            return [Ranking(vector, [(_vid(name), far) for name, far in rows]) for vector, rows in found]
 
         with self._manifest.searching(self._patience.busy):
             if self._served.unbuilt:

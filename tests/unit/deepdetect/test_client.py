@@ -246,6 +246,15 @@ def test_search_index(client: Client, transport: Any, draw: Any, as_sent: Any, w
     assert transport.predicts[0]["parameters"]["output"] == {"search": True, "search_nn": 2}
 
 
+def test_rows_say_the_same_in_fewer_words(client: Client, draw: Any) -> None:
+    """search_rows gives the names, distances and vectors of search_index."""
+    pictures = [draw(seed) for seed in range(3)]
+    replies = client.search_index("sim", pictures, layer="fc1", k=2)
+    rows = client.search_rows("sim", pictures, layer="fc1", k=2)
+    assert [found for _, found in rows] == [[(one.uri, one.distance) for one in reply.neighbours] for reply in replies]
+    assert [vector.tolist() for vector, _ in rows] == [reply.vector.tolist() for reply in replies]
+
+
 def test_what_a_service_is_is_asked_once(client: Client, transport: Any, draw: Any) -> None:
     """Service and capabilities are asked for at the first use, not at every one."""
     for seed in range(3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +25,15 @@ def test_best_label() -> None:
 def test_category_of_a_neighbour(uri: str, category: str) -> None:
     """The category is the uri's first part where it has several."""
     assert Neighbour(uri, 0.0, 1.0).category == category
+
+
+def test_a_reply_of_rows() -> None:
+    """Ranked as they come, each with its closeness to the query's vector."""
+    vector = np.array([3.0, 4.0], np.float32)
+    found = SearchReply.of(vector, [("same", 0.0), ("far", 12.5)])
+    assert [(item.uri, item.distance, item.rank) for item in found.neighbours] == [("same", 0.0, 1), ("far", 12.5, 2)]
+    assert [item.closeness for item in found.neighbours] == [1.0, pytest.approx(math.exp(-1))]
+    assert found.vector is vector
 
 
 def test_replies_can_be_compared_and_hashed() -> None:
