@@ -18,6 +18,7 @@ from ddsim.commands.common import (
     ConfigOption,
     JsonOption,
     Typed,
+    check_place,
     err,
     given_catalogue,
     log_to_terminal,
@@ -47,6 +48,8 @@ Examples:
 
   ddsim catalogue export vectors.parquet --category lamp
 """
+# In the words of all other output.
+_STATES = {ItemState.QUARANTINED: "failed"}
 _WAITING = (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED)
 CatalogueOption = Annotated[Path | None, typer.Option(help="The folder, if not the one that is searched by default.")]
 
@@ -83,7 +86,7 @@ def count(config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = No
         categories, states = collection.records.categories(), collection.records.counts()
         failed = sum(1 for _ in collection.failures())
     if json:
-        told = {state.value: number for state, number in states.items()}
+        told = {_STATES.get(state, state.value): number for state, number in states.items()}
         print_json({"categories": categories, "states": told, "failed": failed})
         return
     for name, number in categories.items():
@@ -214,6 +217,7 @@ def export(
     log_to_terminal(False)
     with reported(typed=Typed(config, catalogue)):
         writer_for(file)  # before vectors are asked for
+        check_place(file, "export")
         with ImageSearch(load(config), given_catalogue(catalogue)) as search:
             found = search.vectors(category)
         write_vectors(found, file)

@@ -60,6 +60,8 @@ ConfigOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more about what happens.")]
+# Commands that take the catalogue as their argument; `ddsim evaluate` so takes the configuration.
+_FOLDER_FIRST = ("index", "train")
 _STDERR = 2
 _Given = TypeVar("_Given", Path, Path | None)
 _COMMAND = re.compile(r"`ddsim (index|train|serve|evaluate|catalogue \w+)( [^`]*|)`")
@@ -100,8 +102,9 @@ class Typed:
             name, rest = found.groups()
             if "--config" in rest or re.search(r"\b[A-Z]{4}", rest):
                 return found[0]
-            where = "" if folder is None else f" {folder}" if name == "index" else f" --catalogue {folder}"
-            return f"`ddsim {name}{where}{config}{rest}`"
+            where = "" if folder is None else f" {folder}" if name in _FOLDER_FIRST else f" --catalogue {folder}"
+            settings = config.removeprefix(" --config") if name == "evaluate" else config
+            return f"`ddsim {name}{where}{settings}{rest}`"
 
         return _COMMAND.sub(complete, text)
 
@@ -222,6 +225,40 @@ def _unicode(value: Any) -> Any:
     if isinstance(value, dict):
         return {_unicode(key): _unicode(item) for key, item in value.items()}
     return [_unicode(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def check_not_both(words: str, both: object) -> None:
+    """Refuse options that contradict one another.
+
+    Args:
+        words: what each of them asks for.
+        both: whether both are given.
+
+    Raises:
+        InvalidRequest: they are.
+    """
+    if both:
+        raise InvalidRequest(f"{words}: give one of them")
+
+
+def check_place(path: Path | None, option: str) -> None:
+    """Refuse a file that cannot be written, before any work is done for it.
+
+    Args:
+        path: the file; None where none is wanted.
+        option: that names it.
+
+    Raises:
+        ConfigError: there is no such folder, or somebody else's, or a folder of that name.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: cannot be written: it is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: cannot be written: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"{option} {path}: cannot be written: permission denied")
 
 
 def save_png(image: Image.Image, path: Path, option: str) -> None:

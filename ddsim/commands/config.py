@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ddsim.commands.common import out, prepare_output, print_json, reported
+from ddsim.commands.common import check_not_both, out, prepare_output, print_json, reported
 from ddsim.config import CONFIGS, dump, json_schema, load, write_shipped
 from ddsim.showing import printable
 
@@ -21,6 +21,7 @@ Examples:
 
   ddsim config init --all            all that come with ddsim
 """
+_USUAL = "photos"
 _SCHEMA_EPILOG = """
 Examples:
 
@@ -45,8 +46,9 @@ def show(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> N
 @app.command(epilog=_INIT_EPILOG)
 def init(
     name: Annotated[
-        str, typer.Argument(help="One that comes with ddsim, such as photos, resnet50 or demo.")
-    ] = "photos",
+        str | None,
+        typer.Argument(help="One that comes with ddsim, such as photos, resnet50 or demo.", show_default=_USUAL),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Write all of them.")] = False,
     folder: Annotated[Path, typer.Option("--folder", help="Where to write.")] = CONFIGS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
@@ -54,6 +56,8 @@ def init(
     """Write a commented configuration to begin with; without a name the one for your own photos, without a server."""
     prepare_output()
     with reported():
+        check_not_both("NAME writes one configuration, and --all all of them", name and everything)
+        name = name or _USUAL
         written = write_shipped(folder, overwrite=overwrite, names=None if everything else [name])
     for path in written:
         out.print(f"wrote {printable(str(path))}", markup=False)

@@ -14,12 +14,15 @@ from rich.progress import Progress as Bar
 
 from ddsim.catalogue import PRODUCTS, Where
 from ddsim.commands.common import (
+    DEFAULT_CONFIG,
     INTERRUPTED,
     SERVER_TROUBLE,
     SOME_FAILED,
     JsonOption,
     RateColumn,
+    Typed,
     VerboseOption,
+    check_not_both,
     err,
     given_catalogue,
     interruptible,
@@ -88,7 +91,9 @@ def evaluate_command(
 ) -> None:
     """Compare configurations on labelled pictures: which one finds better, and is the difference more than luck?"""
     log_to_terminal(verbose)
-    with reported("Interrupted. Run the same command again to go on."):
+    typed = Typed(configs[0] if len(configs) == 1 else DEFAULT_CONFIG, catalogue)
+    with reported("Interrupted. Run the same command again to go on.", typed):
+        check_not_both("--cache keeps vectors for the next run, and --no-cache none", cache and no_cache)
         found = read_experiments(configs)
         first = next(one.settings for one in found if one.settings is not None)
         items = given_catalogue(catalogue) or first.catalogue
@@ -104,7 +109,7 @@ def evaluate_command(
     if json:
         print_json({**evaluation.to_dict(), "files": {name: str(path) for name, path in files.items()}})
     else:
-        print_evaluation(evaluation, files)
+        print_evaluation(evaluation, files, typed)
     _exit(evaluation)
 
 

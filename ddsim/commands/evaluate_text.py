@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
-from ddsim.commands.common import out
+from ddsim.commands.common import Typed, out
 from ddsim.evaluation import Evaluation, Interval, Row
 from ddsim.showing import counted, printable
 
@@ -20,8 +20,14 @@ _LEGEND = "cat.: category told right; trained: by `ddsim train`; gain: by cat.; 
 _ROWS, _VERDICTS = 20, 10
 
 
-def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
-    """Print what was found, and where it was written."""
+def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path], typed: Typed) -> None:
+    """Print what was found, and where it was written.
+
+    Args:
+        evaluation: what was found.
+        files: that were written, by what is in them.
+        typed: what the commands in reasons and notes need.
+    """
     asked = "leave-one-out" if evaluation.queries is None else printable(evaluation.queries)
     out.print(
         f"{counted(evaluation.asked, 'query', 'queries')} ({asked}) on {counted(evaluation.items, 'item')}; in %",
@@ -40,10 +46,10 @@ def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path]) -> None:
     for row in evaluation.rows:
         if row.failed is not None:
             out.print("[red]failed:[/] ", end="")
-            out.print(f"{printable(row.name)}: {printable(row.failed)}", markup=False)
+            out.print(f"{printable(row.name)}: {printable(typed.completed(row.failed))}", markup=False)
     for sentence in dict.fromkeys(sentence for row in evaluation.rows for sentence in row.warnings):
         out.print("[yellow]note:[/] ", end="")
-        out.print(printable(sentence), markup=False)
+        out.print(printable(typed.completed(sentence)), markup=False)
     out.print()
     names = {row.name for row in evaluation.rows if row.kind == "configuration"}
     pairs = [one for one in evaluation.comparisons if one.category is None and {one.a, one.b} <= names]

@@ -73,7 +73,10 @@ def export_network(
         str | None,
         typer.Option(help="Of a definition: the layer that pools the last map, for which pooling: centre is wanted."),
     ] = None,
-    power: Annotated[float, typer.Option(min=1, max=10, help="Of a file: the power that goes with it.")] = 1.0,
+    power: Annotated[
+        float | None,
+        typer.Option(min=1, max=10, help="With --layer: the power that goes with it.", show_default="1"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write what a real server needs: a known network's files, or a file of one's own in the form that a server takes.
@@ -88,10 +91,16 @@ def export_network(
     prepare_output()
     changes: tuple[str, ...] = ()
     with reported():
+        if power is not None and layer is None:
+            raise InvalidRequest("--power goes with --layer: give both, or leave both out")
+        if _is_known(network) and layer is not None:
+            raise InvalidRequest(
+                f"--layer is for a definition's file, {network} comes with what it needs: leave it out"
+            )
         if _is_known(network) or not Path(network).is_file():
             files = export(network, folder)
         elif layer is not None:
-            files = [export_derived(Path(network), folder, layer, power)]
+            files = [export_derived(Path(network), folder, layer, 1.0 if power is None else power)]
         else:
             path, changes = export_file(Path(network), folder)
             files = [path]

@@ -19,6 +19,8 @@ from ddsim.commands.common import (
     JsonOption,
     Typed,
     VerboseOption,
+    check_not_both,
+    check_place,
     given_catalogue,
     log_to_terminal,
     out,
@@ -110,12 +112,14 @@ def search(
     """Find the reference pictures most similar to a photo, and what it shows."""
     log_to_terminal(verbose)
     with reported(typed=Typed(config, catalogue)):
-        _refuse("--all searches every category, and --category some of them", everything and category)
-        _refuse("--json and --paths print different things", json and paths)
+        check_not_both("--all searches every category, and --category some of them", everything and category)
+        check_not_both("--json and --paths print different things", json and paths)
+        check_not_both("--pictures shows the sheet among what --json or --paths print", pictures and (json or paths))
+        check_place(sheet, "--sheet")
         settings = load(config)
         upload = settings.upload_options()
         asked = Photos(photos, upload, Fetching(upload.max_bytes, allow_private=allow_private))
-        _refuse("--open shows the sheet of one photo; --sheet draws those of several", show and asked.several)
+        check_not_both("--open shows the sheet of one photo; --sheet draws those of several", show and asked.several)
         drawing = Drawing(sheet, show, None if json or paths else _protocol(pictures), asked.several)
         with ImageSearch(settings, given_catalogue(catalogue)) as searcher:
             searcher.collection.check(category)  # before anything is fetched
@@ -125,11 +129,6 @@ def search(
                 failed = _print_text(searcher, answers, drawing, asked, paths)
     if failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def _refuse(words: str, contradict: object) -> None:
-    if contradict:
-        raise InvalidRequest(f"{words}: give one of them")
 
 
 def _protocol(wanted: bool | None) -> Protocol | None:

@@ -20,6 +20,7 @@ from ddsim.catalogue import Where
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     WRONG_USE,
+    Typed,
     VerboseOption,
     err,
     given_catalogue,
@@ -137,11 +138,14 @@ def serve(
     logging.getLogger("ddsim.web").setLevel(logging.INFO if verbose else logging.WARNING)
     local = _is_loopback(host)
     with reported():
-        config, where = config or _default(), given_catalogue(catalogue)
+        config = config or _default()
+    typed = Typed(config, catalogue)
+    with reported(typed=typed):
+        where = given_catalogue(catalogue)
         settings = load(config)
         outside = Outside(local, root_path, allow_host or [], trusted_proxy, allow_origin or [], metrics)
         server = _server(settings, where, outside, verbose)
-        _tell_what_is_there(settings, where, config)
+        _tell_what_is_there(settings, where, typed)
         try:
             door = _listening(host, port)
         except OSError as error:
@@ -173,16 +177,16 @@ def _default() -> Path:
     return DEFAULT_CONFIG
 
 
-def _tell_what_is_there(settings: Settings, catalogue: Where | None, config: Path) -> None:
+def _tell_what_is_there(settings: Settings, catalogue: Where | None, typed: Typed) -> None:
     with Collection(settings, None, catalogue) as collection:
         try:
             items = sum(collection.records.categories().values())
         except TransportError as error:  # the page says so until the database is back
-            err.print(f"[yellow]warning:[/] {escape(str(error))}")
+            err.print(f"[yellow]warning:[/] {escape(typed.completed(str(error)))}")
             return
         if not items:
-            text = f"nothing is indexed yet: run `ddsim index --config {config}`; the page finds it then"
-            err.print(f"[yellow]warning:[/] {escape(text)}")
+            text = "nothing is indexed yet: run `ddsim index`; the page finds it then"
+            err.print(f"[yellow]warning:[/] {escape(typed.completed(text))}")
 
 
 def _server(settings: Settings, catalogue: Where | None, outside: Outside, verbose: bool) -> Any:

@@ -17,6 +17,7 @@ from ddsim.commands.common import (
     RateColumn,
     Typed,
     VerboseOption,
+    check_place,
     err,
     log_to_terminal,
     out,
@@ -82,9 +83,10 @@ def train(
     """
     log_to_terminal(verbose)
     with reported(typed=Typed(config, folder)):
+        check_place(sheet, "--sheet")
         settings = load(config)
+        source = _source(settings, definition, weights, network)
         with ImageSearch(settings, folder) as search:
-            source = _source(settings, definition, weights)
             report = _trained(search)
             files = _written(search, source, network)
             if sheet is not None:
@@ -100,12 +102,21 @@ def train(
         out.print(f"sheet: {printable(str(sheet))}", markup=False)
 
 
-def _source(settings: Settings, definition: Path | None, weights: Path | None) -> NetworkSource | None:
+def _source(
+    settings: Settings, definition: Path | None, weights: Path | None, folder: Path | None
+) -> NetworkSource | None:
+    """Where the network's own files are; None where they are not here, and nobody wants them in a folder."""
     if (definition is None) != (weights is None):
         raise ConfigError("--definition and --weights go together: give both, or leave both out")
     if definition is not None and weights is not None:
         return NetworkSource(definition, weights)
-    return source_of(settings)
+    source = source_of(settings)
+    if source is None and folder is not None:
+        raise ConfigError(
+            "--network: the network's files are the server's own, or no Caffe files. Where the server has Caffe, give "
+            "copies of its files: --definition deploy.prototxt --weights NAME.caffemodel"
+        )
+    return source
 
 
 def _trained(search: ImageSearch) -> TrainReport:
@@ -121,15 +132,8 @@ def _trained(search: ImageSearch) -> TrainReport:
 
 def _written(search: ImageSearch, source: NetworkSource | None, folder: Path | None) -> list[Path]:
     """The network's files; none where the network's own files are not here."""
-    if source is None:
-        if folder is None:
-            return []
-        raise ConfigError(
-            "--network: the network's files are the server's own, or no Caffe files. Where the server has Caffe, give "
-            "copies of its files: --definition deploy.prototxt --weights NAME.caffemodel"
-        )
     trained = search.collection.head()
-    if trained is None:
+    if source is None or trained is None:
         return []
     folder = folder or search.collection.manifest.folder / "trained"
     return write_network(search.settings, trained.head, folder, source)

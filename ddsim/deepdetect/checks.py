@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 
 import numpy as np
 from PIL import Image
@@ -43,10 +43,9 @@ def count(name: str, value: int) -> int:
     Raises:
         InvalidRequest: it is no whole number, below 1, or needs more than 32 bits.
     """
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise InvalidRequest(f"{name}={value!r}: expected a whole number") from error
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidRequest(f"{name}={value!r}: expected a whole number")
+    number = int(value)
     if not 1 <= number < 2**31:
         raise InvalidRequest(f"{name}={number} must be 1 or more, and fit into 32 bits")
     return number

@@ -84,12 +84,20 @@ class IndexOptions:
         rebuild: start with an empty index and send everything again.
         audit: check the index afterwards.
         allow_vanished: go on however much of the catalogue is gone.
+
+    Raises:
+        InvalidRequest: one of them is neither True nor False.
     """
 
     retry_failed: bool = False
     rebuild: bool = False
     audit: bool = True
     allow_vanished: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, bool):
+                raise InvalidRequest(f"IndexOptions: {name}={value!r} must be True or False")
 
 
 @dataclass(frozen=True, repr=False)

@@ -123,7 +123,7 @@ def explored(collection: Collection, category: str | None, method: Method, most:
 def _check(method: str, most: int, pictures: int) -> None:
     if method not in ("pca", "umap"):
         raise InvalidRequest(f"explore: method={method!r}: use 'pca' or 'umap'")
-    whole = isinstance(most, Integral) and isinstance(pictures, Integral)
+    whole = all(isinstance(one, Integral) and not isinstance(one, bool) for one in (most, pictures))
     if not whole or most < 1 or pictures < 0:
         raise InvalidRequest(
             f"explore: most={most!r} and pictures={pictures!r} must be whole numbers, 1 or more and 0 or more"

@@ -146,13 +146,20 @@ class Queries:
             twins: likewise.
 
         Raises:
-            InvalidRequest: it has another length than the index's vectors, or values that are not finite; and as
-                :meth:`query`.
+            InvalidRequest: it has another length than the index's vectors, or values that are not finite or too large
+                for distances; and as :meth:`query`.
             CapabilityError: the vectors are in the server's own index, which takes pictures only.
             ConfigError, ApiError, TransportError: as :meth:`query`.
         """
         self._check_open()
-        return self._query_vector(_one_vector(vector), "<vector>", None, k, category, route, twins)
+        values = _one_vector(vector)
+        found = self._query_vector(values, "<vector>", None, k, category, route, twins)
+        if not found.neighbours and _is_endless(values):
+            raise InvalidRequest(
+                "query_vector: the vector's values are so large that its distances do not fit into 32 bits: give them "
+                "in the size of those that vectors() has"
+            )
+        return found
 
     def query_item(
         self,
@@ -324,7 +331,7 @@ def _without(found: SearchResult, row: Row, k: int) -> SearchResult:
 
 
 def _check_k(k: int) -> None:
-    if not isinstance(k, Integral):
+    if isinstance(k, bool) or not isinstance(k, Integral):
         raise InvalidRequest(f"query: k={k!r} must be a whole number")
     if k < 1:
         raise InvalidRequest(f"query: k={k} must be 1 or more")
@@ -343,3 +350,9 @@ def _one_vector(vector: ArrayLike) -> Vectors:
     if not np.isfinite(values).all():
         raise InvalidRequest("query_vector: the vector holds values that are not finite (NaN or infinite)")
     return values
+
+
+def _is_endless(vector: Vectors) -> bool:
+    """Whether even its own length, squared as in distances, is beyond what 32 bits hold."""
+    with np.errstate(over="ignore"):
+        return not np.isfinite(vector @ vector)

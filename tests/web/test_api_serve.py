@@ -199,9 +199,9 @@ def test_nothing_indexed_is_told(empty: Shop, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(command, "_listening", lambda *_: _Door())
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
-    result = run("--config", str(empty.config))
+    result = run("--config", str(empty.config), "--catalogue", str(empty.catalogue))
     assert result.exit_code == 0
-    assert f"ddsim index --config {empty.config}" in result.stderr.replace("\n", "")
+    assert f"ddsim index {empty.catalogue} --config {empty.config}" in result.stderr.replace("\n", "")
 
 
 def test_help() -> None:
@@ -227,8 +227,8 @@ def test_without_a_configuration(indexed: str | None, tmp_path: Path, monkeypatc
             (tmp_path / ".ddsim" / str(name) / "current").write_text(str(tmp_path))
     result = run()
     assert result.exit_code == 0
-    expected = "demo" if indexed == "demo" else "resnet50"
-    assert f"ddsim index --config configs/{expected}.yaml" in result.stderr.replace("\n", "")
+    expected = "ddsim index --config configs/demo.yaml" if indexed == "demo" else "`ddsim index`"
+    assert expected in result.stderr.replace("\n", "")
 
 
 def test_logs_as_json(shop: Shop, loopback: None) -> None:

@@ -48,6 +48,13 @@ def test_config_schema() -> None:
     assert run("config", "schema").stdout == (shipped()["photos.yaml"].parent / SCHEMA).read_text(encoding="utf-8")
 
 
+def test_config_init_of_one_and_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name and --all contradict one another: nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    assert "--all" in error_line(run("config", "init", "demo", "--all"), 2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_config_init_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second `init` leaves changed files alone and says so; --overwrite does not."""
     monkeypatch.chdir(tmp_path)

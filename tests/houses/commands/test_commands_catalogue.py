@@ -94,7 +94,7 @@ def test_count(shop: Shop) -> None:
     )
     value = json.loads(catalogue(shop, "count", "--json").stdout)
     assert value["categories"] == {"bed": 2, "lamp": 2}
-    assert value["states"] == {"pending": 0, "sending": 0, "added": 0, "indexed": 4, "quarantined": 1}
+    assert value["states"] == {"pending": 0, "sending": 0, "added": 0, "indexed": 4, "failed": 1}
     assert value["failed"] == 1
     assert not shop.tap.sent
 

@@ -143,7 +143,24 @@ def test_the_cache(shop: Shop) -> None:
     assert [path.name for path in (shop.root / "kept").glob("*.sqlite")] == ["extracted.sqlite"]
     shop.tap.sent.clear()
     assert json.loads(run(shop.config, "--cache", "kept", "--json").stdout)["rows"][0]["extracted"] == 0
-    assert json.loads(run(shop.config, "--cache", "kept", "--no-cache", "--json").stdout)["rows"][0]["extracted"] == 8
+    assert json.loads(run(shop.config, "--no-cache", "--json").stdout)["rows"][0]["extracted"] == 8
+
+
+def test_options_that_contradict_one_another(shop: Shop) -> None:
+    """Exit code 2 with a sentence; nothing is sent."""
+    assert "--no-cache" in error_line(run(shop.config, "--cache", "kept", "--no-cache"), 2)
+    assert shop.tap.sent == []
+
+
+def test_what_it_advises_is_typed_as_it_stands(shop: Shop) -> None:
+    """Commands in the reasons of failures have the configuration and the catalogue that were given."""
+
+    def refused(*_: object) -> Reply:
+        raise ServerUnreachable("lost: run `ddsim index`", method="GET", path="/")
+
+    shop.tap.faults.append(refused)
+    result = run(shop.config, "--catalogue", "catalogue")
+    assert f"lost: run `ddsim index catalogue --config {shop.config}`" in result.stdout
 
 
 def test_some_fail(shop: Shop) -> None:

@@ -108,6 +108,22 @@ def test_export_of_a_file_derives_its_definition(definition: Path, tmp_path: Pat
     assert "name the layer that pools the network's last map" in error_line(result, 2)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("efficientnet-lite0", "out", "--layer", "pool5"), "--layer is for a definition's file"),
+        (("efficientnet-lite0", "out", "--power", "2"), "--power goes with --layer"),
+    ],
+)
+def test_options_that_contradict_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    """Exit code 2 with a sentence, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    assert said in error_line(run("network", "export", *arguments), 2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_export_to_where_nothing_can_be_written(definition: Path, tmp_path: Path) -> None:
     """The place is named."""
     result = run("network", "export", definition, definition / "out", "--layer", "pool5")

@@ -77,7 +77,6 @@ def test_definition_and_weights_go_together(shop: Shop, given: list[str]) -> Non
 
 
 def test_a_sheet_that_cannot_be_written(shop: Shop) -> None:
-    """Wrong use, naming the option."""
-    command(shop, "index")
+    """Wrong use, naming the option, before anything is trained."""
     result = command(shop, "train", "--sheet", "nowhere/confused.png")
     assert "--sheet nowhere/confused.png: cannot be written" in error_line(result, 2)

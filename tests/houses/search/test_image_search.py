@@ -158,6 +158,7 @@ def test_query_a_vector(local: Shop) -> None:
         ([float("nan")] * 16, "not finite"),
         ([float("inf")] * 16, "not finite"),
         ([1e300] * 16, "not finite"),
+        ([1e38] * 16, "distances do not fit into 32 bits"),
         ("lamp", "no vector of numbers"),
         ([None] * 16, "not finite"),
     ],
@@ -166,6 +167,16 @@ def test_vectors_that_cannot_be(local: Shop, vector: Any, said: str) -> None:
     """Of another length or shape, or without numbers: it says so, and without a warning."""
     with local.search() as search, pytest.raises(InvalidRequest, match=said):
         search.query_vector(vector)
+
+
+def test_vectors_of_any_length_where_it_does_not_count(tmp_path: Path) -> None:
+    """Where vectors are compared by their direction, one of huge values finds what the same of small ones finds."""
+    shop = filled(tmp_path, "local", backend="local", metric="cosine")
+    with shop.search() as search:
+        uris, vectors = search.vectors()
+        place = uris.index(ODD)
+        huge = vectors[place] * (np.float32(1e38) / np.abs(vectors[place]).max())
+        assert search.query_vector(huge, 1)[0].uri == ODD
 
 
 def test_the_servers_index_takes_no_vector(tmp_path: Path) -> None:
@@ -211,7 +222,7 @@ def test_an_item_that_is_not_there(either: Shop) -> None:
             search.items(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5, "5", None])
+@pytest.mark.parametrize("k", [0, -1, 2.5, "5", None, True])
 def test_numbers_of_neighbours_that_cannot_be(local: Shop, k: Any) -> None:
     """The error says what is needed, whatever is searched for."""
     with local.search() as search:
@@ -267,7 +278,8 @@ def test_explore(local: Shop, tmp_path: Path) -> None:
         assert len(few) == 2
         assert "4 more are not on the map" in few.html
         assert {place.category for place in search.explore(category="bed")} == {"bed"}
-        for wrong in ({"most": 0}, {"most": 2.5}, {"pictures": -1}, {"pictures": None}, {"method": "tsne"}):
+        numbers = ({"most": 0}, {"most": 2.5}, {"most": True}, {"pictures": -1}, {"pictures": None})
+        for wrong in (*numbers, {"method": "tsne"}):
             with pytest.raises(InvalidRequest, match="explore: "):
                 search.explore(**wrong)  # type: ignore[arg-type]
 

@@ -77,7 +77,7 @@ def test_layers_that_are_none(client: Client, transport: Any, draw: Any, layer: 
     assert transport.sent == []
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.0, "3", None, 2**31, 10**30], ids=repr)
+@pytest.mark.parametrize("k", [0, -1, 2.0, "3", None, True, 2**31, 10**30], ids=repr)
 def test_numbers_of_neighbours_that_cannot_be(client: Client, transport: Any, draw: Any, k: Any) -> None:
     """The server answers 500 to them, or to their types (recording 21)."""
     with pytest.raises(InvalidRequest, match="k="):
