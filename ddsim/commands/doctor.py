@@ -61,7 +61,9 @@ _FLAGS = ("USE_CAFFE", "USE_TORCH", "USE_SIMSEARCH", "USE_FAISS", "USE_ANNOY", "
 
 def doctor(
     url: Annotated[str | None, typer.Option(help="Look at this server instead of the configured one.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do not try the configured networks: alone it creates nothing.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not try the configured networks: alone it creates nothing.")
+    ] = False,
     conformance: Annotated[
         bool, typer.Option("--conformance", help="Repeat calls that v0.25.0 was seen to answer, and list what differs.")
     ] = False,
