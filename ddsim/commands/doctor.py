@@ -26,7 +26,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.config import Server, Settings, load, shipped
-from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, diagnose
+from ddsim.doctor import Check, Conformance, Diagnosis, Options, Status, Trap, compared, diagnose
 from ddsim.errors import ApiError, DDSimError, ServerUnreachable, TransportError
 from ddsim.search import connect, transport_to
 from ddsim.showing import counted, printable
@@ -81,7 +81,8 @@ def doctor(
             settings = settings.model_copy(update={"server": Server.at(url)})
         reference = (settings if settings.similarity.mllib == "caffe" else _shipped()) if conformance else None
         each = [settings.model_copy(update={"server": one}) for one in settings.server.one_by_one()]
-        found = _looked_at(each, Options(quick, local, reference), progress)
+        found = _looked_at(each, Options(quick, local, reference, compare=len(each) > 1), progress)
+        found = _compared(settings, found) if len(found) > 1 else found
     if json:
         told = [_as_json(one, of) if isinstance(one, Diagnosis) else _lost_json(one, of) for of, one in found]
         print_json(told[0] if len(told) == 1 else {"servers": told, "failed": any(one["failed"] for one in told)})
@@ -121,6 +122,15 @@ def _looked_at(
             told = "; ".join(f"{of.server.shown}: {one}" for of, one in found)
             raise ServerUnreachable(f"none of the {len(each)} servers can be asked: {told}")
     return found
+
+
+def _compared(
+    settings: Settings, found: list[tuple[Settings, Diagnosis | DDSimError]]
+) -> list[tuple[Settings, Diagnosis | DDSimError]]:
+    """The same, with what the servers' vectors tell of each other."""
+    there = {of.server.shown: one for of, one in found if isinstance(one, Diagnosis)}
+    told = compared(settings, there)
+    return [(of, told.get(of.server.shown, one)) for of, one in found]
 
 
 def _lost_json(error: DDSimError, settings: Settings) -> dict[str, object]:

@@ -10,7 +10,7 @@ stand behind) and HTTP. Uses pictures and errors; every house that talks to a se
 from ddsim.deepdetect.address import Credentials, shown_address, split_address
 from ddsim.deepdetect.asynchronous import AsyncClient, ThreadedTransport
 from ddsim.deepdetect.calls import Calls, TimeLimits
-from ddsim.deepdetect.canary import SAME, Canary, drawn
+from ddsim.deepdetect.canary import SAME, SAME_FILES, Canary, differing, drawn, right_one
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.leases import Holder, Lease, holder_of, holders, is_lease
@@ -26,6 +26,7 @@ __all__ = [
     "INDEX_TYPE",
     "NO_INDEX",
     "SAME",
+    "SAME_FILES",
     "AsyncClient",
     "AsyncTransport",
     "Calls",
@@ -57,6 +58,7 @@ __all__ = [
     "check_uri",
     "closeness_by",
     "differences",
+    "differing",
     "drawn",
     "ensure",
     "holder_of",
@@ -65,6 +67,7 @@ __all__ = [
     "is_of_ddsim",
     "mark_of",
     "members_of",
+    "right_one",
     "service_name",
     "shared",
     "shown_address",

@@ -21,6 +21,8 @@ from ddsim.pictures import Encoded, Upload, encode
 
 #: So near, as a cosine, are vectors of the same network on other machines; those of others are far below.
 SAME = 0.9999
+#: What to do about servers with other vectors.
+SAME_FILES = "have the same network files on all servers, or leave some out of server.urls"
 _SIDE = 256
 _VALUE = np.dtype("<f4")
 
@@ -91,22 +93,32 @@ def agreed(found: Mapping[str, Canary], kept: Canary | None) -> Canary:
     Raises:
         NetworkChanged: they do not agree; those with the wrong ones, or with fewer on their side, are named.
     """
-    votes = {url: sum(one.same_as(other) for other in found.values()) for url, one in found.items()}
-    right = found[max(votes, key=lambda url: votes[url])]
-    if kept is not None and any(one.same_as(kept) for one in found.values()):
-        right = kept
+    right = right_one(found, kept)
     wrong = {url: one for url, one in found.items() if not one.same_as(right)}
     if wrong:
-        raise NetworkChanged(differing(wrong, right, [url for url in found if url not in wrong]))
+        told = differing(wrong, right, [url for url in found if url not in wrong])
+        raise NetworkChanged(f"{told}, and nothing was stored: {SAME_FILES}")
     return right
 
 
+def right_one(found: Mapping[str, Canary], kept: Canary | None) -> Canary:
+    """The one that counts: what is kept, where any server agrees with it, or else that of most servers.
+
+    Args:
+        found: address -> what that server makes of the drawn pictures; one at least.
+        kept: what goes with the vectors that are kept.
+    """
+    if kept is not None and any(one.same_as(kept) for one in found.values()):
+        return kept
+    votes = {url: sum(one.same_as(other) for other in found.values()) for url, one in found.items()}
+    return found[max(votes, key=lambda url: votes[url])]
+
+
 def differing(wrong: Mapping[str, Canary], right: Canary, others: Sequence[str] = ()) -> str:
-    """A sentence that names the servers with other vectors, and says what to do."""
+    """What names the servers with other vectors, without a full stop."""
     told = " and ".join(f"{url} (agreement {one.nearness(right):.4f})" for url, one in wrong.items())
     gives = "gives" if len(wrong) == 1 else "give"
     than = " and ".join(others) or "the other servers"
     return (
-        f"{told} {gives} other vectors of three drawn pictures than {than}; an agreement of {SAME} at least is needed, "
-        "and nothing was stored: have the same network files on all servers, or leave some out of server.urls"
+        f"{told} {gives} other vectors of three drawn pictures than {than}; an agreement of {SAME} at least is needed"
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar
 
 from ddsim.deepdetect import wire
-from ddsim.deepdetect.canary import Canary, agreed, differing, drawn
+from ddsim.deepdetect.canary import SAME_FILES, Canary, agreed, differing, drawn
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.members import Member, Members, Pause, is_trouble, was_sent
 from ddsim.deepdetect.results import Classification, Ensured, Vectors
@@ -216,7 +216,8 @@ class Several(Client):
         for wanted in list(self._wanted.values()):
             _, found = self._made(member.client, wanted)
             if found is not None and wanted.canary is not None and not found.same_as(wanted.canary):
-                raise NetworkChanged(differing({member.url: found}, wanted.canary))
+                told = differing({member.url: found}, wanted.canary)
+                raise NetworkChanged(f"{told}, and nothing was stored: {SAME_FILES}")
 
     # Predictions
 

@@ -7,13 +7,14 @@ again. `ddsim doctor` prints what it finds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from ddsim.config import Settings
 from ddsim.containers import Engine
-from ddsim.deepdetect import Client, Info, Transport
+from ddsim.deepdetect import Canary, Client, Info, Transport
 from ddsim.doctor import conformance
+from ddsim.doctor.alike import check_alike
 from ddsim.doctor.bench import PREFIX, Bench
 from ddsim.doctor.catalogue import check_catalogue, check_damage, check_index, check_index_type
 from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
@@ -35,6 +36,7 @@ __all__ = [
     "Outcome",
     "Status",
     "Trap",
+    "compared",
     "diagnose",
 ]
 
@@ -47,11 +49,13 @@ class Options:
         quick: leave out the networks, so that nothing is created on the server.
         local: look at catalogue, categories and index on this machine.
         reference: settings whose network serves for the calls of a conformance run; None makes none.
+        compare: have what :func:`compared` needs: vectors of three drawn pictures.
     """
 
     quick: bool = False
     local: bool = True
     reference: Settings | None = None
+    compare: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Diagnosis:
         traps: those that the server has, the worst first.
         checks: in the order in which they were made.
         conformance: None where it was not asked for.
+        canary: what the network makes of the drawn pictures; None where it was not asked for, or cannot be had.
     """
 
     info: Info
@@ -71,6 +76,7 @@ class Diagnosis:
     traps: tuple[Trap, ...]
     checks: tuple[Check, ...]
     conformance: Conformance | None
+    canary: Canary | None = None
 
     @property
     def failed(self) -> bool:
@@ -111,7 +117,9 @@ def diagnose(
     progress("round trips")
     checks = attempt("round trip", lambda note: note(round_trip(client)))
     checks += abilities(info, settings)
-    networks = Networks(client, settings, lambda repository: Bench(transport, repository, sleep=sleep))
+    networks = Networks(
+        client, settings, lambda repository: Bench(transport, repository, sleep=sleep), compare=options.compare
+    )
     if not options.quick and not any(check.status == "failed" and check.name == "library" for check in checks):
         progress("similarity network")
         checks += attempt("similarity network", networks.similarity)
@@ -135,7 +143,18 @@ def diagnose(
         left = left + list(found.left)
     checks += [Check("clearing away", "failed", what, "remove it on the server by hand") for what in left]
     facts = facts_of(info, settings)
-    return Diagnosis(info, facts, traps_of(facts), tuple(checks), found)
+    return Diagnosis(info, facts, traps_of(facts), tuple(checks), found, networks.canary)
+
+
+def compared(settings: Settings, found: Mapping[str, Diagnosis]) -> dict[str, Diagnosis]:
+    """What was found at several servers, each with one check more: whether it gives the vectors that the others give.
+
+    Args:
+        settings: the configuration.
+        found: address -> what was found there, by looking with ``compare``.
+    """
+    checks = check_alike(settings, {url: one.canary for url, one in found.items()})
+    return {url: replace(one, checks=(*one.checks, checks[url])) for url, one in found.items()}
 
 
 def _of_what_is_searched(settings: Settings) -> Settings:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from ddsim.config import Classification, Settings, Similarity
-from ddsim.deepdetect import Client, Label, ServiceInfo, ServiceSpec, differences, mark_of, shared
+from ddsim.deepdetect import Canary, Client, Label, ServiceInfo, ServiceSpec, differences, drawn, mark_of, shared
 from ddsim.doctor.bench import Bench
 from ddsim.doctor.checks import Check, Note, Stopped, milliseconds, timed
 from ddsim.errors import ApiError, BadParameter, ServerFault, ServiceNotFound
@@ -30,6 +30,8 @@ class Networks:
         bench: makes a bench for a repository.
         labels: all that the classification service can answer; None where nobody knows.
         left: what a bench could not remove.
+        compare: whether to have vectors of the drawn pictures, which tell one server's network from another's.
+        canary: those; None until they were had.
     """
 
     client: Client
@@ -37,6 +39,8 @@ class Networks:
     bench: Callable[[str], Bench]
     labels: tuple[Label, ...] | None = None
     left: list[str] = field(default_factory=list)
+    compare: bool = False
+    canary: Canary | None = None
 
     def similarity(self, note: Note) -> None:
         """Service, network, layer, and the length of its vectors."""
@@ -144,6 +148,9 @@ class Networks:
         note(Check("similarity network", "ok", f"layer {layer} gives {vectors.shape[1]} values"))
         _, seconds = timed(lambda: self.client.extract(service, [picture], layer=layer, upload=Upload()))
         note(Check("extraction", "ok", f"one picture: {milliseconds(seconds)}"))
+        if self.compare:
+            pictures = drawn(self.settings.upload_options())
+            self.canary = Canary(self.client.extract(service, pictures, layer=layer))
 
     def _labels(self, service: str, part: Classification, note: Note) -> None:
         picture, name = _picture(part), "classification network"

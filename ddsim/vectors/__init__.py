@@ -19,6 +19,7 @@ from ddsim.vectors.approximate import GOOD, Approximate, pays, recalled
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
+from ddsim.vectors.canary import canary_of
 from ddsim.vectors.exact import Metric, load_faiss
 from ddsim.vectors.extracting import local_spec
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
@@ -65,6 +66,7 @@ __all__ = [
     "Transform",
     "backend_for",
     "can_search",
+    "canary_of",
     "check_trainable",
     "check_unworked",
     "damage",

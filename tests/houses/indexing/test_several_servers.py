@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,25 +194,29 @@ def test_a_run_that_lost_all_goes_on(
     assert_all_there(shop, uris)
 
 
+def have_another_network(engine: Mortal) -> None:
+    """Have a server answer the features of another layer, as many, where those of fc1 are asked for."""
+
+    def otherwise(method: str, target: str, body: bytes) -> Answer:
+        sent = json.loads(body) if target == "/predict" else {"parameters": {}}
+        if sent["parameters"].get("mllib", {}).get("extract_layer") != "fc1":
+            return Engine.handle(engine, method, target, body)
+        sent["parameters"]["mllib"]["extract_layer"] = "pool1"
+        answer = Engine.handle(engine, method, target, json.dumps(sent).encode())
+        payload = json.loads(answer.body)
+        for one in payload["body"]["predictions"]:
+            one["vals"] = one["vals"][:16]
+        return type(answer)(answer.status, json.dumps(payload).encode())
+
+    engine.handle = otherwise
+
+
 def test_another_network_among_them_is_refused(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
     """A server whose network gives other vectors is named before anything is stored."""
     engines = [starting() for _ in range(3)]
     shop = shop_before(tmp_path, *engines)
     fill(shop, 6)
-
-    def otherwise(method: str, target: str, body: bytes) -> Answer:
-        # Every picture as if it were another one.
-        if target == "/predict":
-            sent = json.loads(body)
-            sent["parameters"]["mllib"]["extract_layer"] = "pool1"
-            answer = Engine.handle(engines[2], method, target, json.dumps(sent).encode())
-            payload = json.loads(answer.body)
-            for one in payload["body"]["predictions"]:
-                one["vals"] = one["vals"][:16]
-            return type(answer)(answer.status, json.dumps(payload).encode())
-        return Engine.handle(engines[2], method, target, body)
-
-    engines[2].handle = otherwise
+    have_another_network(engines[2])
     with pytest.raises(NetworkChanged, match=f"^{engines[2].server.url} "):
         run(shop)
     with Collection(shop.settings, None) as collection:
@@ -250,3 +255,53 @@ def test_the_doctor_looks_at_each(tmp_path: Path, starting: Callable[..., Mortal
     for one in engines:
         one.close()
     assert CliRunner().invoke(app, command).exit_code == 3
+
+
+def doctor(shop: Shop, *options: str) -> tuple[int, list[dict[str, str]]]:
+    """The doctor's exit code, and what its comparison says at each server."""
+    told = CliRunner().invoke(app, ["doctor", "--config", str(shop.config), "--json", *options])
+    each = json.loads(told.stdout)["servers"]
+    found = [[one for one in server["checks"] if one["name"] == "same vectors"] for server in each]
+    assert [len(one) for one in found] == [1] * len(each)
+    return told.exit_code, [one for (one,) in found]
+
+
+def test_the_doctor_compares_the_vectors(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
+    """Servers with the same network are told to agree; one with another network is named and makes the doctor fail."""
+    engines = [starting() for _ in range(3)]
+    urls = [one.server.url for one in engines]
+    shop = shop_before(tmp_path, *engines)
+    fill(shop, 3)
+    code, checks = doctor(shop)
+    assert (code, [one["status"] for one in checks]) == (0, ["ok"] * 3)
+    assert f"as on {urls[1]} and {urls[2]}" in checks[0]["message"]
+    have_another_network(engines[1])
+    code, checks = doctor(shop)
+    assert (code, [one["status"] for one in checks]) == (1, ["ok", "failed", "ok"])
+    assert re.match(
+        rf"{urls[1]} \(agreement -?\d\.\d+\) gives other .* than {urls[0]} and {urls[2]};", checks[1]["message"]
+    )
+    assert "the same network files on all servers" in checks[1]["hint"]
+    shown = CliRunner().invoke(app, ["doctor", "--config", str(shop.config)]).output
+    assert f"failed  same vectors            {urls[1]} " in shown
+
+
+def test_the_doctor_knows_which_of_two_is_right(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
+    """Of two servers that differ, the one that gives other vectors than those that are indexed is named."""
+    engines = [starting() for _ in range(2)]
+    shop = shop_before(tmp_path, *engines)
+    fill(shop, 3)
+    run(shop)
+    have_another_network(engines[0])
+    code, checks = doctor(shop)
+    assert (code, [one["status"] for one in checks]) == (1, ["failed", "ok"])
+    assert "as in the index" in checks[1]["message"]
+
+
+def test_the_doctor_says_what_it_did_not_compare(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
+    """Nothing is compared where no network is tried."""
+    engines = [starting() for _ in range(2)]
+    shop = shop_before(tmp_path, *engines)
+    fill(shop, 3)
+    code, checks = doctor(shop, "--quick")
+    assert (code, [one["status"] for one in checks]) == (0, ["skipped"] * 2)
