@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +13,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ddsim.catalogue import Entry, Survey
+from ddsim.errors import ImageError
+from ddsim.sources.names import entry
 
+_Key = TypeVar("_Key")
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 
@@ -86,6 +91,70 @@ class Stamp:
             return unknown
         digest = hashlib.blake2b(self.mark.encode("utf-8", "surrogateescape"), digest_size=8).digest()
         return int.from_bytes(digest, "big") >> 1
+
+
+class Elsewhere(ABC):
+    """What is the same in each :class:`Source` whose pictures are not on this machine.
+
+    Args:
+        shown: what people call it.
+        readers: pictures at a time.
+        max_bytes: larger ones are not read.
+    """
+
+    def __init__(self, shown: str, *, readers: int, max_bytes: int) -> None:
+        self._shown = shown
+        self._readers = readers
+        self._max_bytes = max_bytes
+
+    @property
+    def shown(self) -> str:
+        """See :class:`Source`."""
+        return self._shown
+
+    @property
+    def folder(self) -> None:
+        """None: the pictures are elsewhere."""
+        return None
+
+    @property
+    def readers(self) -> int:
+        """So many at a time."""
+        return self._readers
+
+    @abstractmethod
+    def read(self, uri: str, max_bytes: int) -> bytes:
+        """See :class:`Source`."""
+
+    def digest(self, path: Path) -> str:
+        """The hash of an item's content, which is read whole."""
+        return hashlib.sha256(self.read(path.as_posix(), self._max_bytes)).hexdigest()
+
+    def _stamped(
+        self, found: Iterable[tuple[str, str, _Key]], stamp: Callable[[_Key], Stamp], survey: Survey
+    ) -> Iterator[Entry]:
+        """The items, each with what is said of it, which is asked for several at a time.
+
+        Args:
+            found: uri and category of each, and what its stamp is asked by.
+            stamp: gives it, or an ImageError where it cannot be had, which is noted.
+            survey: see :func:`ddsim.catalogue.walk`.
+        """
+        now = time.time_ns()
+
+        def asked(one: tuple[str, str, _Key]) -> Entry | tuple[str, str]:
+            uri, category, key = one
+            try:
+                told = stamp(key)
+            except ImageError as error:
+                return uri, error.reason
+            return entry(uri, category, told.size, told.number(now))
+
+        for one in in_parallel(found, asked, self._readers):
+            if isinstance(one, Entry):
+                yield one
+            else:
+                uri, survey.shut[uri] = one
 
 
 def in_parallel(given: Iterable[_Given], make: Callable[[_Given], _Made], threads: int) -> Iterator[_Made]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from ddsim.catalogue import Address, Entry, Patterns, Survey
 from ddsim.errors import CapabilityError, CatalogueUnreachable, ImageError, install_hint
-from ddsim.sources.base import Stamp
+from ddsim.sources.base import Elsewhere, Stamp
 from ddsim.sources.names import Listed, entry, items
 
 _PAGE = 1000
@@ -134,7 +132,7 @@ class Bucket:
             ) from error
 
 
-class BucketSource:
+class BucketSource(Elsewhere):
     """A bucket, or a part of it, as a catalogue; implements :class:`ddsim.sources.Source`.
 
     Args:
@@ -146,36 +144,16 @@ class BucketSource:
     """
 
     def __init__(self, address: Address, bucket: Bucket, patterns: Patterns, *, readers: int, max_bytes: int) -> None:
+        super().__init__(address, readers=readers, max_bytes=max_bytes)
         self._address = address
         self._bucket = bucket
         self._patterns = patterns
-        self._readers = readers
-        self._max_bytes = max_bytes
-
-    @property
-    def shown(self) -> str:
-        """Its address."""
-        return self._address
-
-    @property
-    def folder(self) -> None:
-        """None: the pictures are elsewhere."""
-        return None
-
-    @property
-    def readers(self) -> int:
-        """So many at a time."""
-        return self._readers
 
     def walk(self, survey: Survey) -> Iterator[Entry]:
         """Find the items; a page of the listing is held at a time."""
         now = time.time_ns()
         for uri, category, stamp in items(self._listed, self._address, self._patterns, survey):
             yield entry(uri, category, stamp.size, stamp.number(now))
-
-    def digest(self, path: Path) -> str:
-        """Of an item's content."""
-        return hashlib.sha256(self.read(path.as_posix(), self._max_bytes)).hexdigest()
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """Read an item's object."""

@@ -12,18 +12,18 @@ import hashlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ddsim.catalogue import Entry, Survey
 from ddsim.errors import CapabilityError, CatalogueUnreachable, ConfigError, ImageError, install_hint
-from ddsim.sources.base import Stamp, in_parallel
+from ddsim.sources.base import Elsewhere, Stamp
 from ddsim.sources.bucket import Bucket
 from ddsim.sources.fetching import Fetcher
-from ddsim.sources.names import entry, flaw_of
+from ddsim.sources.names import flaw_of
 
 #: Endings of files that are tables.
 ENDINGS = (".csv", ".tsv", ".parquet")
@@ -39,7 +39,7 @@ CREATE TABLE pictures (
 """
 
 
-class TableSource:
+class TableSource(Elsewhere):
     """A file with a row for each picture; implements :class:`ddsim.sources.Source`.
 
     The columns are ``url`` and ``category``, and where wanted ``uri``, by default the category and the last part of the
@@ -56,61 +56,26 @@ class TableSource:
     def __init__(
         self, file: Path, fetcher: Fetcher, bucket: Callable[[str], Bucket], *, readers: int, max_bytes: int
     ) -> None:
+        super().__init__(str(file), readers=readers, max_bytes=max_bytes)
         self._file = file
         self._fetcher = fetcher
         self._open = bucket
         self._buckets: dict[str, Bucket] = {}
-        self._readers = readers
-        self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._rows: sqlite3.Connection | None = None
         self._seen: object = None
         self._wrong: dict[str, str] = {}
 
-    @property
-    def shown(self) -> str:
-        """The file's path."""
-        return str(self._file)
-
-    @property
-    def folder(self) -> None:
-        """None: the pictures are elsewhere."""
-        return None
-
-    @property
-    def readers(self) -> int:
-        """So many at a time."""
-        return self._readers
-
     def walk(self, survey: Survey) -> Iterator[Entry]:
         """Find the items; those without a version are asked for their etag, several at a time."""
-        now = time.time_ns()
         self._read_again()
         survey.shut |= self._wrong
-
-        def stamped(row: tuple[str, str, str, str | None]) -> Entry | tuple[str, str]:
-            uri, category, url, version = row
-            if version is not None:
-                return entry(uri, category, 0, Stamp(0, version).number(now))
-            try:
-                stamp = self._stamp(url)
-            except ImageError as error:
-                return uri, error.reason
-            return entry(uri, category, stamp.size, stamp.number(now))
-
-        found = False
-        for one in in_parallel(self._pages(), stamped, self._readers):
-            found = True
-            if isinstance(one, Entry):
-                yield one
-            else:
-                uri, survey.shut[uri] = one
-        if not found and not survey.shut:
+        rows = self._pages()
+        first = next(rows, None)
+        if first is None and not survey.shut:
             raise ConfigError(f"{self._file}: no rows; expected a row for each picture, with url and category")
-
-    def digest(self, path: Path) -> str:
-        """Of an item's content."""
-        return hashlib.sha256(self.read(path.as_posix(), self._max_bytes)).hexdigest()
+        if first is not None:
+            yield from self._stamped(chain([first], rows), self._stamp, survey)
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """Fetch an item."""
@@ -134,7 +99,10 @@ class TableSource:
                 self._rows.close()
                 self._rows = None
 
-    def _stamp(self, url: str) -> Stamp:
+    def _stamp(self, asked: tuple[str, str | None]) -> Stamp:
+        url, version = asked
+        if version is not None:
+            return Stamp(0, version)
         scheme = urlsplit(url).scheme
         return self._bucket(scheme).stamp(url) if scheme in ("s3", "gs") else self._fetcher.stamp(url)
 
@@ -152,7 +120,8 @@ class TableSource:
             found = self._db().execute("SELECT url FROM pictures WHERE uri = ?", (uri,)).fetchone()
         return None if found is None else str(found[0])
 
-    def _pages(self) -> Iterator[tuple[str, str, str, str | None]]:
+    def _pages(self) -> Iterator[tuple[str, str, tuple[str, str | None]]]:
+        """Uri and category of each row, and its url and version."""
         after = ""
         while True:
             with self._lock:
@@ -166,7 +135,8 @@ class TableSource:
                 )
             if not page:
                 return
-            yield from page
+            for uri, category, url, version in page:
+                yield uri, category, (url, version)
             after = page[-1][0]
 
     def _db(self) -> sqlite3.Connection:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
-import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ddsim.catalogue import Address, Entry, Patterns, Survey
 from ddsim.errors import CatalogueUnreachable, ImageError
-from ddsim.sources.base import in_parallel
+from ddsim.sources.base import Elsewhere
 from ddsim.sources.fetching import Fetcher
-from ddsim.sources.names import Listed, entry, items
+from ddsim.sources.names import Listed, items
 
 # A listing of a million names is some hundred megabytes; it is read as it comes.
 _LONGEST_LISTING = 1 << 30
 _DEEPEST = 20
 
 
-class WebSource:
+class WebSource(Elsewhere):
     """An ``https://`` folder whose server lists what is in it; implements :class:`ddsim.sources.Source`.
 
     Args:
@@ -35,52 +32,17 @@ class WebSource:
     def __init__(
         self, address: Address, patterns: Patterns, *, readers: int, max_bytes: int, allow_private: bool = False
     ) -> None:
-        self._address = address
+        super().__init__(address, readers=readers, max_bytes=max_bytes)
         self._root = f"{address}/"
         self._patterns = patterns
-        self._readers = readers
-        self._max_bytes = max_bytes
         # Whoever wrote the configuration knows where that host is.
         trusted = frozenset({urlsplit(address).hostname or ""})
         self._fetcher = Fetcher(allow_private=allow_private, trusted=trusted, pool=readers)
 
-    @property
-    def shown(self) -> str:
-        """Its address."""
-        return self._address
-
-    @property
-    def folder(self) -> None:
-        """None: the pictures are elsewhere."""
-        return None
-
-    @property
-    def readers(self) -> int:
-        """So many at a time."""
-        return self._readers
-
     def walk(self, survey: Survey) -> Iterator[Entry]:
         """Find the items; each is asked for its etag, several at a time."""
-        now = time.time_ns()
-
-        def stamped(found: tuple[str, str, str]) -> Entry | tuple[str, str]:
-            uri, category, url = found
-            try:
-                stamp = self._fetcher.stamp(url)
-            except ImageError as error:
-                return uri, error.reason
-            return entry(uri, category, stamp.size, stamp.number(now))
-
-        found = items(lambda: self._listed(survey), self._address, self._patterns, survey)
-        for one in in_parallel(found, stamped, self._readers):
-            if isinstance(one, Entry):
-                yield one
-            else:
-                uri, survey.shut[uri] = one
-
-    def digest(self, path: Path) -> str:
-        """Of an item's content."""
-        return hashlib.sha256(self.read(path.as_posix(), self._max_bytes)).hexdigest()
+        found = items(lambda: self._listed(survey), self.shown, self._patterns, survey)
+        yield from self._stamped(found, self._fetcher.stamp, survey)
 
     def read(self, uri: str, max_bytes: int) -> bytes:
         """Fetch an item."""
@@ -111,7 +73,7 @@ class WebSource:
                     yield Listed(prefix + name, link)
         except ImageError as error:
             if not prefix:
-                raise CatalogueUnreachable(f"{self._address}: cannot be listed: {error.reason}") from error
+                raise CatalogueUnreachable(f"{self.shown}: cannot be listed: {error.reason}") from error
             survey.shut[prefix.rstrip("/")] = f"this folder cannot be listed: {error.reason}"
         for name in folders if depth < _DEEPEST else ():
             yield from self._below(url + quote(name, errors="surrogateescape"), prefix + name, survey, depth + 1)
