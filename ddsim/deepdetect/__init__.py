@@ -13,6 +13,7 @@ from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, SAME_FILES, Canary, differing, drawn, right_one
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.http import HttpTransport
+from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
 from ddsim.deepdetect.leases import Holder, Lease, holder_of, holders, is_lease
 from ddsim.deepdetect.results import Classification, Ensured, Label, Match, SearchReply, Vectors, closeness_by
 from ddsim.deepdetect.retries import Retries
@@ -35,6 +36,7 @@ __all__ = [
     "Classification",
     "Client",
     "Credentials",
+    "DeadlineAdapter",
     "Ensured",
     "Holder",
     "HttpTransport",
@@ -72,4 +74,5 @@ __all__ = [
     "shared",
     "shown_address",
     "split_address",
+    "whole_within",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -28,12 +29,13 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 class _Limit:
     """How long sending a request and reading its answer may take, from the first byte sent."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, silence: float) -> None:
         self._seconds = seconds
+        self._silence = silence
         self._end: float | None = None
 
     def left(self) -> float:
-        """Seconds that are left.
+        """Seconds that the next byte may take.
 
         Raises:
             TimeoutError: there are none.
@@ -43,16 +45,21 @@ class _Limit:
             self._end = now + self._seconds
         if now >= self._end:
             raise TimeoutError("timed out")
-        return self._end - now
+        return min(self._end - now, self._silence)
 
 
 _LIMIT: ContextVar[_Limit] = ContextVar("limit")
 
 
 @contextmanager
-def whole_within(seconds: float) -> Iterator[None]:
-    """Whatever is sent and read inside, through an adapter of this module, has this time altogether."""
-    token = _LIMIT.set(_Limit(seconds))
+def whole_within(seconds: float, silence: float = math.inf) -> Iterator[None]:
+    """Whatever is sent inside, through an adapter of this module, has this time altogether, with all that comes of it.
+
+    Args:
+        seconds: the time; what is read of an answer later counts as well.
+        silence: seconds after which it ends where nothing moves at all.
+    """
+    token = _LIMIT.set(_Limit(seconds, silence))
     try:
         yield
     finally:

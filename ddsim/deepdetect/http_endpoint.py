@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from ddsim.errors import (
     TransportError,
     Unconnectable,
 )
+from ddsim.pictures import causes_of
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _TRUST = (
@@ -168,7 +169,7 @@ def explain(
     error: BaseException, meanings: Meanings, target: Endpoint, timeout: Timeout
 ) -> tuple[type[TransportError], str]:
     """What an error of the libraries below means. Only where nothing can have been sent is it ServerUnreachable."""
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     return _before_sending(error, causes, meanings, target, timeout) or _after_sending(
         error, causes, meanings, timeout, target
     )
@@ -233,19 +234,3 @@ def _reason(causes: Sequence[BaseException]) -> str:
             plain = isinstance(cause, ConnectionError) and cause.errno
             return os.strerror(cause.errno) if plain and cause.errno else cause.strerror or str(cause)
     return str(causes[-1])
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps: requests and urllib3 hide the cause in ``args`` and ``reason``.
-
-    Not its ``__context__``: that may be an earlier failure which the caller is handling just now.
-    """
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        current = waiting.pop()
-        if not isinstance(current, BaseException) or id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        waiting += [*current.args, getattr(current, "reason", None), current.__cause__]

@@ -5,18 +5,37 @@ on white, the first frame, small enough. Uses Pillow and the errors, nothing els
 picture uses it. What is at an address on the web is fetched with limits, and never from this machine's own network.
 """
 
+from ddsim.pictures.addresses import (
+    HEADERS,
+    MOST_REDIRECTS,
+    causes_of,
+    check_length,
+    check_status,
+    is_address,
+    is_public,
+    parts_of,
+    private_words,
+    reason_of,
+    too_long,
+    too_often,
+)
 from ddsim.pictures.encoding import Encoded, Picture, ServerPath, Upload, Url, describe, encode, read_file
-from ddsim.pictures.fetching import Fetching, fetch, is_address, is_public
+from ddsim.pictures.fetching import Fetching, fetch
 from ddsim.pictures.remote import read_item
 from ddsim.pictures.thumbnails import cut, part_of, thumbnail
 
 __all__ = [
+    "HEADERS",
+    "MOST_REDIRECTS",
     "Encoded",
     "Fetching",
     "Picture",
     "ServerPath",
     "Upload",
     "Url",
+    "causes_of",
+    "check_length",
+    "check_status",
     "cut",
     "describe",
     "encode",
@@ -24,7 +43,12 @@ __all__ = [
     "is_address",
     "is_public",
     "part_of",
+    "parts_of",
+    "private_words",
     "read_file",
     "read_item",
+    "reason_of",
     "thumbnail",
+    "too_long",
+    "too_often",
 ]

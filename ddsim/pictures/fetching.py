@@ -9,26 +9,31 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
-import re
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, urljoin
 
 from ddsim.errors import ImageError
+from ddsim.pictures.addresses import (
+    HEADERS,
+    MOST_REDIRECTS,
+    PORTS,
+    check_length,
+    check_status,
+    is_public,
+    parts_of,
+    private_words,
+    reason_of,
+    too_long,
+    too_often,
+)
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 5
-_PORTS = {"http": 80, "https": 443}
 _BLOCK = 65536
-# Where an IPv4 address is wrapped into one of IPv6 by a gateway (NAT64); the last four bytes are that address.
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_AGENT = "ddsim"
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,6 @@ class Fetching:
 _USUAL = Fetching()
 
 
-def is_address(text: str) -> bool:
-    """Whether something is an address on the web rather than a path."""
-    return re.match(r"https?://", text, re.IGNORECASE) is not None
-
-
 def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
     """Fetch the content of a picture's file.
 
@@ -70,8 +70,8 @@ def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
     deadline = _Deadline(fetching.seconds)
     asked = url
     try:
-        for _ in range(_MOST_REDIRECTS + 1):
-            with _answer(_split(url, asked), url, fetching, deadline) as answer:
+        for _ in range(MOST_REDIRECTS + 1):
+            with _answer(_without_login(url, asked), url, fetching, deadline) as answer:
                 if answer.status not in _REDIRECTS:
                     content = _content(answer, url, fetching.max_bytes)
                     if deadline.passed:
@@ -83,10 +83,10 @@ def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
     except (OSError, ValueError, http.client.HTTPException) as error:
         # Whoever waits too long closes the connection, and then it may fail with any of these.
         late = deadline.passed or isinstance(error, TimeoutError)
-        raise ImageError(url, deadline.words if late else _reason(error)) from error
+        raise ImageError(url, deadline.words if late else reason_of(error)) from error
     finally:
         deadline.over()
-    raise ImageError(url, f"redirected more than {_MOST_REDIRECTS} times")
+    raise too_often(url)
 
 
 class _Deadline:
@@ -117,16 +117,9 @@ class _Deadline:
                 self._watched.shutdown(socket.SHUT_RDWR)
 
 
-def _split(url: str, asked: str) -> SplitResult:
+def _without_login(url: str, asked: str) -> SplitResult:
     """The parts of an address, or of what it redirects to."""
-    try:
-        parts = urlsplit(asked)
-        usable = parts.scheme in _PORTS and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, or a bracket left open
-        usable = False
-    if not usable or not asked.isprintable():
-        what = "is no address such as https://example.com/photo.jpg" if asked == url else "redirects to no such address"
-        raise ImageError(url, what)
+    parts = parts_of(url, asked)
     if parts.username is not None or parts.password is not None:
         raise ImageError(url, "has a user name or password in it, which is not sent: download the picture yourself")
     return parts
@@ -137,20 +130,18 @@ def _answer(
     parts: SplitResult, url: str, fetching: Fetching, deadline: _Deadline
 ) -> Iterator[http.client.HTTPResponse]:
     host = str(parts.hostname)
-    port = parts.port or _PORTS[parts.scheme]
+    port = parts.port or PORTS[parts.scheme]
     connection = http.client.HTTPConnection(host, port)
     try:
         connection.sock = _connected(parts, host, port, url, fetching, deadline)
         path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{_query(parts)}" if parts.query else "")
         named = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
-        default = port == _PORTS[parts.scheme]
+        default = port == PORTS[parts.scheme]
         headers = {
             "Host": named if default else f"{named}:{port}",
             "Accept": "image/*",
-            "Accept-Encoding": "identity",
             "Connection": "close",
-            "User-Agent": _AGENT,
-        }
+        } | HEADERS
         connection.request("GET", path, headers=headers)
         with connection.getresponse() as answer:
             yield answer
@@ -200,53 +191,27 @@ def _resolved(host: str, port: int, url: str, allow_private: bool) -> list[tuple
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise ImageError(url, f"the name {host} leads nowhere ({_reason(error)})") from error
+        raise ImageError(url, f"the name {host} leads nowhere ({reason_of(error)})") from error
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if not allow_private and not is_public(ipaddress.ip_address(address)):
-            named = f"{host} is" if host == address else f"{host} is {address},"
-            raise ImageError(url, f"{named} of this machine or its own network; --allow-private lets it be asked")
+            raise ImageError(url, f"{private_words(host, address)}; --allow-private lets it be asked")
     return [(address, port) for address in addresses]
 
 
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the internet at large, and so is any that is wrapped in it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if address in _NAT64:
-            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address.sixtofour is not None or address.teredo is not None:
-            return False  # tunnels to any address, and out of use
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
 def _content(answer: http.client.HTTPResponse, url: str, limit: int) -> bytes:
-    if answer.status != 200:
-        raise ImageError(url, f"the server there answers {answer.status} {answer.reason}".rstrip())
+    check_status(url, answer.status, answer.reason)
     kind = answer.headers.get_content_type()
     if kind == "text/html":
         raise ImageError(url, "is a web page, not a picture: give the address of the picture itself")
     if (packed := answer.getheader("Content-Encoding", "identity")) not in ("identity", ""):
         raise ImageError(url, f"comes packed as {packed[:20]}, though it was asked for as it is")
-    told = answer.getheader("Content-Length", "")
-    too_long = ImageError(url, f"more than the limit of {limit} bytes")
-    if told.isdecimal() and int(told) > limit:
-        raise too_long
+    told = check_length(url, answer.getheader("Content-Length"), limit)
     data = bytearray()
     while block := answer.read(_BLOCK):
         data += block
         if len(data) > limit:
-            raise too_long
-    if told.isdecimal() and len(data) < int(told):
+            raise too_long(url, limit)
+    if told is not None and len(data) < told:
         raise http.client.IncompleteRead(b"")
     return bytes(data)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message})"
-    if isinstance(error, http.client.IncompleteRead):
-        return "it ended before all of it had come"
-    words = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    return f"it cannot be fetched: {words or type(error).__name__}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ddsim.catalogue import Address, Entry, Patterns, Survey
 from ddsim.errors import CapabilityError, CatalogueUnreachable, ImageError, install_hint
+from ddsim.pictures import too_long
 from ddsim.sources.base import Elsewhere, Stamp
 from ddsim.sources.names import Listed, entry, items
 
@@ -70,7 +71,7 @@ class Bucket:
         if not content:
             raise ImageError(url, "empty file")
         if len(content) > max_bytes:
-            raise ImageError(url, f"longer than {max_bytes} bytes (upload.max_bytes)")
+            raise too_long(url, max_bytes)
         return content
 
     def stamp(self, url: str) -> Stamp:

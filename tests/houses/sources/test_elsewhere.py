@@ -126,7 +126,7 @@ def test_pictures_that_cannot_be_read(shop: Shop, web: Web) -> None:
     reasons = {one.uri: one.reason for one in report.failures}
     assert reasons.keys() == {"bed/00.png", "bed/01.png", "bed/02.png"}
     assert "empty file" in reasons["bed/00.png"]
-    assert "longer than 5000 bytes" in reasons["bed/01.png"]
+    assert "more than the limit of 5000 bytes" in reasons["bed/01.png"]
 
 
 def _catalogue(shop: Shop) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def test_a_listing_that_is_gone_or_empty(shop: Shop, web: Web) -> None:
         with pytest.raises(CatalogueVanished):
             run(shop)
     else:
-        with pytest.raises(CatalogueUnreachable, match="cannot be listed: 404"):
+        with pytest.raises(CatalogueUnreachable, match=r"cannot be listed: .* 404"):
             run(shop)
     assert shop.indexed() == URIS
 

@@ -15,8 +15,7 @@ import pytest
 import trustme
 
 from ddsim.errors import ImageError
-from ddsim.pictures import Fetching, fetch, is_address
-from ddsim.pictures.fetching import is_public
+from ddsim.pictures import Fetching, fetch, is_address, is_public, parts_of
 
 PRIVATE = Fetching(allow_private=True)
 OK = "HTTP/1.1 200 OK\r\n"
@@ -123,7 +122,8 @@ def test_a_picture_without_a_length(door: Door) -> None:
 def test_too_much(door: Door, told: bool) -> None:
     """What says that it is too long is not read; what does not is given up at the limit."""
     door.answers["/x"] = whole(b"x" * 2000) if told else [f"{OK}\r\n".encode() + b"x" * 2000]
-    assert refused(door.url("/x"), Fetching(max_bytes=1000, allow_private=True)) == "more than the limit of 1000 bytes"
+    reason = "more than the limit of 1000 bytes (upload.max_bytes)"
+    assert refused(door.url("/x"), Fetching(max_bytes=1000, allow_private=True)) == reason
 
 
 @pytest.mark.parametrize(
@@ -199,6 +199,13 @@ def test_a_redirect_to_something_else(door: Door, target: str) -> None:
     """Nothing but http and https is followed."""
     door.answers["/a"] = [f"HTTP/1.1 302 Moved\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()]
     assert refused(door.url("/a")) == "redirects to no such address"
+
+
+def test_a_redirect_that_gives_up_encryption() -> None:
+    """From https nothing leads to http; the other way round is fine."""
+    with pytest.raises(ImageError, match="redirects from https to http"):
+        parts_of("https://shop.example/a.jpg", "http://shop.example/a.jpg")
+    assert parts_of("http://shop.example/a.jpg", "https://shop.example/a.jpg").scheme == "https"
 
 
 Resolve = Callable[..., list[Any]]

@@ -92,7 +92,11 @@ def test_etags_tell_what_has_changed(made: Any) -> None:
 def test_what_cannot_be_read(made: Any) -> None:
     """Gone, empty and huge objects are told one by one."""
     source, _ = made(OBJECTS | {"pictures/lamp/empty.jpg": b"", "pictures/lamp/huge.jpg": b"x" * (LIMIT + 1)})
-    for name, words in (("gone", "no such object"), ("empty", "empty file"), ("huge", f"longer than {LIMIT} bytes")):
+    for name, words in (
+        ("gone", "no such object"),
+        ("empty", "empty file"),
+        ("huge", f"more than the limit of {LIMIT} bytes"),
+    ):
         with pytest.raises(ImageError, match=words):
             source.read(f"lamp/{name}.jpg", LIMIT)
 

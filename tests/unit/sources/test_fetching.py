@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 from elsewhere import Answered, Web
@@ -71,23 +73,57 @@ def test_what_is_too_long_is_not_read(web: Web, fetcher: Fetcher) -> None:
     web.special["/lies.jpg"] = Answered(b"x" * (LIMIT + 1), headers={"Content-Length": "", "Connection": "close"})
     web.special["/bomb.jpg"] = Answered(gzip.compress(b"x" * 10**7), headers={"Content-Encoding": "gzip"})
     for name in ("a", "lies", "bomb"):
-        assert f"longer than {LIMIT} bytes" in reason(fetcher, f"{web.url}/{name}.jpg")
+        assert f"more than the limit of {LIMIT} bytes" in reason(fetcher, f"{web.url}/{name}.jpg")
     web.files["/a.jpg"] = b"x" * LIMIT
     assert len(fetcher.get(f"{web.url}/a.jpg", LIMIT)) == LIMIT
 
 
 def test_what_drips_is_given_up(web: Web) -> None:
-    """However slowly bytes come, a file has its time."""
-    times = iter([0.0, 1000.0, 1000.0])
-    web.files["/a.jpg"] = b"content"
-    with closing(Fetcher(allow_private=True, clock=lambda: next(times))) as fetcher:
-        assert "not complete after 300 s" in reason(fetcher, f"{web.url}/a.jpg")
+    """However slowly bytes come, a file has its time, in its headers and in its content."""
+    for begin in (b"", b"Content-Length: 100000\r\n\r\n"):
+        with dripping(b"HTTP/1.1 200 OK\r\n" + begin) as url, closing(Fetcher(allow_private=True, seconds=0.3)) as made:
+            assert reason(made, url, 200_000) == "it cannot be fetched: no answer in time"
+
+
+@contextmanager
+def dripping(begin: bytes) -> Iterator[str]:
+    """An address that answers so, and then gives a byte after the other without an end."""
+    listening, over = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.sendall(begin)
+                    while not over.wait(0.02):
+                        connection.sendall(b"x")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a.jpg"
+    finally:
+        over.set()
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(10)
+
+
+def test_a_pause_without_an_end_is_not_made(web: Web, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that wants to be asked again in a day is asked after half a minute."""
+    pauses: list[float] = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", pauses.append)
+    web.special["/a.jpg"] = Answered(status=429, headers={"Retry-After": "86400"})
+    assert reason(fetcher, f"{web.url}/a.jpg") == "the server there answers 429 Too Many Requests"
+    assert pauses == [30.0] * 3
 
 
 def test_what_breaks_off_is_told(web: Web, fetcher: Fetcher) -> None:
     """In words: a part of a picture is none."""
     web.special["/a.jpg"] = Answered(b"content", headers={"Content-Length": "1000", "Connection": "close"})
-    assert reason(fetcher, f"{web.url}/a.jpg") == "the connection broke off before the end of the file"
+    assert reason(fetcher, f"{web.url}/a.jpg") == "it ended before all of it had come"
 
 
 def test_empty_files_are_none(web: Web, fetcher: Fetcher) -> None:
@@ -111,7 +147,7 @@ def test_private_addresses_are_not_reached(web: Web, careful: Fetcher) -> None:
     web.files["/a.jpg"] = b"content"
     for host in ("127.0.0.1", "localhost", "127.1"):
         url = web.url.replace("127.0.0.1", host) + "/a.jpg"
-        assert "no public address: write catalogue: {folder: ..., allow_private: true}" in reason(careful, url)
+        assert "its own network: write catalogue: {folder: ..., allow_private: true}" in reason(careful, url)
     assert web.asked == []
 
 
@@ -125,9 +161,9 @@ def test_redirects_are_followed_but_not_to_private_addresses(web: Web) -> None:
     web.special["/file.jpg"] = Answered(status=302, headers={"Location": "file:///etc/passwd"})
     with closing(Fetcher(trusted=frozenset({"127.0.0.1"}))) as fetcher:
         assert fetcher.get(f"{web.url}/moved.jpg", LIMIT) == b"content"
-        assert "localhost is at" in reason(fetcher, f"{web.url}/inside.jpg")
-        assert "more than 5 redirects" in reason(fetcher, f"{web.url}/loop.jpg")
-        assert "only http:// and https://" in reason(fetcher, f"{web.url}/file.jpg")
+        assert "localhost is 127.0.0.1, of this machine" in reason(fetcher, f"{web.url}/inside.jpg")
+        assert "redirected more than 5 times" in reason(fetcher, f"{web.url}/loop.jpg")
+        assert "redirects to no such address" in reason(fetcher, f"{web.url}/file.jpg")
 
 
 def test_what_fails_in_passing_is_tried_again(web: Web, fetcher: Fetcher) -> None:

@@ -173,10 +173,10 @@ def test_pictures_that_cannot_be_had(table: Any, web: Web) -> None:
     web.files = {"/a.jpg": b"one"}
     web.special["/b.jpg"] = Answered(status=410)
     text = "url,category\nWEB/a.jpg,lamp\nWEB/b.jpg,lamp\n"
-    assert wrong(table(text)) == {"lamp/b.jpg": "410 Gone"}
+    assert wrong(table(text)) == {"lamp/b.jpg": "the server there answers 410 Gone"}
     told = wrong(table(text, allow_private=False))
     assert set(told) == {"lamp/a.jpg", "lamp/b.jpg"}
-    assert all("no public address" in reason for reason in told.values())
+    assert all("of this machine or its own network" in reason for reason in told.values())
 
 
 @pytest.mark.parametrize(
