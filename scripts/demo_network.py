@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from caffe_export import Layer, add, convolution, data, inner_product, pooling, relu, softmax
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from ddsim.networks.layers import Layer, add, convolution, data, inner_product, pooling, relu, softmax
 
 FEATURES = 192
 _INPUT_SCALE = 1 / 64

@@ -19,13 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from caffe_export import caffemodel, prototxt
 from demo_drawing import CATEGORIES, draw
 from demo_measure import MEAN, SIDE, Measured, measure
 from demo_network import FEATURES, DemoNetwork, caffe_layers
 from make_demo_catalogue import make
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from ddsim.networks.layers import prototxt, weights_of
 
 _FIRST = 1000
 _GROUPS = 40
@@ -133,7 +134,7 @@ def write(network: DemoNetwork, out: Path) -> None:
     layers = caffe_layers(network, SIDE)
     out.mkdir(parents=True, exist_ok=True)
     (out / "deploy.prototxt").write_text(prototxt("demo", layers), "utf-8")
-    (out / "demo.caffemodel").write_bytes(caffemodel("demo", layers))
+    (out / "demo.caffemodel").write_bytes(weights_of(layers))
     labels = "".join(f"{number} {category}\n" for number, category in enumerate(CATEGORIES))
     (out / "corresp.txt").write_text(labels, "utf-8")
 

@@ -11,6 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from ddsim.caffe import Message, parse, read_weights
+from ddsim.networks.layers import Layer, prototxt, weights_of
+
 pytest.importorskip("onnxruntime", reason="the demo network runs in ONNX Runtime: pip install '.[embedded]'")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +122,29 @@ def test_head_and_named_layers_are_those_a_server_and_the_configurations_expect(
     assert kinds["pool5/7x7_s1"] == "Pooling"
     assert kinds["prob"] == "Softmax"
     assert "Eltwise" in kinds.values()
+
+
+def test_they_are_what_the_library_writes() -> None:
+    """Definition and weights, taken apart into layers and written as the training writes them, are the same again."""
+    text, weights = (
+        (MODEL / "deploy.prototxt").read_text("utf-8"),
+        read_weights((MODEL / "demo.caffemodel").read_bytes()),
+    )
+    layers = []
+    for one in parse(text).messages("layer"):
+        name = one.text("name")
+        own = [(key, value) for key, value in one.fields if isinstance(value, Message)]
+        settings = "".join(
+            f"{key} {{ {' '.join(f'{inner}: {scalar}' for inner, scalar in value.fields)} }}" for key, value in own
+        )
+        ends = tuple(one.texts("bottom")), tuple(one.texts("top"))
+        layers.append(Layer(name, one.text("type"), *ends, settings, tuple(weights.get(name, ()))))
+    assert prototxt("demo", layers) == text
+    again = read_weights(weights_of(layers))
+    assert again.keys() == weights.keys()
+    for name, blobs in weights.items():
+        for blob, other in zip(blobs, again[name], strict=True):
+            np.testing.assert_array_equal(blob, other)
 
 
 def test_weights_fit_the_promised_size() -> None:
