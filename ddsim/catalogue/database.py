@@ -177,7 +177,10 @@ class Database:
         """A connection, and the signature with which it has to be opened anew; see :func:`look_at`."""
         seen = signature(self.path)
         if self.path.exists():
-            return look_at(self.path)
+            connection, unlocked = look_at(self.path)
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                return connection, unlocked
+            connection.close()  # a first run is making the file at this moment
         # Nothing was ever indexed: as good as an empty manifest.
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         _create(connection, self._identity)

@@ -106,10 +106,12 @@ class Answering:
 
         Raises:
             Refusal: it would not.
+            ConfigError: no upload can be kept.
         """
         trouble = self.searching.trouble()
         if trouble is not None:
             raise Refusal(trouble)
+        self.photos.check()
         return {
             "status": "ok",
             "name": self.searching.settings.name,

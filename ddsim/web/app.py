@@ -134,7 +134,7 @@ def create_app(
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
-        return describe(app, str(request.base_url))
+        return describe(app, str(request.base_url), answering.appearance.logo)
 
     app.include_router(looks(answering.appearance, Texts(settings.web.language), limits.upload_bytes))
     app.mount("/static", _Static(directory=STATIC), name="static")

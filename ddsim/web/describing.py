@@ -20,6 +20,7 @@ _TEMPLATE = """\
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta name="color-scheme" content="light dark">
   <title>API · {{ title }}</title>
+  <link rel="icon" href="{{ icon }}">
   <link rel="stylesheet" href="static/app.css">
 </head>
 <body class="docs">
@@ -53,12 +54,13 @@ _TEMPLATE = """\
 """
 
 
-def describe(app: FastAPI, address: str) -> Response:
+def describe(app: FastAPI, address: str, icon: str) -> Response:
     """The page.
 
     Args:
         app: what is described.
         address: where it is, for the example.
+        icon: address of the page's mark.
     """
     document = app.openapi()
     calls = [
@@ -72,7 +74,12 @@ def describe(app: FastAPI, address: str) -> Response:
     about = document["info"]
     return HTMLResponse(
         template.render(
-            title=about["title"], description=about["description"], address=address, calls=calls, answers=answers
+            title=about["title"],
+            description=about["description"],
+            address=address,
+            icon=icon,
+            calls=calls,
+            answers=answers,
         )
     )
 

@@ -130,7 +130,7 @@ class _Parts:
 
 def _urlencoded(body: bytes) -> Form:
     try:
-        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(_text(body), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise _damaged("The form has too many fields.") from error
     return Form(pairs)

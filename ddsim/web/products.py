@@ -68,7 +68,7 @@ class Matching:
             told.append(f"{head} {'matches' if self.products == 1 else 'match'} no indexed picture, such as {some}.")
         if self.left_out:
             left = counted(len(self.left_out), "line is left out", "lines are left out")
-            told.append(f"{left}, such as {', '.join(self.left_out[:_TOLD])}.")
+            told.append(f"{left}, such as {_together(self.left_out[:_TOLD])}.")
         return [f"{self.file}: {one}" for one in [*told, *(f"{note}." for note in self.notes)]]
 
 
@@ -182,6 +182,15 @@ def indexed(manifest: Manifest) -> Iterator[str]:
 def _spellings(name: str) -> Iterator[tuple[int, str]]:
     path = PurePosixPath(name.casefold())
     yield from enumerate((str(path), str(path.with_suffix("")), path.name))
+
+
+def _together(left_out: Iterable[str]) -> str:
+    """Lines that are left out for the same reason, with the reason once."""
+    places: dict[str, list[str]] = {}
+    for line in left_out:
+        where, _, reason = line.partition(" (")
+        places.setdefault(reason, []).append(where)
+    return ", ".join(f"{', '.join(wheres)} ({reason}" for reason, wheres in places.items())
 
 
 def _named(one: Unmatched) -> str:

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Literal
 
 from ddsim.errors import (
+    ConfigError,
     DDSimError,
     ImageError,
     IndexBusy,
@@ -101,6 +102,8 @@ BROKEN = Words(
     "Something went wrong here.",
     "Try again; if it happens once more, whoever runs this page finds the reason in its log.",
 )
+FAULT_HERE = replace(BROKEN, status=503)
+"""A full disk, or a state folder that is gone: no fault of the server that compares pictures."""
 TOO_SLOW = Words("timeout", 504, "The search took too long and was given up.", "Try again in a moment.", retry_after=5)
 BUSY = Words("busy", 503, "Too many people are searching at this moment.", "Try again in a few seconds.", retry_after=3)
 EMPTY = Words("empty", 415, "This file is empty.", "Choose it once more, or another one.")
@@ -184,4 +187,6 @@ def words_for(error: DDSimError) -> Words:
         return TOO_SLOW
     if isinstance(error, ServerBusy):
         return BUSY if error.retry_after is None else replace(BUSY, retry_after=ceil(error.retry_after))
+    if isinstance(error, ConfigError):
+        return FAULT_HERE
     return SERVER_DOWN if isinstance(error, TransportError) else SERVER_FAULT

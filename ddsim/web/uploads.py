@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ddsim.errors import ImageError
+from ddsim.errors import ConfigError, ImageError
 from ddsim.pictures import Upload, encode
 from ddsim.web.files import make_folder, write
 from ddsim.web.limits import Limits
@@ -90,6 +90,15 @@ class Photos:
         write(photo.shown, jpeg(image, _QUALITY))
         self._tidy()
         return photo
+
+    def check(self) -> None:
+        """See whether an upload could be kept.
+
+        Raises:
+            ConfigError: its folder is gone, or may not be written.
+        """
+        if not os.access(self._folder, os.W_OK):
+            raise ConfigError(f"{self._folder}: uploads cannot be kept there: it is gone, or may not be written")
 
     def get(self, token: str) -> Photo:
         """The upload of that name.

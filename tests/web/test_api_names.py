@@ -75,3 +75,26 @@ def test_twins_of_a_product_are_one_result(tmp_path: Path, opened: Callable[...,
     photo = (shop.catalogue / "lamp/one.png").read_bytes()
     found = page.post("/api/search", files={"picture": ("x.png", photo)}).json()["neighbours"]
     assert [sorted([one["uri"], *one["also"]]) for one in found] == [["lamp/one.png", "lamp/two.png"], ["lamp/a.png"]]
+
+
+def test_many_categories_without_scripts(tmp_path: Path, opened: Callable[..., TestClient]) -> None:
+    """What is searched stands first, and the last of the others are folded away, so that results are near."""
+    shop = Shop(tmp_path, {"classification": None, "index": {"backend": "local"}})
+    shop.add(*(f"category-{number:02}/a.png" for number in range(12)))
+    with shop.search() as search:
+        search.index()
+    text = opened(shop).get("/search?like=category-00/a.png&category=category-11").text
+    at = [text.index(f'category=category-{number:02}"') for number in (11, 0, 6, 7, 10)]
+    assert at == sorted(at)
+    assert at[2] < text.index("<details") < at[3]
+    assert "4 more" in text
+
+
+def test_a_form_with_letters_as_they_are(tmp_path: Path, opened: Callable[..., TestClient]) -> None:
+    """`curl -d` sends letters in UTF-8, not percent-encoded."""
+    shop = Shop(tmp_path, {"classification": None})
+    shop.add("lamp/grün.png", "lamp/rot.png")
+    with shop.search() as search:
+        search.index()
+    form = {"content": "like=lamp/grün.png".encode(), "headers": {"content-type": "application/x-www-form-urlencoded"}}
+    assert opened(shop).post("/api/search", **form).json()["query"]["like"] == "lamp/grün.png"

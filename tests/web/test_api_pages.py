@@ -80,7 +80,7 @@ def test_a_title_and_names_for_people(shop: Shop, opened: OPEN) -> None:
     assert (card["category"], card["label"]) == ("lamp", "Lamps & lights")
     drawn = page.get("/search", params=LIKE).text
     assert "<title>Chez &lt;Nous&gt;" in drawn
-    assert ">Lamps &amp; lights</a>" in drawn
+    assert ">Lamps &amp; lights</span></a>" in drawn
     assert "category=lamp" in drawn
 
 
@@ -215,3 +215,9 @@ def test_an_error_without_words_of_its_own_is_told_in_english() -> None:
     words = Words("busy", 503, "Busy.", "Wait.")
     assert Texts("en").error(words) == {"code": "busy", "message": "Busy.", "hint": "Wait."}
     assert Texts("de").error(words)["message"] == "Gerade suchen zu viele."
+
+
+def test_the_description_has_the_mark_of_the_page(page: TestClient) -> None:
+    """Without it browsers ask for /favicon.ico, which is another site's behind a proxy."""
+    (icon,) = re.findall(r'<link rel="icon" href="([^"]+)"', page.get("/docs").text)
+    assert page.get(f"/{icon}").status_code == 200

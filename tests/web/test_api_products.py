@@ -286,3 +286,14 @@ def test_the_start_page_tells_what_matches_nothing(tmp_path: Path, opened: Calla
 def test_a_page_for_others_keeps_it_to_itself(page: TestClient) -> None:
     """Customers read nothing of product data that matches nothing."""
     assert "match no indexed" not in page.get("/").text
+
+
+def test_a_reason_for_several_lines_is_told_once(
+    products: Products, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nine lines with an address of the same wrong kind make one sentence that can be read."""
+    rows = "".join(f"lamp/a{at}.png,javascript:x\n" for at in range(9))
+    (tmp_path / "products.csv").write_text(f"uri,url\n{rows}")
+    products.get("lamp/a0.png")
+    assert "9 lines are left out, such as line 2, line 3, line 4, line 5, line 6 (url is not" in caplog.text
+    assert caplog.text.count("url is not") == 1

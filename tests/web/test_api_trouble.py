@@ -188,6 +188,19 @@ def test_a_busy_server_is_waited_for_as_it_wants() -> None:
     assert words_for(error).retry_after == 42
 
 
+def test_a_state_folder_that_is_gone(page: TestClient, shop: Shop) -> None:
+    """A search that cannot keep its upload does not blame the server, and whoever watches the page hears of it."""
+    assert search(page).status_code == page.get("/healthz").status_code == 200
+    photos = shop.settings.state / shop.settings.name / "web" / "photos"
+    photos.rename(photos.with_name("elsewhere"))
+    data = (shop.catalogue / "lamp" / "a0.png").read_bytes()
+    error = assert_refused(page.post("/api/search", files={"picture": ("a.png", data)}), 503, "server_fault")
+    assert error["message"] == "Something went wrong here."
+    assert_refused(page.get("/healthz"), 503, "server_fault")
+    photos.with_name("elsewhere").rename(photos)
+    assert page.get("/healthz").status_code == 200
+
+
 # The server
 
 

@@ -5,7 +5,7 @@ import { $, bones, button, cards, chips, frame, notice, press } from "./draw.js"
 import { enlarging } from "./enlarge.js";
 import { choose, photos } from "./photos.js";
 import { Region } from "./region.js";
-import { boot, called, t } from "./texts.js";
+import { boot, called, isolated, t } from "./texts.js";
 
 const region = new Region($("photo"), $("region"));
 const answers = new Map(); // link -> answer, so that back and forward need no search
@@ -111,6 +111,7 @@ function state(name) {
   $("results").dataset.state = name;
   $("progress").hidden = !works;
   $("grid").setAttribute("aria-busy", String(works));
+  $("copy").disabled = works; // there is no link of this search yet
 }
 
 function waiting(next, before) {
@@ -142,11 +143,17 @@ function preview({ file, like }) {
   $("query-name").textContent = file?.name ?? "";
   if (image.src.startsWith("blob:")) URL.revokeObjectURL(image.src);
   image.removeAttribute("src");
-  image.onload = null;
+  image.onload = image.onerror = null;
   if (!file && !like) return;
   const known = like && answer?.neighbours.find((one) => one.uri === like);
   if (!file && !known) return;
   image.onload = () => frame(image.naturalWidth, image.naturalHeight);
+  image.onerror = () => {
+    // A photo that this browser cannot show, such as HEIC: the server has made a JPEG of it.
+    image.onerror = null;
+    image.removeAttribute("src");
+    if ($("results").dataset.state === "done") image.src = answer.query.url;
+  };
   image.src = file ? URL.createObjectURL(file) : known.thumbnail;
   if (known) $("query-name").textContent = t("more_like", known);
 }
@@ -209,7 +216,7 @@ function nothingSimilar(found) {
 }
 
 function listed(names) {
-  const words = names.map(called);
+  const words = names.map((name) => isolated(called(name)));
   return words.length > 1 ? `${words.slice(0, -1).join(", ")} ${t("and")} ${words.at(-1)}` : words[0];
 }
 const sentence = (words) => `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;

@@ -764,3 +764,17 @@ def test_an_interrupted_change_is_undone(manifest: Manifest) -> None:
         manifest.remove(names())
     assert set(states(manifest)) == {"a", "b"}
     assert manifest.remove(["a"]) == 1
+
+
+def test_a_file_that_a_first_run_is_making_is_an_empty_manifest(folder: Path) -> None:
+    """Who looks between its beginning and its first transaction finds nothing indexed, and later what there is."""
+    folder.mkdir(parents=True)
+    beginning = sqlite3.connect(folder / database.FILE)
+    beginning.execute("PRAGMA journal_mode = WAL")
+    beginning.close()
+    with Manifest.look(folder, IDENTITY) as looking:
+        assert looking.categories() == {}
+        with Manifest.open(folder, IDENTITY) as made:
+            fill(made, "lamp/a.jpg")
+            index(made, "lamp/a.jpg")
+        assert looking.categories() == {"lamp": 1}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,7 +48,7 @@ def test_enlarging(tab: Tab) -> None:
     tab.see("#enlarged-before").click()
     assert tab.see("#enlarged-name").inner_text() == names[0]
     assert not tab.see("#enlarged-before").is_visible()
-    tab.page.wait_for_function("document.getElementById('enlarged-image').naturalWidth > 0")
+    tab.page.evaluate("document.getElementById('enlarged-image').decode()")
     assert "/pictures/" in tab.see("#enlarged-image").evaluate("image => image.currentSrc")
     tab.page.keyboard.press("Escape")
     assert not dialog.is_visible()
@@ -188,3 +190,18 @@ def test_hints_about_keys_are_for_who_uses_them(tab: Tab, wide: bytes) -> None:
 def test_an_empty_file(tab: Tab) -> None:
     """It is called empty, not damaged."""
     assert "This file is empty." in tab.upload(b"", "photo.jpg", "image/jpeg").refused()
+
+
+def test_buttons_keep_off_the_words_below_a_flat_picture(
+    shop: Shop, serving: Callable[..., Any], tab_on: Callable[..., Tab]
+) -> None:
+    """The enlarged picture's box is as high as the three buttons on it want it."""
+    file = io.BytesIO()
+    Image.new("RGB", (600, 6), "navy").save(file, "PNG")
+    tab = everything(tab_on(serving(shop), **PHONE))
+    tab.page.route("**/pictures/**", lambda route: route.fulfill(body=file.getvalue(), content_type="image/png"))
+    tab.see(".card-picture").nth(1).click()
+    boxes = [tab.see(f"#enlarged-{name}").bounding_box() for name in ("close", "before", "name")]
+    assert all(boxes)
+    ends = [(box["y"], box["y"] + box["height"]) for box in boxes if box]
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(ends))

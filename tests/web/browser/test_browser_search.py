@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from shop import Shop
 from tabs import Tab, error
 
 
@@ -298,3 +301,35 @@ def test_without_scripts(served: Any, lamp: bytes, tab_on: Callable[..., Tab], c
         assert set(page.locator(".card-category").all_text_contents()) == {"bed"}
     finally:
         context.close()
+
+
+def test_a_photo_that_this_browser_cannot_show(tab: Tab, shop: Shop) -> None:
+    """Chromium draws no TIFF, as it draws no HEIC: the JPEG that the server made of it stands beside the results."""
+    file = io.BytesIO()
+    with Image.open(shop.catalogue / "lamp" / "a3.png") as image:
+        image.convert("RGB").save(file, "TIFF")
+    tab.upload(file.getvalue(), "scan.tif", "image/tiff").done()
+    tab.page.wait_for_load_state("networkidle")
+    assert tab.see("#photo-image").evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
+    assert "/photos/" in str(tab.see("#photo-image").evaluate("(image) => image.src"))
+
+
+def test_no_link_is_copied_before_there_is_one(tab: Tab, lamp: bytes, bed: bytes) -> None:
+    """While a search is at work the last one's link does not stand for it."""
+    tab.upload(lamp).done()
+    assert tab.see("#copy").is_enabled()
+    tab.page.route("**/api/search", lambda _: None)
+    tab.upload(bed)
+    tab.page.wait_for_selector('#results[data-state="waiting"]')
+    assert tab.see("#copy").is_disabled()
+    tab.page.unroute("**/api/search")
+
+
+def test_words_from_right_to_left_turn_no_sentence(
+    shop: Shop, serving: Callable[..., Any], tab_on: Callable[..., Tab]
+) -> None:
+    """A product's Arabic name is kept from turning the words around it."""
+    (shop.catalogue / "products.csv").write_text("uri,name\nlamp/a0.png,\u0643\u0631\u0633\u064a (1)\n", "utf-8")
+    tab = tab_on(serving(shop)).open("/?like=lamp/a0.png").done()
+    assert tab.see("#query-name").inner_text() == "More like \u2068\u0643\u0631\u0633\u064a (1)\u2069"
+    assert tab.see(".card-name").first.evaluate("(one) => getComputedStyle(one).unicodeBidi") == "plaintext"
