@@ -5,11 +5,13 @@ only place that knows the embedded server; the sheet draws results as a picture.
 people's code use it.
 """
 
-from ddsim.search.collection import Collection, IndexOptions, Outlook, current_catalogue, was_indexed
+from ddsim.search.collection import Collection
 from ddsim.search.connection import connect, transport_to
 from ddsim.search.contents import Failures, Items, ItemVectors
+from ddsim.search.current import current_catalogue, was_indexed
 from ddsim.search.duplicates import Duplicate, Duplicates
 from ddsim.search.exploring import CatalogueMap
+from ddsim.search.planning import IndexOptions, Outlook
 from ddsim.search.querying import without
 from ddsim.search.results import Neighbour, SearchResult, Timings
 from ddsim.search.search import ImageSearch

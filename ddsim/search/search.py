@@ -12,11 +12,12 @@ from ddsim.deepdetect import Client
 from ddsim.errors import InvalidRequest
 from ddsim.indexing import IndexReport, Progress
 from ddsim.routing import Classifier
-from ddsim.search.collection import Collection, IndexOptions
+from ddsim.search.collection import Collection
 from ddsim.search.connection import connect
 from ddsim.search.contents import Failures, Items, ItemVectors, items_of, items_with_vectors, names_of
 from ddsim.search.duplicates import Duplicates, duplicates_of
 from ddsim.search.exploring import CatalogueMap, Method, explored
+from ddsim.search.planning import IndexOptions
 from ddsim.search.querying import Queries
 from ddsim.showing import clipped, counted
 from ddsim.training import TrainReport

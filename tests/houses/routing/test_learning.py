@@ -321,7 +321,7 @@ def test_pictures_that_are_gone_meanwhile_are_left_out(served: Shop, monkeypatch
     def unreadable(*_: object) -> None:
         raise ImageError("x", "gone")
 
-    monkeypatch.setattr("ddsim.search.collection.encode", unreadable)
+    monkeypatch.setattr("ddsim.search.holdings.encode", unreadable)
     report = index(served)
     assert report.learned is not None
     assert report.learned.items == 2

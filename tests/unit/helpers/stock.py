@@ -12,7 +12,7 @@ from homes import Clock
 from shop import Sent, Shop, refusal
 
 import ddsim.catalogue.locks
-import ddsim.search.collection
+import ddsim.search.holdings
 from ddsim import Client, Collection, IndexOptions, IndexReport, Progress, Reply
 from ddsim.catalogue.manifest import ItemState
 from ddsim.vectors import Patience, backend_for
@@ -41,7 +41,7 @@ def wait_for_nothing(monkeypatch: pytest.MonkeyPatch, clock: Clock | None = None
     """Collections wait for servers by this clock, or not at all, and for each other's locks not at all."""
     monkeypatch.setattr(ddsim.catalogue.locks, "_PROBE_S", 0)
     patience = clock.patience() if clock else Patience(seconds=0, busy=0, sleep=lambda _: None)
-    monkeypatch.setattr(ddsim.search.collection, "backend_for", partial(backend_for, patience=patience))
+    monkeypatch.setattr(ddsim.search.holdings, "backend_for", partial(backend_for, patience=patience))
 
 
 def names(category: str, count: int) -> list[str]:
