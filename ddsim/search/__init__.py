@@ -12,8 +12,7 @@ from ddsim.search.current import current_catalogue, was_indexed
 from ddsim.search.duplicates import Duplicate, Duplicates
 from ddsim.search.exploring import CatalogueMap
 from ddsim.search.planning import IndexOptions, Outlook
-from ddsim.search.querying import without
-from ddsim.search.results import Neighbour, SearchResult, Timings
+from ddsim.search.results import Neighbour, SearchResult, Timings, without
 from ddsim.search.search import ImageSearch
 from ddsim.search.sheet import confusion_sheet, contact_sheet
 from ddsim.search.states import State, cache_bytes, catalogues, remove_state, states

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ddsim.catalogue import Row, Where
+from ddsim.catalogue import Where
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Label, Vectors
+from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import InvalidRequest
 from ddsim.pictures import Encoded, Picture, describe, encode, part_of
-from ddsim.routing import Classifier, Decision
+from ddsim.routing import Classifier
+from ddsim.search.answering import Asked, Manner, answered
 from ddsim.search.collection import Collection
 from ddsim.search.contents import indexed_item, names_of, vector_of
-from ddsim.search.results import Neighbour, SearchResult, Timings
-from ddsim.search.router import Router
-from ddsim.vectors import Found, Hits, Select
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What one call searches for.
-
-    Attributes:
-        names: of the queries, as the caller has them.
-        labels: of each, by the classification service.
-        prepared, classified: seconds that this took.
-        photos: of the queries, to be shown; None where there is none.
-        remarks: of the pictures.
-    """
-
-    names: Sequence[str]
-    labels: Sequence[tuple[Label, ...]]
-    photos: Sequence[Picture | None]
-    remarks: Sequence[str]
-    prepared: float = 0.0
-    classified: float = 0.0
+from ddsim.search.results import SearchResult, without_item
 
 
 class Queries:
@@ -198,7 +176,7 @@ class Queries:
             (found,) = self._query([picture], [row.uri], k + 1, category, route, False, twins)
         else:
             found = self._query_vector(vector, row.uri, path, k + 1, category, route, twins)
-        return _without(found, row, k)
+        return without_item(found, row.uri, k)
 
     # Underneath
 
@@ -225,9 +203,12 @@ class Queries:
         ready = time.perf_counter()
         told = self._classifier.labels(prepared) if labels or self._labels_count() else [()] * len(prepared)
         classified = time.perf_counter() - ready
-        asked = _Asked(names, told, prepared, [one.remark for one in prepared], ready - begun, classified)
-        return self._answers(
-            asked, forced, route, twins, lambda select: self.collection.search(prepared, k, among=select)
+        asked = Asked(names, told, prepared, [one.remark for one in prepared], ready - begun, classified)
+        return answered(
+            self.collection,
+            asked,
+            Manner(forced, route, twins),
+            lambda select: self.collection.search(prepared, k, among=select),
         )
 
     def _query_vector(
@@ -241,12 +222,11 @@ class Queries:
         twins: bool,
     ) -> SearchResult:
         _check_k(k)
-        asked = _Asked([name], [()], [photo], [""])
-        (found,) = self._answers(
+        asked = Asked([name], [()], [photo], [""])
+        (found,) = answered(
+            self.collection,
             asked,
-            self._forced(category),
-            route,
-            twins,
+            Manner(self._forced(category), route, twins),
             lambda select: self.collection.search_vectors(vector[np.newaxis], k, among=select),
         )
         return found
@@ -265,69 +245,6 @@ class Queries:
         """Whether the classification service's labels have a part in choosing categories."""
         by, learned = self.settings.routing.by, self.collection.learned()
         return by == "service" or (by == "combined" and not (learned is not None and learned.weight == 0.0))
-
-    def _answers(
-        self,
-        asked: _Asked,
-        forced: tuple[str, ...] | None,
-        route: bool,
-        twins: bool,
-        search: Callable[[Select], list[Hits]],
-    ) -> list[SearchResult]:
-        begun = time.perf_counter()
-        router = Router(self.settings, self.collection, asked.labels, route)
-        decisions: dict[int, Decision] = {}
-
-        def choose(position: int, near: Sequence[Found], vector: Vectors) -> tuple[str, ...] | None:
-            decisions[position] = router.decide(position, near, vector, forced)
-            return decisions[position].searched or None  # None searches all categories
-
-        found = search(Select(choose, forced, self.settings.routing.voters, fold=not twins))
-        took = time.perf_counter() - begun
-        timings = Timings(asked.prepared, asked.classified, took, asked.prepared + asked.classified + took)
-        return [
-            self._result(asked, position, hits, decisions[position], router, timings)
-            for position, hits in enumerate(found)
-        ]
-
-    def _result(
-        self, asked: _Asked, position: int, hits: Hits, decision: Decision, router: Router, timings: Timings
-    ) -> SearchResult:
-        folder = self.collection.source.folder
-        # Elsewhere a uri need not tell its category.
-        places = [(None, one.category) if folder is None else (folder / one.uri, "") for one in hits.found]
-        neighbours = tuple(
-            Neighbour(one.uri, one.distance, score, rank, places[rank - 1][0], one.also, places[rank - 1][1])
-            for rank, (one, score) in enumerate(zip(hits.found, router.scores(hits.found), strict=True), 1)
-        )
-        return SearchResult(
-            query=asked.names[position],
-            labels=asked.labels[position],
-            categories=decision.categories,
-            searched=decision.searched,
-            neighbours=neighbours,
-            nothing_similar=router.nothing_similar(position, hits, decision),
-            timings=timings,
-            remark=asked.remarks[position],
-            photo=asked.photos[position],
-        )
-
-
-def without(one: Neighbour, uri: str | None) -> Neighbour | None:
-    """A neighbour without this one of its names; None where it has no other."""
-    names = [name for name in (one.uri, *one.also) if name != uri]
-    if not names or names[0] == one.uri:
-        return replace(one, also=tuple(names[1:])) if names else None
-    root = None if one.path is None else one.path.parents[one.uri.count("/")]
-    return replace(one, uri=names[0], also=tuple(names[1:]), path=None if root is None else root / names[0])
-
-
-def _without(found: SearchResult, row: Row, k: int) -> SearchResult:
-    """A result without the item that was searched for."""
-    others = [one for one in (without(one, row.uri) for one in found.neighbours) if one is not None][:k]
-    ranked = tuple(replace(one, rank=rank) for rank, one in enumerate(others, 1))
-    nothing = found.nothing_similar or (None if ranked else "no other item of these categories is indexed")
-    return replace(found, neighbours=ranked, nothing_similar=nothing)
 
 
 def _check_k(k: int) -> None:

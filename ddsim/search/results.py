@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -189,3 +189,20 @@ class SearchResult(Shown):
             notes=notes,
             tiles=[one._tile() for one in self.neighbours[:_TILES]],
         )
+
+
+def without(one: Neighbour, uri: str | None) -> Neighbour | None:
+    """A neighbour without this one of its names; None where it has no other."""
+    names = [name for name in (one.uri, *one.also) if name != uri]
+    if not names or names[0] == one.uri:
+        return replace(one, also=tuple(names[1:])) if names else None
+    root = None if one.path is None else one.path.parents[one.uri.count("/")]
+    return replace(one, uri=names[0], also=tuple(names[1:]), path=None if root is None else root / names[0])
+
+
+def without_item(found: SearchResult, uri: str, k: int) -> SearchResult:
+    """A result of k neighbours at most, without the item that was searched for."""
+    others = [one for one in (without(one, uri) for one in found.neighbours) if one is not None][:k]
+    ranked = tuple(replace(one, rank=rank) for rank, one in enumerate(others, 1))
+    nothing = found.nothing_similar or (None if ranked else "no other item of these categories is indexed")
+    return replace(found, neighbours=ranked, nothing_similar=nothing)
