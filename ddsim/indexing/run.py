@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -19,18 +18,17 @@ from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import IndexSettings
 from ddsim.deepdetect import Vectors
 from ddsim.errors import BadInput, ServerFault, TooLarge, TransportError
+from ddsim.indexing.batches import BatchSize, cut, foreseen
 from ddsim.indexing.preparing import Known, Ready, Unreadable, cores, prepare, prepare_ahead
 from ddsim.indexing.remarks import Remarks
 from ddsim.indexing.report import Progress, Stage
+from ddsim.indexing.suspects import Suspect, Suspects
 from ddsim.pictures import Upload
 from ddsim.sources import Source
 from ddsim.vectors import Backend, Prepared
 
 _log = logging.getLogger(__name__)
 _TRIES_ALONE = 2
-# So many pictures one after the other at which the server fails are not all to blame: it is the server.
-_SUSPECTS = 6
-_GROW_AFTER = 4
 # Searches wait while something is unbuilt, so builds are not far apart. Each writes the whole index: the longer that
 # takes, the rarer they are.
 _STRIDE_S = 3.0
@@ -91,13 +89,11 @@ class Run:
         counts = manifest.counts()
         self.total = counts[ItemState.PENDING]
         self._indexed_before = counts[ItemState.INDEXED]
-        self._size = limits.batch_size
-        self._good_in_a_row = 0
+        self._size = BatchSize(limits.batch_size)
         self._unbuilt = self._builds_failed = 0
         self._stride, self._built_at = _STRIDE_S, clock()
-        self._worked = False
         self._told: Progress | None = None
-        self._suspects: list[tuple[Ready, ServerFault | TransportError]] = []
+        self._suspects = Suspects()
         self._remarks = Remarks()
         self._known: list[Known] = []
         self.failed = self.reused = 0
@@ -131,7 +127,8 @@ class Run:
                 return not counts[ItemState.PENDING]
 
     def _send_pending(self) -> None:
-        with closing(self._foreseen()) as batches:
+        # Nothing else refers to the inner one, so that it is closed with the outer, whatever happens.
+        with closing(foreseen(cut(self._readable(), self._size, self._limits.batch_bytes), self._backend)) as batches:
             for batch in batches:
                 self._send(batch)
                 if self._is_build_due():
@@ -139,7 +136,8 @@ class Run:
                 self.tell()
                 if self._stops():
                     break
-        self._judge()
+        # Those stay pending where all else failed, too.
+        self._blame(self._suspects.judged())
         self.tell()
 
     # Building
@@ -181,34 +179,6 @@ class Run:
             self._progress(now)
 
     # What to send
-
-    def _foreseen(self) -> Generator[list[Ready], None, None]:
-        """The batches; the home of the vectors hears of each while some before it are still to be added.
-
-        Of several servers one may be slow or gone: what the others have done is added meanwhile.
-        """
-        ahead = self._backend.looks_ahead
-        held: list[tuple[list[Ready], Future[Vectors] | None]] = []
-        for batch in self._cut():
-            held.append((batch, self._backend.foresee([ready.picture for ready in batch]) if ahead else None))
-            if len(held) > ahead:
-                yield held.pop(_first_done([future for _, future in held]))[0]
-        while held:
-            yield held.pop(_first_done([future for _, future in held]))[0]
-
-    def _cut(self) -> Generator[list[Ready], None, None]:
-        """Batches within both limits."""
-        batch: list[Ready] = []
-        size = 0
-        for ready in self._readable():
-            full = len(batch) >= self._size or size + ready.picture.sent_bytes > self._limits.batch_bytes
-            if batch and full:
-                yield batch
-                batch, size = [], 0
-            batch.append(ready)
-            size += ready.picture.sent_bytes
-        if batch:
-            yield batch
 
     def _readable(self) -> Iterator[Ready]:
         self._known.clear()  # a pass that was broken off left them pending
@@ -272,7 +242,7 @@ class Run:
             except (ServerFault, TransportError) as error:
                 self._faulted(error, len(batch))
                 if len(batch) == 1 and tries == _TRIES_ALONE:
-                    self._suspect(batch[0], error)
+                    self._suspects.note(batch[0], error)
                     return
             if len(batch) > 1:
                 break
@@ -291,15 +261,14 @@ class Run:
         ]
         self._seen(vids, self._backend.add(prepared))
         self._unbuilt += len(batch)
-        self._worked = True
         self._remarks.take(batch)
-        self._convict()
-        self._grow()
+        self._blame(self._suspects.convicted())
+        self._size.grow()
 
     def _faulted(self, error: ServerFault | TransportError, count: int) -> None:
         """Take smaller batches from now on, and find out what holds."""
         _log.warning("the server failed at a batch of %d: %s", count, error)
-        self._size, self._good_in_a_row = max(1, min(self._size, count) // 2), 0
+        self._size.shrink(count)
         self._find_out(error)
         self._unbuilt = self._manifest.counts()[ItemState.ADDED]
 
@@ -308,38 +277,12 @@ class Run:
             self._backend.recover()
         self._manifest.requeue(ItemState.SENDING)
 
-    def _suspect(self, item: Ready, error: ServerFault | TransportError) -> None:
-        """Note that the server failed at an item alone. It is to blame once another one goes through."""
-        self._suspects.append((item, error))
-        if len(self._suspects) > _SUSPECTS:
-            raise error
-
-    def _judge(self) -> None:
-        """Decide about those that no other item came after. They stay pending where all else failed, too."""
-        if len(self._suspects) > 1 and not self._worked:
-            raise self._suspects[-1][1]
-        self._convict()
-
-    def _convict(self) -> None:
-        for item, error in self._suspects:
+    def _blame(self, found: Iterable[Suspect]) -> None:
+        for item, error in found:
             self._quarantine(item, f"the server failed at it {_TRIES_ALONE} times: {error}")
-        self._suspects.clear()
-
-    def _grow(self) -> None:
-        self._good_in_a_row += 1
-        if self._size < self._limits.batch_size and self._good_in_a_row >= _GROW_AFTER:
-            self._size, self._good_in_a_row = min(2 * self._size, self._limits.batch_size), 0
 
     def _quarantine(self, item: Ready | Unreadable, reason: str) -> None:
         _log.warning("not indexed: %s: %s", item.row.uri, reason)
         row = item.row
         self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
         self.failed += 1
-
-
-def _first_done(requests: Sequence[Future[Vectors] | None]) -> int:
-    """The place of the first of some requests that has ended; waits for one. Where none is under way, the first."""
-    under_way = [one for one in requests if one is not None]
-    if len(under_way) == len(requests):
-        wait(under_way, return_when=FIRST_COMPLETED)
-    return next((place for place, one in enumerate(requests) if one is None or one.done()), 0)
