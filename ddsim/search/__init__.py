@@ -1,8 +1,8 @@
 """A photo in, its categories and neighbours out: ImageSearch, which knows all houses below.
 
-A collection is one catalogue under one configuration, with its manifest and its vectors' home; the connection is the
-only place that knows the embedded server; the sheet draws results as a picture. Commands, page, doctor and other
-people's code use it.
+A collection is one catalogue under one configuration, with its manifest and its vectors' home: its holdings, on which
+runs of indexing work. The connection is the only place that knows the embedded server; the sheet draws results as a
+picture. Commands, page, doctor and other people's code use it.
 """
 
 from ddsim.search.collection import Collection
