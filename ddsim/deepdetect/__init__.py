@@ -12,6 +12,7 @@ from ddsim.deepdetect.asynchronous import AsyncClient, ThreadedTransport
 from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, SAME_FILES, Canary, differing, drawn, right_one
 from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.described import Capabilities, Info, ServiceInfo
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
 from ddsim.deepdetect.leases import Holder, Lease, holder_of, holders, is_lease
@@ -19,9 +20,9 @@ from ddsim.deepdetect.results import Classification, Ensured, Label, Match, Sear
 from ddsim.deepdetect.retries import Retries
 from ddsim.deepdetect.services import differences, ensure, is_of_ddsim, mark_of, shared
 from ddsim.deepdetect.several import NO_INDEX, Several, members_of
+from ddsim.deepdetect.specs import INDEX_TYPE, ServiceSpec, check_uri, service_name
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import AsyncTransport, Reply, Timeout, Transport, ValueTransport
-from ddsim.deepdetect.wire import INDEX_TYPE, Capabilities, Info, ServiceInfo, ServiceSpec, check_uri, service_name
 
 __all__ = [
     "INDEX_TYPE",

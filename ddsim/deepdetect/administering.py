@@ -5,18 +5,18 @@ from __future__ import annotations
 import posixpath
 from typing import Literal, TypeAlias
 
-from ddsim.deepdetect import wire
 from ddsim.deepdetect.core import Core, ask, attempted
 from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.indexing import search_index
 from ddsim.deepdetect.predicting import DUMMY
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.deepdetect.steps import Plan, holding
 from ddsim.errors import ApiError, DDSimError, InvalidRequest, ServerFault, ServiceExists, UnsafeCall
 
 Destroy: TypeAlias = Literal["lib", "full", "dir"]
 
 
-def create_service(core: Core, spec: wire.ServiceSpec) -> Plan[None]:
+def create_service(core: Core, spec: ServiceSpec) -> Plan[None]:
     """See :meth:`ddsim.Client.create_service`."""
     guard = core.guard(spec.name)
     body = spec.body()
@@ -38,7 +38,7 @@ def _created(core: Core, guard: Guard, path: str, body: dict[str, object]) -> Pl
     core.seen[guard.name] = str(body["description"])
 
 
-def _check_repository(core: Core, spec: wire.ServiceSpec) -> Plan[None]:
+def _check_repository(core: Core, spec: ServiceSpec) -> Plan[None]:
     wanted = posixpath.normpath(spec.repository)
     for other in (yield from core.info()).services:
         same = other.type == "unsupervised" and posixpath.normpath(other.repository) == wanted

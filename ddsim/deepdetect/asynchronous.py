@@ -8,11 +8,13 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
-from ddsim.deepdetect import administering, indexing, labelling, training, wire
+from ddsim.deepdetect import administering, indexing, labelling, training
 from ddsim.deepdetect.calls import TimeLimits, limits_of
 from ddsim.deepdetect.core import Core
+from ddsim.deepdetect.described import Info, ServiceInfo
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
 from ddsim.deepdetect.retries import Retries, retries_of
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.deepdetect.tasks import TaskCalls, TaskLock
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import AsyncTransport, Reply, Timeout, Transport, ValueTransport, where
@@ -69,15 +71,15 @@ class AsyncClient:
         """Release the connections."""
         await self._transport.close()
 
-    async def info(self) -> wire.Info:
+    async def info(self) -> Info:
         """Ask what the server is; see :meth:`ddsim.Client.info`."""
         return await self._calls.run(self._core.info())
 
-    async def create_service(self, spec: wire.ServiceSpec) -> None:
+    async def create_service(self, spec: ServiceSpec) -> None:
         """Create a service; see :meth:`ddsim.Client.create_service`."""
         await self._calls.run(administering.create_service(self._core, spec))
 
-    async def get_service(self, name: str, *, labels: bool = False) -> wire.ServiceInfo:
+    async def get_service(self, name: str, *, labels: bool = False) -> ServiceInfo:
         """Describe a service; see :meth:`ddsim.Client.get_service`."""
         return await self._calls.run(self._core.service(name, labels=labels))
 

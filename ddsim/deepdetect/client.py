@@ -8,12 +8,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
-from ddsim.deepdetect import administering, indexing, labelling, training, wire
+from ddsim.deepdetect import administering, indexing, labelling, training
 from ddsim.deepdetect.calls import Calls, TimeLimits, limits_of
 from ddsim.deepdetect.core import Core
+from ddsim.deepdetect.described import Info, ServiceInfo
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.results import Classification, SearchReply, Vectors
 from ddsim.deepdetect.retries import Retries, retries_of
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.deepdetect.training import TrainingStatus
 from ddsim.deepdetect.transport import Transport, ValueTransport, where
 from ddsim.pictures import Picture, Upload
@@ -77,14 +79,14 @@ class Client:
 
     # What the server is, and its services
 
-    def info(self) -> wire.Info:
+    def info(self) -> Info:
         """Ask what the server is, what it was built with and which services it has.
 
         Do not poll it while services are created or deleted: the server reads its list without a lock.
         """
         return self._calls.run(self._core.info())
 
-    def create_service(self, spec: wire.ServiceSpec) -> None:
+    def create_service(self, spec: ServiceSpec) -> None:
         """Create a service.
 
         A service that was created may still be unable to predict: DeepDetect v0.25.0 notices a missing weights file
@@ -100,7 +102,7 @@ class Client:
         """
         self._calls.run(administering.create_service(self._core, spec))
 
-    def get_service(self, name: str, *, labels: bool = False) -> wire.ServiceInfo:
+    def get_service(self, name: str, *, labels: bool = False) -> ServiceInfo:
         """Describe a service.
 
         Args:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ddsim.deepdetect import wire
 from ddsim.deepdetect.calls import TimeLimits, checked
 from ddsim.deepdetect.checks import count
+from ddsim.deepdetect.described import Capabilities, Info, ServiceInfo, parse_info, parse_service
 from ddsim.deepdetect.guard import Guard
+from ddsim.deepdetect.specs import service_name
 from ddsim.deepdetect.steps import Ask, Lock, Plan, holding
 from ddsim.errors import CapabilityError, DDSimError
 from ddsim.pictures import Upload
@@ -40,7 +41,7 @@ class Core:
     batch_bytes: int
     values: bool
     fitting_bytes: int = 0
-    capabilities: wire.Capabilities | None = None
+    capabilities: Capabilities | None = None
     seen: dict[str, str] = field(default_factory=dict)
     _guards: dict[str, Guard] = field(default_factory=dict)
 
@@ -50,7 +51,7 @@ class Core:
 
     def guard(self, name: str) -> Guard:
         """What is known of a service; the server is not asked."""
-        lowered = wire.service_name(name)
+        lowered = service_name(name)
         # Of several threads that come first at once, all get the one that got in.
         return self._guards.setdefault(lowered, Guard(lowered, self.new_lock()))
 
@@ -74,17 +75,17 @@ class Core:
             guard.stale = True
             raise
 
-    def service(self, name: str, *, labels: bool = False) -> Plan[wire.ServiceInfo]:
+    def service(self, name: str, *, labels: bool = False) -> Plan[ServiceInfo]:
         """See :meth:`ddsim.Client.get_service`."""
-        name = wire.service_name(name)
+        name = service_name(name)
         path = f"/services/{name}" + ("?labels=true" if labels else "")
-        found = wire.parse_service((yield from ask("GET", path, None, self.limits.info, repeatable=True)))
+        found = parse_service((yield from ask("GET", path, None, self.limits.info, repeatable=True)))
         self.seen[name] = found.description
         return found
 
-    def info(self) -> Plan[wire.Info]:
+    def info(self) -> Plan[Info]:
         """See :meth:`ddsim.Client.info`."""
-        return wire.parse_info((yield from ask("GET", "/info", None, self.limits.info, repeatable=True)))
+        return parse_info((yield from ask("GET", "/info", None, self.limits.info, repeatable=True)))
 
     def check_similarity(self) -> Plan[None]:
         """Refuse index and search where the server has neither.

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ddsim.deepdetect.described import ServiceInfo
 from ddsim.deepdetect.steps import Lock
-from ddsim.deepdetect.wire import ServiceInfo
 from ddsim.errors import BadParameter, InvalidRequest, InvalidResponse, ServerFault, UnsafeCall
 
 # What a search says that finds a row whose name is not there: of reading it, or of the connection that read it before.

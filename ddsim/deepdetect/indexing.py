@@ -15,6 +15,7 @@ from ddsim.deepdetect.guard import Guard
 from ddsim.deepdetect.parts import Data, Named, cut, in_parts, in_requests, length, prepared
 from ddsim.deepdetect.predicting import predict
 from ddsim.deepdetect.results import SearchReply, Vectors
+from ddsim.deepdetect.specs import check_index_type, check_uri
 from ddsim.deepdetect.steps import Plan, holding
 from ddsim.errors import ApiError, InvalidRequest, ServerUnreachable, ServiceNotFound
 from ddsim.pictures import Picture, Upload
@@ -32,9 +33,9 @@ def add_to_index(
     """See :meth:`ddsim.Client.add_to_index`."""
     if not isinstance(pictures, Mapping) or not pictures:
         raise InvalidRequest("add_to_index: give the pictures by their uris, at least one: {uri: picture}")
-    uris = [wire.check_uri(uri) for uri in pictures]
+    uris = [check_uri(uri) for uri in pictures]
     check_layer(layer)
-    wire.check_index_type(index_type)
+    check_index_type(index_type)
     too_many = InvalidRequest(
         f"add_to_index: {len(uris)} pictures are more than one request may hold ({core.batch_size} pictures, "
         f"{core.batch_bytes} bytes); call it for each part, with build=True in the last"
@@ -96,7 +97,7 @@ def search_rows(
     k = count("k", k)
     check_layer(layer)
     check_list(pictures)
-    wire.check_index_type(index_type)
+    check_index_type(index_type)
     guard = yield from core.known(service)
     yield from core.check_similarity()
     output = {"search": True, "search_nn": k} | _made_as(index_type)

@@ -37,7 +37,7 @@ from typing import Any
 import orjson
 
 from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.errors import BadParameter, DDSimError, ManifestBusy, ServiceExists, ServiceNotFound, UnknownLibrary
 
 _log = logging.getLogger(__name__)

@@ -16,9 +16,10 @@ from PIL import Image
 
 from ddsim.deepdetect.canary import Canary
 from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.described import ServiceInfo
 from ddsim.deepdetect.results import Ensured
 from ddsim.deepdetect.several import Several
-from ddsim.deepdetect.wire import ServiceInfo, ServiceSpec
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.errors import (
     ApiError,
     DDSimError,

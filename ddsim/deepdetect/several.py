@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar
 
-from ddsim.deepdetect import wire
 from ddsim.deepdetect.canary import SAME_FILES, Canary, agreed, differing, drawn
 from ddsim.deepdetect.client import Client
+from ddsim.deepdetect.described import Info, ServiceInfo
 from ddsim.deepdetect.members import Member, Members, Pause, is_trouble, was_sent
 from ddsim.deepdetect.results import Classification, Ensured, Vectors
 from ddsim.deepdetect.retries import Retries, retries_of
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.errors import (
     DDSimError,
     InvalidRequest,
@@ -114,11 +115,11 @@ class Several(Client):
 
     # What the servers are, and their services
 
-    def info(self) -> wire.Info:
+    def info(self) -> Info:
         """Ask one of them what it is."""
         return self._with_one(None, 0, lambda client: client.info())
 
-    def get_service(self, name: str, *, labels: bool = False) -> wire.ServiceInfo:
+    def get_service(self, name: str, *, labels: bool = False) -> ServiceInfo:
         """Describe a service of one of them."""
         return self._with_one(name, 0, lambda client: client.get_service(name, labels=labels))
 
@@ -126,7 +127,7 @@ class Several(Client):
         """Why one of them does not have a service any more; see :meth:`ddsim.Client.why_missing`."""
         return self._with_one(None, 0, lambda client: client.why_missing(service))
 
-    def create_service(self, spec: wire.ServiceSpec) -> None:
+    def create_service(self, spec: ServiceSpec) -> None:
         """Create a service on each.
 
         Raises:

@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ddsim.deepdetect.core import Core, ask
+from ddsim.deepdetect.specs import service_name
 from ddsim.deepdetect.steps import Pause, Plan
-from ddsim.deepdetect.wire import service_name
 from ddsim.errors import InvalidResponse, ServerTimeout
 from ddsim.showing import Value
 

@@ -14,7 +14,7 @@ from ddsim.config import loading as config
 from ddsim.config import shipping
 from ddsim.config.loading import dump, load
 from ddsim.config.shipping import shipped, write_shipped
-from ddsim.deepdetect.wire import ServiceSpec
+from ddsim.deepdetect.specs import ServiceSpec
 from ddsim.errors import ConfigError
 from ddsim.pictures.encoding import Upload
 

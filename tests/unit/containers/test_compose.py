@@ -80,6 +80,13 @@ def test_every_server_is_private_and_comes_back(name: str) -> None:
     assert volume.partition(":")[0] in compose()["volumes"]
 
 
+def test_there_can_be_more_of_what_is_to_be_scaled() -> None:
+    """Neither a name nor a port of its own stands in the way of `--scale`; whatever else has a name is one by it."""
+    scaled = [name for name, service in SERVICES.items() if "container_name" not in service]
+    assert scaled == ["deepdetect-more", "page"]
+    assert "ports" not in SERVICES["page"]
+
+
 def test_port_and_address_are_variables() -> None:
     """So are memory, image, container and volume, under the names that `ddsim up` knows."""
     text = (ROOT / "docker-compose.yml").read_text("utf-8")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ddsim.deepdetect.described import ServiceInfo
 from ddsim.deepdetect.guard import Guard
-from ddsim.deepdetect.wire import ServiceInfo
 from ddsim.errors import (
     ApiError,
     BadInput,

@@ -12,8 +12,8 @@ from shop import TINY, Sent, Shop, once, plain, refusal
 
 from ddsim import ConnectionLost, IndexLost, Reply, ServerUnreachable, ServiceSpec
 from ddsim.config import Server
+from ddsim.deepdetect.described import Info
 from ddsim.deepdetect.services import ensure, shared
-from ddsim.deepdetect.wire import Info
 from ddsim.doctor import PREFIX, TRAPS, Check, Diagnosis, Facts, Options, diagnose
 from ddsim.doctor import checks as checks_module
 from ddsim.doctor.traps import facts_of, traps_of

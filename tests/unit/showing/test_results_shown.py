@@ -16,8 +16,8 @@ from shop import Shop
 
 import ddsim
 from ddsim.catalogue import Kind, Survey
+from ddsim.deepdetect.described import parse_info
 from ddsim.deepdetect.http import HttpTransport
-from ddsim.deepdetect.wire import parse_info
 from ddsim.evaluation import Evaluation, Interval, Options, Row, Step
 from ddsim.evaluation.results import Comparison, Disagreement, Measure
 from ddsim.evaluation.results import Shown as ShownItem
