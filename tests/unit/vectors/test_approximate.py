@@ -84,6 +84,28 @@ def test_a_filter_never_leaves_a_list_short(size: int) -> None:
         assert built.nearest(table, query, 1, only) == table.nearest(query, 1, only)
 
 
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_nearly_all_of_the_nearest_within_a_category_are_found(metric: Metric) -> None:
+    """Wherever the query comes from: a category may lie far from it, and fill few of the lists or many."""
+    dice = np.random.default_rng(3)
+    weights = dice.normal(size=(6, DIMENSION))
+    sizes, rows, queries = (100, 400, 1500, 6000, 12_000), [], []
+    for size in sizes:
+        centres = dice.normal(size=6) + dice.normal(size=(max(2, size // 200), 6))
+        for kept, count in ((rows, size), (queries, 10)):
+            here = centres[dice.integers(0, len(centres), count)] + 0.4 * dice.normal(size=(count, 6))
+            kept.append((here @ weights + 0.1 * dice.normal(size=(count, DIMENSION))).astype(np.float32))
+    table = Table(DIMENSION, metric)
+    table.add(np.arange(sum(sizes)), np.concatenate(rows))
+    built = Approximate.build(table)
+    assert built.built.probes < built.built.lists / 4
+    for number, size in enumerate(sizes):
+        only = np.arange(size) + sum(sizes[:number])
+        found = [{vid for vid, _ in built.nearest(table, query, 10, only)} for query in np.concatenate(queries)]
+        exact = [{vid for vid, _ in table.nearest(query, 10, only)} for query in np.concatenate(queries)]
+        assert np.mean([len(one & other) / 10 for one, other in zip(found, exact, strict=True)]) >= 0.99, size
+
+
 def test_what_comes_and_goes_counts_at_once() -> None:
     """Before it is built anew, new rows are found, and those that are gone are not."""
     table = filled()
