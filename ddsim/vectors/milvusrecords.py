@@ -7,14 +7,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from ddsim.catalogue import ItemState, Manifest, Records, Row, writings
 from ddsim.config import Settings
-from ddsim.errors import CapabilityError, ForeignCollection
+from ddsim.errors import CapabilityError, ForeignCollection, IndexLost
 from ddsim.vectors.canary import KEPT as CANARY
 from ddsim.vectors.fingerprints import vector_key
 from ddsim.vectors.milvuscalls import Calls, among
+from ddsim.vectors.milvuslink import Missing
 from ddsim.vectors.milvusnotes import Notes
 from ddsim.vectors.milvusplace import GENERATION, Mark, alias_of, products_of
 
@@ -149,9 +151,8 @@ class DatabaseRecords(Records):
         wanted = {int(vid) for vid in vids}
         with self._lock:
             found = {vid: row for vid in wanted if (row := self._remembered(vid)) is not None}
-        name = self.collection
-        if name is not None and (more := wanted - found.keys()):
-            rows = map(row_of, self._calls.get(name, more, ["vid", "uri", "category", "sha256"]))
+        if more := wanted - found.keys():
+            rows = self._rows(lambda name: self._calls.get(name, more, ["vid", "uri", "category", "sha256"]))
             found |= {row.vid: row for row in rows if row.vid is not None}
         return found
 
@@ -166,19 +167,42 @@ class DatabaseRecords(Records):
         return self._first(list(writings(name)))
 
     def _first(self, uris: list[str]) -> Row | None:
-        collection = self.collection
         # What is no Unicode is no name that could be stored.
         named = [uri for uri in uris if uri.encode("utf-8", "replace").decode() == uri and "\0" not in uri]
-        if collection is None or not named:
+        if not named:
             return None
         # An answer at once will mostly do: what is shown has just been found.
         for level in ("Bounded", self._calls.consistency):
-            rows = self._calls.where(collection, among("uri", named), len(named), level)
-            found = {row.uri: row for row in map(row_of, rows)}
+            ask = partial(self._calls.where, expression=among("uri", named), limit=len(named), level=level)
+            found = {row.uri: row for row in self._rows(ask)}
             if found:
                 self.remember(found.values())
                 return next(found[uri] for uri in uris if uri in found)
         return None
+
+    def _rows(self, ask: Callable[[str], list[dict[str, Any]]]) -> list[Row]:
+        """Rows of the collection that answers; none where nothing is indexed.
+
+        Raises:
+            IndexLost: it is gone, and none has taken its place.
+        """
+        for _ in range(2):
+            name = self.collection
+            if name is None:
+                return []
+            try:
+                return [row_of(found) for found in ask(name)]
+            except Missing:
+                # Another generation has taken its place since anybody asked last.
+                self.forget()
+        raise self.lost()
+
+    def lost(self) -> IndexLost:
+        """What to say where the collection is gone."""
+        return IndexLost(
+            f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, which "
+            "puts every picture there again"
+        )
 
     def meant(self, name: str) -> str:
         """Nothing: names that are near cannot be asked for here."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Vectors, closeness_by
-from ddsim.errors import ConfigError, IndexBusy, IndexLost
+from ddsim.errors import ConfigError, IndexBusy
 from ddsim.vectors.base import Among, Hits, Patience, Ranking, search_valid
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.milvuscalls import WIDEST, Calls, Kind
@@ -71,10 +71,7 @@ class Searching:
         try:
             return self._patience.outlast_busy(lambda: self._found(queries, k, among))
         except Missing as error:
-            raise IndexLost(
-                f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, "
-                "which puts every picture there again"
-            ) from error
+            raise self._records.lost() from error
 
     def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
         name = self.collection

@@ -88,6 +88,13 @@ class Answering:
     def catalogue(self) -> dict[str, Any]:
         """What there is to search; see :class:`ddsim.web.models.Catalogue`."""
         categories = self.searching.categories()
+        return self._catalogue(categories, self._example_cards(categories))
+
+    def unknown_catalogue(self) -> dict[str, Any]:
+        """The same where nobody can tell what there is: the page's own names, and no items."""
+        return self._catalogue({}, [])
+
+    def _catalogue(self, categories: dict[str, int], examples: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "name": self.searching.settings.name,
             "title": self.appearance.title,
@@ -98,7 +105,7 @@ class Answering:
             "items": sum(categories.values()),
             "indexed": bool(categories),
             "indexing": self.searching.busy(),
-            "examples": self._example_cards(categories),
+            "examples": examples,
         }
 
     def health(self) -> dict[str, Any]:

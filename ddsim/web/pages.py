@@ -12,11 +12,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ddsim.errors import DatabaseTrouble
 from ddsim.web.answering import Answering
 from ddsim.web.answers import headers_of
 from ddsim.web.forms import Wanted, posted, wanted
 from ddsim.web.limits import Limits, Workers
-from ddsim.web.refusals import EMPTY, Refusal, Words, too_large
+from ddsim.web.refusals import EMPTY, Refusal, Words, too_large, words_for
 from ddsim.web.texts import Texts
 
 HERE = Path(__file__).parent
@@ -108,11 +109,15 @@ class _Drawing:
     ) -> Response:
         texts = self._texts
         matching = self._answering.products.matching
+        try:
+            catalogue = self._answering.catalogue()
+        except DatabaseTrouble as trouble:
+            catalogue, problem = self._answering.unknown_catalogue(), words_for(trouble)
         context = {
             "request": request,
             "t": texts,
             "look": self._answering.appearance,
-            "catalogue": self._answering.catalogue(),
+            "catalogue": catalogue,
             "max_bytes": self._limits.upload_bytes,
             "too_large": texts.error(too_large(self._limits.upload_bytes).words),
             "empty": texts.error(EMPTY),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ddsim.errors import (
     ConfigError,
+    DatabaseTrouble,
     DDSimError,
     ImageError,
     IndexBusy,
@@ -37,6 +38,7 @@ Code = Literal[
     "nothing_indexed",
     "index_busy",
     "server_down",
+    "database_down",
     "server_fault",
     "busy",
     "timeout",
@@ -88,6 +90,13 @@ SERVER_DOWN = Words(
     503,
     "The server that compares pictures does not answer.",
     "Whoever runs this page starts the DeepDetect server that its configuration names; then try again.",
+    retry_after=10,
+)
+DATABASE_DOWN = Words(
+    "database_down",
+    503,
+    "The database of the catalogue does not answer.",
+    "Whoever runs this page starts the Milvus that its configuration names; then try again.",
     retry_after=10,
 )
 SERVER_FAULT = Words(
@@ -189,4 +198,6 @@ def words_for(error: DDSimError) -> Words:
         return BUSY if error.retry_after is None else replace(BUSY, retry_after=ceil(error.retry_after))
     if isinstance(error, ConfigError):
         return FAULT_HERE
+    if isinstance(error, DatabaseTrouble):
+        return DATABASE_DOWN
     return SERVER_DOWN if isinstance(error, TransportError) else SERVER_FAULT

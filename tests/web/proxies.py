@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -31,12 +31,11 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
 {inside}
-    }}
 }}
 """
+SITE = "server {{ listen 127.0.0.1:{port}; {inside} }}"
+BALANCER = (Path(__file__).parents[2] / "deploy" / "balancer.conf").read_text("utf-8")
 CADDY = """\
 {{
     admin off
@@ -75,14 +74,40 @@ def proxied(kind: str, inside: str, folder: Path, target: str) -> Iterator[str]:
     Yields:
         the proxy's URL, without a slash at the end.
     """
+    port = _free_port()
+    inside = inside.replace("127.0.0.1:8000", target.removeprefix("http://"))
+    if kind == "nginx":
+        inside = SITE.format(port=port, inside=inside)
+    with _running(kind, {"nginx": NGINX, "caddy": CADDY}[kind], inside, folder, port) as url:
+        yield url
+
+
+@contextmanager
+def balanced(folder: Path, targets: Collection[str]) -> Iterator[str]:
+    """Run nginx as docker-compose.yml has it, before these pages.
+
+    Args:
+        folder: for its files.
+        targets: the pages' URLs.
+
+    Yields:
+        nginx' URL, without a slash at the end.
+    """
+    port = _free_port()
+    ((page, how),) = re.findall(r"^ *server (page:8000) (.*);$", BALANCER, re.MULTILINE)
+    servers = "; server ".join(f"{target.removeprefix('http://')} {how}" for target in targets)
+    inside = BALANCER.replace(f"{page} {how}", servers).replace("listen 80;", f"listen 127.0.0.1:{port};")
+    with _running("nginx", NGINX, inside, folder, port) as url:
+        yield url
+
+
+@contextmanager
+def _running(kind: str, template: str, inside: str, folder: Path, port: int) -> Iterator[str]:
     program = shutil.which(kind, path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         missing(f"there is no {kind}: apt-get install {kind}")
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        port = door.getsockname()[1]
-    inside = inside.replace("127.0.0.1:8000", target.removeprefix("http://"))
     file = folder / "configuration"
-    file.write_text({"nginx": NGINX, "caddy": CADDY}[kind].format(folder=folder, port=port, inside=inside))
+    file.write_text(template.format(folder=folder, port=port, inside=inside))
     command = {
         "nginx": [program, "-e", "stderr", "-p", str(folder), "-c", str(file)],
         "caddy": [program, "run", "--adapter", "caddyfile", "--config", str(file)],
@@ -95,6 +120,11 @@ def proxied(kind: str, inside: str, folder: Path, target: str) -> Iterator[str]:
         finally:
             running.terminate()
             running.communicate(timeout=PATIENCE_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return int(door.getsockname()[1])
 
 
 def _wait(running: subprocess.Popen[str], port: int) -> None:

@@ -18,6 +18,7 @@ from webshop import app_of
 from ddsim import (
     Collection,
     ConfigError,
+    DatabaseTrouble,
     DDSimError,
     ImageError,
     ImageSearch,
@@ -169,6 +170,7 @@ def test_a_run_at_work(shop: Shop, opened: OPEN) -> None:
         (ConfigError("/etc/x: cannot be written"), "server_fault"),
         (ImageError("/etc/x", "gone"), "unknown_item"),
         (InvalidResponse("no JSON"), "server_down"),
+        (DatabaseTrouble("the Milvus at http://db:19530 does not answer"), "database_down"),
         (ServerTimeout("no answer in time"), "timeout"),
         (ServerBusy(429, None, "", method="POST", path="/predict"), "busy"),
         (DDSimError("whatever"), "server_fault"),
