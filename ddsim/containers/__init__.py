@@ -4,22 +4,12 @@ Uses the client to ask whether the server answers; `ddsim up`, `down`, `status` 
 how much memory a server may have, and so may tests of other people's projects.
 """
 
-from ddsim.containers.container import (
-    MEMORY,
-    MODELS,
-    NAME,
-    PORT,
-    VOLUME,
-    ContainerStatus,
-    DeepDetectContainer,
-    down,
-    more,
-    numbered,
-    status,
-)
+from ddsim.containers.container import DeepDetectContainer
 from ddsim.containers.engine import Engine
 from ddsim.containers.files import MOST, get, put
+from ddsim.containers.named import ContainerStatus, down, more, numbered, status
 from ddsim.containers.place import EngineError
+from ddsim.containers.recipe import MEMORY, MODELS, NAME, PORT, VOLUME
 from ddsim.containers.serving import Serving, is_of_this_machine, serving
 
 __all__ = [

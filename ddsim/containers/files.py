@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ddsim.containers.container import NAME
 from ddsim.containers.engine import Engine
 from ddsim.containers.place import EngineError
+from ddsim.containers.recipe import NAME
 
 #: Bytes; definitions have some ten thousand.
 MOST = 4 << 20

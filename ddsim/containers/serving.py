@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ddsim.containers.container import PORT
 from ddsim.containers.engine import LABELS, Engine
+from ddsim.containers.recipe import PORT
 
 # Compose writes into each container which files it was made from.
 _COMPOSE_FILES = "com.docker.compose.project.config_files"

@@ -20,8 +20,8 @@ import yaml
 from shop import picture
 
 from ddsim import Client, DDSimError, ImageSearch, ServiceNotFound, load
-from ddsim.containers.container import IMAGE
 from ddsim.containers.engine import Engine
+from ddsim.containers.recipe import IMAGE
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

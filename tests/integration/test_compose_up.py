@@ -13,7 +13,7 @@ from dock import Composed, Story, answers, kill_server, run_in, tell_story, unti
 from shop import picture
 
 from ddsim import Client, DDSimError, ServiceSpec, load
-from ddsim.containers.container import status
+from ddsim.containers.named import status
 from ddsim.indexing import Progress
 
 

@@ -12,8 +12,9 @@ from dock import Composed, answers, image, run_in, tell_story
 from terminal import error, run
 
 from ddsim import Client
-from ddsim.containers.container import DeepDetectContainer, status
+from ddsim.containers.container import DeepDetectContainer
 from ddsim.containers.engine import Engine, EngineError
+from ddsim.containers.named import status
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from fake_docker import FakeDocker, answering, never, refused
 from terminal import error, error_line, run
 
 from ddsim.commands import containers as commands
-from ddsim.containers import container as containers
-from ddsim.containers.container import IMAGE
+from ddsim.containers import container, named
+from ddsim.containers.recipe import IMAGE
 
 UP = "DeepDetect v0.25.0 at http://127.0.0.1:8080\n"
 
@@ -26,7 +26,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
         monkeypatch.delenv(f"DDSIM_{name}", raising=False)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     monkeypatch.setattr(docker, "from_env", lambda: fake)
-    monkeypatch.setattr(containers, "ask", answering())
+    for module in (container, named):
+        monkeypatch.setattr(module, "ask", answering())
     return fake
 
 
@@ -101,7 +102,8 @@ def test_a_server_that_does_not_answer(fake: FakeDocker, monkeypatch: pytest.Mon
     """`status` says so with exit code 3, and how often it ended."""
     run("up")
     fake.containers.all["ddsim"].attrs["RestartCount"] = 4
-    monkeypatch.setattr(containers, "ask", never)
+    for module in (container, named):
+        monkeypatch.setattr(module, "ask", never)
     status = run("status")
     assert status.exit_code == 3
     assert status.stdout.startswith("does not answer at http://127.0.0.1:8080\n")
@@ -110,7 +112,8 @@ def test_a_server_that_does_not_answer(fake: FakeDocker, monkeypatch: pytest.Mon
 
 def test_a_server_that_does_not_come_up(fake: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 3 and the container's last lines."""
-    monkeypatch.setattr(containers, "ask", never)
+    for module in (container, named):
+        monkeypatch.setattr(module, "ask", never)
     fake.output = b"[red]no such option[/]\n"
     text = error(run("up", "--wait", 0), 3)
     assert "did not answer within 0 s" in text

@@ -14,19 +14,9 @@ import yaml
 from fake_docker import FakeDocker, answering
 
 from ddsim.caffe import write_weights
-from ddsim.containers.container import (
-    GPU_IMAGE,
-    HEALTHCHECK,
-    IMAGE,
-    MEMORY,
-    MODELS,
-    NAME,
-    PORT,
-    START,
-    VOLUME,
-    DeepDetectContainer,
-)
+from ddsim.containers.container import DeepDetectContainer
 from ddsim.containers.engine import LABELS, Engine
+from ddsim.containers.recipe import GPU_IMAGE, HEALTHCHECK, IMAGE, MEMORY, MODELS, NAME, PORT, START, VOLUME
 from ddsim.embedded.network import Network
 from ddsim.networks import centre_name, centre_weighted
 

@@ -14,8 +14,10 @@ from docker.errors import DockerException
 from fake_docker import Clock, FakeDocker, answering, never, refused
 
 from ddsim import Info, InvalidRequest
-from ddsim.containers.container import GPU_IMAGE, IMAGE, MODELS, DeepDetectContainer, down, status
+from ddsim.containers.container import DeepDetectContainer
 from ddsim.containers.engine import LABELS, Engine, EngineError, PortTaken
+from ddsim.containers.named import down, status
+from ddsim.containers.recipe import GPU_IMAGE, IMAGE, MODELS
 
 TAKEN = "driver failed programming external connectivity: Bind for 127.0.0.1:9000 failed: port is already allocated"
 TAKEN_OUTSIDE = "Error starting userland proxy: listen tcp4 127.0.0.1:9000: bind: address already in use"

@@ -10,7 +10,7 @@ import pytest
 from fake_docker import FakeDocker, answering
 
 from ddsim.containers import DeepDetectContainer, Engine, EngineError, get, put
-from ddsim.containers.container import IMAGE
+from ddsim.containers.recipe import IMAGE
 
 
 def test_files_go_into_a_folder_for_everybody(tmp_path: Path) -> None:

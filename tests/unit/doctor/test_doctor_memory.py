@@ -14,7 +14,7 @@ from shop import TINY, Shop
 from ddsim.caffe import read_definition
 from ddsim.config import Server, Settings
 from ddsim.containers import DeepDetectContainer, Engine, EngineError
-from ddsim.containers.container import IMAGE
+from ddsim.containers.recipe import IMAGE
 from ddsim.doctor import Check, Options, diagnose
 from ddsim.doctor.memory import check_memory, memory_needed, values_of
 
