@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import functools
 import io
 import os
@@ -53,6 +54,20 @@ def test_commands_exist_with_their_options(line: str) -> None:
     helped = CliRunner().invoke(app, [*name, "--help"], terminal_width=200)
     assert helped.exit_code == 0, helped.output
     assert all(option in helped.output for option in options)
+
+
+def test_the_service_of_systemd_is_one() -> None:
+    """Its command knows its options, and what it may write is where it works."""
+    (text,) = (code for language, code in BLOCKS if language == "ini")
+    unit = configparser.ConfigParser(strict=True)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(text)
+    service = unit["Service"]
+    program, name, *options = shlex.split(service["ExecStart"])
+    assert Path(program).name == "ddsim"
+    helped = CliRunner().invoke(app, [name, "--help"], terminal_width=200).output
+    assert [one for one in options if one.startswith("--") and one not in helped] == []
+    assert service["ReadWritePaths"] == service["WorkingDirectory"]
 
 
 def test_the_configuration_loads(tmp_path: Path) -> None:
@@ -143,3 +158,15 @@ def test_completion_works() -> None:
     asking = {**os.environ, "_DDSIM_COMPLETE": "complete_bash", "COMP_WORDS": "ddsim sea", "COMP_CWORD": "1"}
     done = subprocess.run([sys.executable, "-m", "ddsim"], env=asking, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["search"]
+
+
+def test_links_lead_somewhere() -> None:
+    """Files of the checkout are there, and so are headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+    for link in re.findall(r"\]\(([^)]+)\)", TEXT):
+        path, _, anchor = link.partition("#")
+        if link.startswith("#"):
+            assert anchor in anchors, link
+        elif not link.startswith("https://"):
+            assert (ROOT / path).exists(), link

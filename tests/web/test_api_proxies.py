@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -13,7 +15,8 @@ from urllib.parse import urljoin
 import pytest
 import requests
 from PIL import Image
-from proxies import proxied, snippet
+from proxies import balanced, missing, proxied, snippet
+from shop import Shop
 from webshop import Served
 
 from ddsim.web.fronts import Front
@@ -104,3 +107,37 @@ def test_a_host_that_is_passed_on(shop: object, serving: Callable[..., Served], 
         refused = requests.get(outside, timeout=60)
         assert refused.status_code == 400
         assert "--allow-host" in refused.json()["error"]["hint"]
+
+
+def test_a_login_before_the_page(served: Served, tmp_path: Path) -> None:
+    """The README's Caddy asks for a password, keeps figures to itself, and lets who has one search."""
+    site = snippet("caddyfile")
+    program = shutil.which("caddy")
+    if program is None:
+        missing("there is no caddy: apt-get install caddy")
+    command = [program, "hash-password", "--plaintext", "secret"]
+    hashed = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"HOME": str(tmp_path)}
+    )
+    inside = site.replace("HASH", hashed.stdout.strip()).strip().removeprefix("visual.example {").removesuffix("}")
+    with proxied("caddy", inside, tmp_path, served.url) as url:
+        assert requests.get(f"{url}/", timeout=60).status_code == 401
+        session = requests.Session()
+        session.auth = ("shop", "secret")
+        assert session.get(f"{url}/", timeout=60).status_code == 200
+        assert session.get(f"{url}/metrics", timeout=60).status_code == 403
+        headers = {"origin": url, "sec-fetch-site": "same-origin"}
+        found = session.post(f"{url}/api/search", data={"like": "lamp/a0.png"}, headers=headers, timeout=60)
+        assert found.json()["neighbours"]
+
+
+def test_visitors_behind_a_proxy_are_told_apart(serving: Callable[..., Served], shop: Shop, tmp_path: Path) -> None:
+    """The balancer of Compose spreads them over the pages, though all come from one address."""
+    pages = [serving(shop, metrics=True) for _ in range(2)]
+    with balanced(tmp_path, [page.url for page in pages]) as url:
+        for visitor in range(40):
+            requests.get(f"{url}/search?like=nobody", headers={"x-forwarded-for": f"203.0.113.{visitor}"}, timeout=60)
+    figures = [requests.get(f"{page.url}/metrics", timeout=60).text for page in pages]
+    asked = [float(found) for text in figures for found in re.findall(r'searches_total{status="404"} (.*)', text)]
+    assert len(asked) == 2
+    assert sum(asked) == 40

@@ -133,6 +133,15 @@ def test_pages_without_state_share_a_database() -> None:
     assert "server page:8000" in (ROOT / "deploy" / "balancer.conf").read_text("utf-8")
 
 
+@pytest.mark.parametrize("name", ["web", "page"])
+def test_the_page_takes_options(name: str) -> None:
+    """Such as figures and trusted proxies; without any it serves all the same."""
+    shell, flag, words = SERVICES[name]["command"]
+    assert (shell, flag) == ("sh", "-c")
+    assert words.endswith("exec ddsim serve --host 0.0.0.0 --json-logs ${DDSIM_PAGE_OPTIONS:-}")
+    assert default(words).rstrip().endswith("--json-logs")
+
+
 def test_no_two_containers_have_one_name() -> None:
     """Compose v2 refuses that."""
     names = [default(service["container_name"]) for service in SERVICES.values() if "container_name" in service]
