@@ -1,4 +1,4 @@
-"""Photos that were uploaded, kept for a while so that a link can repeat the search; never the bytes that came are shown."""
+"""Photos that were uploaded, kept for a while so that a link can repeat the search; shown only written anew."""
 
 from __future__ import annotations
 
