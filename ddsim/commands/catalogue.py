@@ -217,7 +217,7 @@ def export(
     log_to_terminal(False)
     with reported(typed=Typed(config, catalogue)):
         writer_for(file)  # before vectors are asked for
-        check_place(file, "export")
+        check_place(file)
         with ImageSearch(load(config), given_catalogue(catalogue)) as search:
             found = search.vectors(category)
         write_vectors(found, file)

@@ -241,24 +241,25 @@ def check_not_both(words: str, both: object) -> None:
         raise InvalidRequest(f"{words}: give one of them")
 
 
-def check_place(path: Path | None, option: str) -> None:
+def check_place(path: Path | None, option: str = "") -> None:
     """Refuse a file that cannot be written, before any work is done for it.
 
     Args:
         path: the file; None where none is wanted.
-        option: that names it.
+        option: that names it; nothing where an argument does.
 
     Raises:
         ConfigError: there is no such folder, or somebody else's, or a folder of that name.
     """
     if path is None:
         return
+    shown = f"{option} {path}".strip()
     if path.is_dir():
-        raise ConfigError(f"{option} {path}: cannot be written: it is a folder; name a file in it")
+        raise ConfigError(f"{shown}: cannot be written: it is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: cannot be written: there is no folder {path.parent}; make it first")
+        raise ConfigError(f"{shown}: cannot be written: there is no folder {path.parent}; make it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{option} {path}: cannot be written: permission denied")
+        raise ConfigError(f"{shown}: cannot be written: permission denied")
 
 
 def save_png(image: Image.Image, path: Path, option: str) -> None:

@@ -33,6 +33,7 @@ from ddsim.containers import (
 )
 from ddsim.containers import down as remove
 from ddsim.containers import status as look
+from ddsim.errors import InvalidRequest
 from ddsim.showing import counted, printable
 
 UP_EPILOG = """
@@ -81,6 +82,7 @@ Examples:
 Exit codes: 0 all well, 3 no such container, 130 Ctrl-C.
 """
 
+_LAST_PORT = 65535
 NameOption = Annotated[str, typer.Option(envvar="DDSIM_CONTAINER", help="The container's name.")]
 VolumeOption = Annotated[str, typer.Option(envvar="DDSIM_VOLUME", help="The volume for models and indexes.")]
 
@@ -96,7 +98,7 @@ def _tell_of_pulling(image: str) -> None:
 
 
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65535, envvar="DDSIM_PORT", help="Port to listen on.")] = PORT,
+    port: Annotated[int, typer.Option(min=1, max=_LAST_PORT, envvar="DDSIM_PORT", help="Port to listen on.")] = PORT,
     address: Annotated[
         str, typer.Option(envvar="DDSIM_ADDRESS", help="Address to listen on; the server has no login.")
     ] = "127.0.0.1",
@@ -116,6 +118,9 @@ def up(
 ) -> None:
     """Start the DeepDetect server in Docker and wait until it answers."""
     log_to_terminal(verbose)
+    with reported():
+        if port + servers - 1 > _LAST_PORT:
+            raise InvalidRequest(f"--servers {servers} from --port {port} on: ports end at {_LAST_PORT}")
     with reported(), _engine() as engine:
         told: list[tuple[bool, ContainerStatus]] = []
         for number in range(1, servers + 1):

@@ -50,6 +50,12 @@ def test_a_server_from_up_to_down(fake: FakeDocker) -> None:
     assert fake.closed
 
 
+def test_ports_that_there_are_not(fake: FakeDocker) -> None:
+    """Several servers whose ports would go beyond the last one are wrong use, and none is started."""
+    assert "ports end at 65535" in error_line(run("up", "--port", "65534", "--servers", "3"), 2)
+    assert not fake.containers.created
+
+
 def test_options_and_variables_of_up(fake: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables are those of docker-compose.yml; options come first."""
     for name, value in {"PORT": "9000", "CONTAINER": "mine", "VOLUME": "shelf", "MEMORY": "2g"}.items():
