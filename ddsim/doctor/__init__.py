@@ -19,9 +19,10 @@ from ddsim.doctor.bench import PREFIX, Bench
 from ddsim.doctor.catalogue import check_catalogue, check_damage, check_index, check_index_type
 from ddsim.doctor.checks import Check, Status, abilities, attempt, round_trip
 from ddsim.doctor.conformance import Conformance, Outcome
+from ddsim.doctor.facts import Facts, facts_of
 from ddsim.doctor.memory import check_memory
 from ddsim.doctor.networks import Networks
-from ddsim.doctor.traps import TRAPS, Facts, Harm, Trap, facts_of, traps_of
+from ddsim.doctor.traps import TRAPS, Harm, Trap, traps_of
 from ddsim.search import current_catalogue
 
 __all__ = [

@@ -12,7 +12,8 @@ from ddsim.config import Settings
 from ddsim.deepdetect import TimeLimits, Timeout, Transport, wire
 from ddsim.doctor import shapes
 from ddsim.doctor.bench import Bench, NoPlace
-from ddsim.doctor.expectations import STEPS, Answer, Scene, Service, Step
+from ddsim.doctor.expectations import STEPS
+from ddsim.doctor.steps import Answer, Scene, Service, Step
 from ddsim.errors import ApiError, TransportError
 
 _SHOWN = 200

@@ -1,101 +1,37 @@
 """The server's known traps as a table: which apply to a server, what each means, and what ddsim does about it.
 
 A trap is *proven* where a recording shows it; the others were read in the server's source, or in reports of its users.
-The table makes this file long; in two files it would be no easier to read.
+The table makes this file long; in two it would be no easier to read.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ddsim.config import Settings
-from ddsim.deepdetect import Capabilities, Info
-from ddsim.vectors import can_search
+from ddsim.doctor.facts import (
+    Facts,
+    always,
+    annoy,
+    caffe,
+    caffe_index,
+    exact,
+    grows,
+    not_on_the_server,
+    old_torch,
+    runs_torch,
+    torch,
+    without_caffe,
+    without_search,
+)
 
 Harm = Literal["ends the server", "loses or mixes up data", "answers wrongly, or not at all"]
 KILLS: Harm = "ends the server"
 SPOILS: Harm = "loses or mixes up data"
 MISLEADS: Harm = "answers wrongly, or not at all"
 
-_VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _SOURCE = "server source"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What decides whether a trap applies, and whether the work-around is on.
-
-    Attributes:
-        version: major and minor; None where the server does not say.
-        capabilities: what the server was built with.
-        settings: the configuration in use.
-    """
-
-    version: tuple[int, int] | None
-    capabilities: Capabilities
-    settings: Settings
-
-    @property
-    def grows(self) -> bool:
-        """Whether the server has an index as v0.25.0 has it."""
-        return can_search(self.capabilities)
-
-
-def facts_of(info: Info, settings: Settings) -> Facts:
-    """The facts of a server. Its version is the output of git describe and may be empty."""
-    match = _VERSION.match(info.version)
-    return Facts((int(match[1]), int(match[2])) if match else None, info.capabilities, settings)
-
-
-def _always(_: Facts) -> bool:
-    return True
-
-
-def _caffe(facts: Facts) -> bool:
-    return facts.capabilities.caffe
-
-
-def _torch(facts: Facts) -> bool:
-    return facts.capabilities.torch
-
-
-def _grows(facts: Facts) -> bool:
-    return facts.grows
-
-
-def _caffe_index(facts: Facts) -> bool:
-    return facts.grows and facts.capabilities.caffe
-
-
-def _without_search(facts: Facts) -> bool:
-    return not facts.capabilities.similarity_search
-
-
-def _annoy(facts: Facts) -> bool:
-    return facts.capabilities.similarity_engine == "annoy"
-
-
-def _old_torch(facts: Facts) -> bool:
-    return facts.capabilities.torch and (facts.version is None or facts.version < (0, 29))
-
-
-def _without_caffe(facts: Facts) -> bool:
-    return not facts.capabilities.caffe
-
-
-def _not_on_the_server(facts: Facts) -> bool:
-    return facts.settings.index.backend != "server"
-
-
-def _runs_torch(facts: Facts) -> bool:
-    return facts.settings.similarity.mllib == "torch"
-
-
-def _exact(facts: Facts) -> bool:
-    return _not_on_the_server(facts) or not facts.settings.similarity.index_type.startswith("IVF")
 
 
 @dataclass(frozen=True)
@@ -118,7 +54,7 @@ class Trap:
     meaning: str
     workaround: str
     source: str
-    on: Callable[[Facts], bool] = _always
+    on: Callable[[Facts], bool] = always
 
     @property
     def proven(self) -> bool:
@@ -138,7 +74,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "too-few-ids",
         KILLS,
-        _always,
+        always,
         "A call with fewer ids than pictures ends the process.",
         "every picture gets an id",
         _wire("28-ids-too-few"),
@@ -146,7 +82,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "mixed-arrays-torch",
         KILLS,
-        _torch,
+        torch,
         "An array that mixes whole and broken numbers, or types, ends the process.",
         "numbers go as floats, lists hold one type",
         _recorded_torch("15b-mixed-arrays"),
@@ -154,7 +90,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "mixed-arrays",
         KILLS,
-        _caffe,
+        caffe,
         "An array that mixes whole and broken numbers ends official builds.",
         "numbers go as floats, lists hold one type",
         _SOURCE,
@@ -162,7 +98,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "empty-build",
         KILLS,
-        _grows,
+        grows,
         "Building an index to which nothing was added ends the process.",
         "adding and building go in one call",
         _wire("26-sim-build-after-reload"),
@@ -170,7 +106,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "search-on-classifier",
         KILLS,
-        _caffe_index,
+        caffe_index,
         "A similarity search on a classification service ends the process.",
         "refused before it is sent",
         _wire("29-supervised-search"),
@@ -178,7 +114,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "broken-index",
         KILLS,
-        _grows,
+        grows,
         "After an index failed to load, the next call to it ends the process.",
         "only kinds of index that work; none is used after it failed",
         _wire("46-sim-bad-index-type"),
@@ -186,7 +122,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "empty-chain",
         KILLS,
-        _always,
+        always,
         "A chain call without calls in it ends the process.",
         "chains are not used",
         _wire("15b-chain-empty"),
@@ -194,7 +130,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "whole-request-at-once",
         KILLS,
-        _caffe,
+        caffe,
         "All pictures of a call go through the network at once: memory runs out.",
         "the size of a pass goes with every call",
         "reports of users",
@@ -202,7 +138,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "unbuilt-rows",
         SPOILS,
-        _grows,
+        grows,
         "A search that meets rows which are not built yet fails, or worse.",
         "searches wait until everything is built",
         _wire("23-sim-search-unbuilt"),
@@ -210,7 +146,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "append-only",
         SPOILS,
-        _grows,
+        grows,
         "The index only grows: a picture added twice is there twice, none goes.",
         "a manifest of what is valid; `ddsim index --rebuild` clears up",
         _wire("21-sim-index-search"),
@@ -218,7 +154,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "unsaved-rows",
         SPOILS,
-        _grows,
+        grows,
         "What was added and not built is gone when the server ends.",
         "built at every checkpoint; what was lost is sent again",
         _wire("21-sim-index-search"),
@@ -226,7 +162,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "shared-folder",
         SPOILS,
-        _grows,
+        grows,
         "Two similarity services on one folder find each other's names.",
         "refused; every index has a folder of its own",
         _wire("30-sim-two-services-one-repository"),
@@ -234,7 +170,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "unchecked-length",
         SPOILS,
-        _grows,
+        grows,
         "Vectors of another layer go into an index and stay, with wrong distances.",
         "an index takes one layer; lengths are compared",
         _wire("39-sim-dimension"),
@@ -242,7 +178,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "spoiling-names",
         SPOILS,
-        _grows,
+        grows,
         "Names with ^, NUL or nothing in them make every search that hits them fail.",
         "refused before they are sent",
         _wire("34-sim-name-caret"),
@@ -250,7 +186,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "clear-takes-weights",
         SPOILS,
-        _always,
+        always,
         "Clearing a service deletes the network that lies in its folder.",
         "an index never shares a folder with a network",
         _wire("07-service-get-delete"),
@@ -258,7 +194,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "forgotten-services",
         SPOILS,
-        _always,
+        always,
         "A server that restarts has no services any more.",
         "they are created again when needed",
         _wire("21-sim-index-search"),
@@ -266,34 +202,34 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "no-similarity-search",
         MISLEADS,
-        _without_search,
+        without_search,
         "Indexing and searching are ignored in silence: built without them.",
         "ddsim keeps the vectors (index.backend: local or auto)",
         _recorded_torch("11-simsearch-off"),
-        _not_on_the_server,
+        not_on_the_server,
     ),
     Trap(
         "closed-index",
         MISLEADS,
-        _annoy,
+        annoy,
         "An Annoy index takes nothing more once it is built.",
         "ddsim keeps the vectors (index.backend: local or auto)",
         _SOURCE,
-        _not_on_the_server,
+        not_on_the_server,
     ),
     Trap(
         "no-caffe",
         MISLEADS,
-        _without_caffe,
+        without_caffe,
         "Caffe networks, bundled ones too, cannot be run.",
         "a configuration with mllib: torch",
         _recorded_torch("02-removed-backends"),
-        _runs_torch,
+        runs_torch,
     ),
     Trap(
         "silent-clear",
         MISLEADS,
-        _grows,
+        grows,
         "Clearing an index that is not loaded does nothing, and answers well.",
         "a search loads it first",
         _wire("07b-delete-and-recreate"),
@@ -301,16 +237,16 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "too-few-for-lists",
         MISLEADS,
-        _grows,
+        grows,
         "An IVF index with fewer pictures than lists finds nothing, in silence.",
         "index_type: Flat; the audit after each run",
         _wire("45-sim-index-types"),
-        _exact,
+        exact,
     ),
     Trap(
         "shuffled-answers",
         MISLEADS,
-        _always,
+        always,
         "A batch is answered in any order, and of two equal ids one is dropped.",
         "answers are joined by id, and ids differ",
         _wire("09-classify-batch"),
@@ -318,7 +254,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "poisoned-batch",
         MISLEADS,
-        _always,
+        always,
         "One picture that cannot be read fails its whole batch.",
         "the batch is halved until that picture is alone",
         _wire("38-sim-index-errors"),
@@ -326,7 +262,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "unknown-layer",
         MISLEADS,
-        _caffe,
+        caffe,
         "After a layer that is not there the next call fails, whatever it is.",
         "one call of no importance takes it",
         _wire("20-sim-extract"),
@@ -334,7 +270,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "created-unusable",
         MISLEADS,
-        _always,
+        always,
         "A service is created although its network is missing.",
         "a trial prediction follows",
         _wire("04-service-repository"),
@@ -342,7 +278,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "confusing-folders",
         MISLEADS,
-        _caffe,
+        caffe,
         "A folder named like a model file is taken for one.",
         "refused in configurations",
         _wire("04c-directory-name-corresp"),
@@ -350,7 +286,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "racing-creations",
         MISLEADS,
-        _always,
+        always,
         "Of several creations of one name all but one fail with a server's error.",
         "taken for what it is: the service exists",
         _wire("14-create-race"),
@@ -358,7 +294,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "broken-info",
         MISLEADS,
-        _always,
+        always,
         "A service with a parameter of the wrong type breaks GET /info for all.",
         "parameters are checked before they are sent",
         _wire("13-info-broken-by-parameter"),
@@ -366,7 +302,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "undecoded-names",
         MISLEADS,
-        _always,
+        always,
         "Names of services are not decoded, and some are taken.",
         "letters, digits, '_', '.' and '-' only; taken ones refused",
         _wire("12-service-names"),
@@ -374,7 +310,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "body-of-get",
         MISLEADS,
-        _always,
+        always,
         "A body in GET or DELETE is read as the next request.",
         "they go without one",
         _wire("11-http-layer"),
@@ -382,7 +318,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "reads-paths-and-urls",
         MISLEADS,
-        _always,
+        always,
         "A picture's data may name a file of the server, or an address to fetch.",
         "pictures go as base64, unless ServerPath or Url is used",
         _wire("10-predict-data-errors"),
@@ -390,7 +326,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "lost-std",
         MISLEADS,
-        _torch,
+        torch,
         "A std given at creation is shown, and not used.",
         "it goes with every call",
         _recorded_torch("13-input-parameters"),
@@ -398,7 +334,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "invented-classes",
         MISLEADS,
-        _torch,
+        torch,
         "Asked for more labels than there are, the server invents some.",
         "asked for no more than nclasses",
         _recorded_torch("06-best-too-large"),
@@ -406,7 +342,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "whole-scale",
         MISLEADS,
-        _torch,
+        torch,
         "A scale that is a whole number is refused.",
         "it goes as a float",
         _recorded_torch("15-wrong-types"),
@@ -414,7 +350,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "not-finite",
         MISLEADS,
-        _torch,
+        torch,
         "Answers may hold NaN and Infinity, which are no JSON.",
         "they are read all the same; the audit reports them",
         _recorded_torch("12c-not-finite"),
@@ -422,7 +358,7 @@ TRAPS: tuple[Trap, ...] = (
     Trap(
         "mixed-features",
         MISLEADS,
-        _old_torch,
+        old_torch,
         "Pictures that go through together get each other's features (before v0.29).",
         "noticed, and then they go one by one",
         _SOURCE,

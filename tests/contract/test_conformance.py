@@ -19,8 +19,9 @@ from ddsim.deepdetect.transport import Transport
 from ddsim.deepdetect.wire import decode
 from ddsim.doctor import PREFIX, Conformance, conformance
 from ddsim.doctor.bench import Bench
-from ddsim.doctor.expectations import STEPS, Answer, Scene, Step
+from ddsim.doctor.expectations import STEPS
 from ddsim.doctor.shapes import itself_first
+from ddsim.doctor.steps import Answer, Scene, Step
 from ddsim.doctor.traps import TRAPS
 from ddsim.embedded import WOULD_HAVE_DIED, EmbeddedServer, EmbeddedTransport, Engine
 from ddsim.errors import ConnectionLost

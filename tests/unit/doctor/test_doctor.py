@@ -16,7 +16,8 @@ from ddsim.deepdetect.described import Info
 from ddsim.deepdetect.services import ensure, shared
 from ddsim.doctor import PREFIX, TRAPS, Check, Diagnosis, Facts, Options, diagnose
 from ddsim.doctor import checks as checks_module
-from ddsim.doctor.traps import facts_of, traps_of
+from ddsim.doctor.facts import facts_of
+from ddsim.doctor.traps import traps_of
 from ddsim.embedded import Engine
 
 LABELS = {f"n0000000{i}": name for i, name in enumerate(("chair", "lamp", "table", "bed", "sofa"), 1)}
