@@ -17,7 +17,7 @@ from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.sending import Extraction, Outcome, Work
 from ddsim.evaluation.throwaway import borrowed
 from ddsim.pictures import Encoded
-from ddsim.vectors import Cache, label_key, looks_alike, network_key, vector_key
+from ddsim.vectors import Cache, label_key, looks_alike, network_key, requests_to, vector_key
 
 _log = logging.getLogger(__name__)
 
@@ -62,8 +62,11 @@ def _network(
             with borrowed(client, first.similarity, spec, work.patience) as there:
                 for key, settings in layers.items():
                     layer = settings.similarity.extract_layer
-                    with _accounted(outcomes[key], missing[key]):
-                        run = Extraction(work, settings, there, partial(_features, client, layer=layer), layer)
+                    features = partial(_features, client, layer=layer)
+                    with (
+                        _accounted(outcomes[key], missing[key]),
+                        Extraction(work, settings, there, features, layer, requests_to(client)) as run,
+                    ):
                         missing[key][:] = _recognise(work.cache, outcomes[key], settings, run, photos)
                         for hashes, vectors in run.over(missing[key], outcomes[key]):
                             work.cache.keep_vectors(key, dict(zip(hashes, vectors, strict=True)))
@@ -95,8 +98,8 @@ def extract_labels(work: Work, configurations: Sequence[Settings], photos: Mappi
             _accounted(outcome, missing),
             work.opening(settings) as client,
             borrowed(client, service, spec, work.patience) as there,
+            Extraction(work, settings, there, partial(_labels, client), None, requests_to(client)) as run,
         ):
-            run = Extraction(work, settings, there, partial(_labels, client), None)
             for hashes, labels in run.over(missing, outcome):
                 work.cache.keep_labels(key, dict(zip(hashes, labels, strict=True)))
     return outcomes

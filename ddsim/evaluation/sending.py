@@ -1,4 +1,7 @@
-"""Pictures sent to one service, in batches, for a value of each: what fails is halved until the culprit is alone."""
+"""Pictures sent to one service, in batches, for a value of each: what fails is halved until the culprit is alone.
+
+To servers elsewhere several batches are under way at a time, as an indexing run sends them.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from ddsim.deepdetect import Client, drawn
 from ddsim.errors import BadInput, DDSimError, InvalidResponse, ServerFault, ServerUnreachable, TooLarge, TransportError
 from ddsim.evaluation.pictures import Photo
 from ddsim.evaluation.throwaway import Throwaway
-from ddsim.indexing import Ready, Unreadable, prepare, prepare_ahead
+from ddsim.indexing import BatchSize, Ready, Unreadable, cut, foreseen, prepare, prepare_ahead
 from ddsim.pictures import Encoded, encode
-from ddsim.vectors import Cache, Patience
+from ddsim.vectors import Ahead, Cache, Patience
 
 _log = logging.getLogger(__name__)
 _Value = TypeVar("_Value")
@@ -82,7 +85,7 @@ class Work:
 
 
 class Extraction(Generic[_Value]):
-    """One run over pictures with one service.
+    """One run over pictures with one service; a context, at whose end nothing is under way any more.
 
     Args:
         work: see there.
@@ -90,6 +93,7 @@ class Extraction(Generic[_Value]):
         there: the service.
         compute: gives a value a picture, by the service's name.
         layer: see :meth:`Throwaway.ask`.
+        requests: how many are under way at a time.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Extraction(Generic[_Value]):
         there: Throwaway,
         compute: Callable[[str, Sequence[Encoded]], Iterable[_Value]],
         layer: str | None,
+        requests: int = 1,
     ) -> None:
         self._work = work
         self._limits = settings.index
@@ -106,7 +111,16 @@ class Extraction(Generic[_Value]):
         self._there = there
         self._compute = compute
         self._layer = layer
+        self._requests = requests
+        self._ahead = Ahead(self._asked, requests)
         self._failures = 0
+
+    def __enter__(self) -> Extraction[_Value]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A service that is removed while it predicts may take the server with it.
+        self._ahead.close()
 
     def over(self, photos: Sequence[Photo], outcome: Outcome) -> Iterator[tuple[list[str], list[_Value]]]:
         """Content hashes and their values, a batch at a time; what cannot be read goes to the outcome.
@@ -118,7 +132,8 @@ class Extraction(Generic[_Value]):
         if photos:
             # A configuration that cannot work says so before pictures are prepared.
             self._there.ask(lambda _: None, self._layer)
-        for batch in self._batches(photos, outcome):
+        batches = cut(self._readable(photos, outcome), BatchSize(self._limits.batch_size), self._limits.batch_bytes)
+        for batch in foreseen(batches, self._ahead.foresee, self._requests - 1):
             for part, values in self._send(batch, outcome):
                 outcome.extracted += len(part)
                 yield [ready.sha256 for ready in part], values
@@ -135,7 +150,7 @@ class Extraction(Generic[_Value]):
         content = photo.source.read(photo.uri, self._upload.max_bytes)
         begun = time.perf_counter()
         prepared = encode(content, self._upload)
-        (value,) = self._there.ask(lambda name: self._compute(name, [prepared]), self._layer)
+        (value,) = self._asked([prepared])
         return value, time.perf_counter() - begun
 
     def drawn(self) -> list[_Value]:
@@ -147,20 +162,23 @@ class Extraction(Generic[_Value]):
         pictures = drawn(self._upload)
         while True:
             try:
-                return list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
+                return self._asked(pictures)
             except ServerUnreachable:
                 raise  # nothing has begun that would be worth waiting for
             except TransportError as error:
                 self._failed(error)
 
-    def _batches(self, photos: Sequence[Photo], outcome: Outcome) -> Iterator[list[Ready]]:
-        batch: list[Ready] = []
-        size = 0
+    def _asked(self, pictures: Sequence[Encoded]) -> list[_Value]:
+        return list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
+
+    def _readable(self, photos: Sequence[Photo], outcome: Outcome) -> Iterator[Ready]:
+        # Several servers may want another batch at the same moment.
+        at_once = 2 + (self._requests - 1) // 2
         ahead = prepare_ahead(
             map(_row, photos, range(len(photos))),
             lambda row: prepare(row, photos[row.vid or 0].source, self._upload),
-            count=2 * self._limits.batch_size,
-            size=2 * self._limits.batch_bytes,
+            count=at_once * self._limits.batch_size,
+            size=at_once * self._limits.batch_bytes,
             threads=self._limits.threads,
         )
         for ready in ahead:
@@ -169,22 +187,15 @@ class Extraction(Generic[_Value]):
                 reason = ready.reason if isinstance(ready, Unreadable) else "it was changed during the evaluation"
                 outcome.unreadable[photo.sha256] = reason
                 self._work.done(1)
-                continue
-            full = len(batch) >= self._limits.batch_size or size + ready.picture.sent_bytes > self._limits.batch_bytes
-            if batch and full:
-                yield batch
-                batch, size = [], 0
-            batch.append(ready)
-            size += ready.picture.sent_bytes
-        if batch:
-            yield batch
+            else:
+                yield ready
 
     def _send(self, batch: list[Ready], outcome: Outcome) -> Iterator[tuple[list[Ready], list[_Value]]]:
         """Send a batch; halve it where it fails, until the culprit is alone."""
         pictures = [ready.picture for ready in batch]
         for tries in range(1, _TRIES_ALONE + 1):
             try:
-                values = list(self._there.ask(lambda name: self._compute(name, pictures), self._layer))
+                values = self._ahead.take(pictures)
             except (BadInput, TooLarge) as error:
                 if len(batch) == 1:
                     reason = error.dd_msg if isinstance(error, BadInput) else str(error)
@@ -212,6 +223,7 @@ class Extraction(Generic[_Value]):
             raise error
         if isinstance(error, TransportError):
             self._there.recover()
+            self._ahead.drop()  # it was asked of a server that was gone
 
     def _leave_out(self, ready: Ready, reason: str, outcome: Outcome) -> None:
         outcome.unreadable[ready.sha256] = reason

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from ddsim.config import Service
-from ddsim.deepdetect import Client, ServiceSpec, ensure
-from ddsim.errors import DDSimError, ServiceNotFound
+from ddsim.deepdetect import Client, ServiceSpec, ensure, members_of
+from ddsim.errors import DDSimError, ServerFault, ServiceNotFound
 from ddsim.vectors import Patience, stands_alone
 
 _log = logging.getLogger(__name__)
@@ -20,7 +21,9 @@ PREFIX = "ddsim-evaluate-"
 
 
 class Throwaway:
-    """A service that nobody else knows of. A program that is killed leaves it to the server, which ends with it.
+    """A service that nobody else knows of; any thread may ask it.
+
+    A program that is killed leaves it to the server, which ends with it.
 
     Args:
         client: the server.
@@ -40,6 +43,7 @@ class Throwaway:
         if self._own_folder:
             changes |= {"repository": f"{spec.repository.rstrip('/')}/{self.name}", "create_repository": True}
         self._spec = spec.model_copy(update=changes)
+        self._lock = threading.RLock()
         self._ensured: set[str | None] = set()
         self._created = False
 
@@ -58,8 +62,7 @@ class Throwaway:
             return call(self.name)
         except ServiceNotFound:
             _log.info("the server has service %s no more: %s", self.name, self._client.why_missing(self.name))
-            self._ensured.clear()
-            self._ensure(layer)
+            self._ensure(layer, anew=True)
             return call(self.name)
 
     def recover(self) -> None:
@@ -69,32 +72,47 @@ class Throwaway:
             TransportError: it does not come back in time.
         """
         self._patience.wait_for(self._client, self.name)
-        self._ensured.clear()
+        with self._lock:
+            self._ensured.clear()
 
     def remove(self) -> None:
-        """Have it gone from the server, and its folder where that is its own; what fails at that is only logged."""
+        """Have it gone from each server, and its folder where that is its own; what fails at that is only logged."""
         if not self._created:
             return
-        try:
+        for url, client in members_of(self._client).items():
             try:
-                self._delete()
-            except ServiceNotFound:
-                # It failed its first prediction, or is gone from the server. Only a service takes its folder with it.
-                if self._own_folder:
-                    self._client.create_service(self._spec)
-                    self._delete()
-        except DDSimError as error:
-            _log.warning("service %s could not be removed from the server: %s", self.name, error)
+                self._remove_from(client)
+            except DDSimError as error:
+                _log.warning("service %s could not be removed from %s: %s", self.name, url or "the server", error)
 
-    def _delete(self) -> None:
+    def _remove_from(self, client: Client) -> None:
+        try:
+            self._delete(client)
+        except ServiceNotFound:
+            # It failed its first prediction, or is gone from the server. Only a service takes its folder with it.
+            if self._own_folder:
+                client.create_service(self._spec)
+                self._delete(client)
+
+    def _delete(self, client: Client) -> None:
         # dir empties and removes the folder, and leaves a network elsewhere alone (recordings/wire/07c).
-        self._client.delete_service(self.name, destroy_model_files="dir" if self._own_folder else None)
+        try:
+            client.delete_service(self.name, destroy_model_files="dir" if self._own_folder else None)
+        except ServerFault:
+            if not self._own_folder:
+                raise
+            # Servers may share a disk: then the folder went with the service of the first.
+            client.delete_service(self.name)
 
-    def _ensure(self, layer: str | None) -> None:
-        if layer not in self._ensured:
-            self._created = True  # even where that fails, or its answer is lost
-            ensure(self._client, self._spec, layer=layer)
-            self._ensured.add(layer)
+    def _ensure(self, layer: str | None, *, anew: bool = False) -> None:
+        # One thread creates it, the others find it there.
+        with self._lock:
+            if anew:
+                self._ensured.clear()
+            if layer not in self._ensured:
+                self._created = True  # even where that fails, or its answer is lost
+                ensure(self._client, self._spec, layer=layer)
+                self._ensured.add(layer)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
-from ddsim.deepdetect import Vectors
 from ddsim.indexing.preparing import Ready
-from ddsim.vectors import Backend
+from ddsim.pictures import Encoded
 
 _GROW_AFTER = 4
 
@@ -52,22 +52,28 @@ def cut(pictures: Iterable[Ready], size: BatchSize, most_bytes: int) -> Generato
         yield batch
 
 
-def foreseen(batches: Iterable[list[Ready]], backend: Backend) -> Generator[list[Ready], None, None]:
-    """The batches; the home of the vectors hears of each while some before it are still to be added.
+def foreseen(
+    batches: Iterable[list[Ready]], foresee: Callable[[Sequence[Encoded]], Future[Any] | None], ahead: int
+) -> Generator[list[Ready], None, None]:
+    """The batches, each of which is asked for while some before it are still to be answered.
 
-    Of several servers one may be slow or gone: what the others have done is added meanwhile.
+    Of several servers one may be slow or gone: what the others have answered comes meanwhile.
+
+    Args:
+        batches: taken as they are asked for.
+        foresee: asks for the pictures of one.
+        ahead: how many are asked for beside the next one; 0 for none before its time.
     """
-    ahead = backend.looks_ahead
-    held: list[tuple[list[Ready], Future[Vectors] | None]] = []
+    held: list[tuple[list[Ready], Future[Any] | None]] = []
     for batch in batches:
-        held.append((batch, backend.foresee([ready.picture for ready in batch]) if ahead else None))
+        held.append((batch, foresee([ready.picture for ready in batch]) if ahead else None))
         if len(held) > ahead:
             yield held.pop(_first_done([future for _, future in held]))[0]
     while held:
         yield held.pop(_first_done([future for _, future in held]))[0]
 
 
-def _first_done(requests: Sequence[Future[Vectors] | None]) -> int:
+def _first_done(requests: Sequence[Future[Any] | None]) -> int:
     """The place of the first of some requests that has ended; waits for one. Where none is under way, the first."""
     under_way = [one for one in requests if one is not None]
     if len(under_way) == len(requests):

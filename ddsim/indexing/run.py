@@ -128,7 +128,8 @@ class Run:
 
     def _send_pending(self) -> None:
         # Nothing else refers to the inner one, so that it is closed with the outer, whatever happens.
-        with closing(foreseen(cut(self._readable(), self._size, self._limits.batch_bytes), self._backend)) as batches:
+        whole = cut(self._readable(), self._size, self._limits.batch_bytes)
+        with closing(foreseen(whole, self._backend.foresee, self._backend.looks_ahead)) as batches:
             for batch in batches:
                 self._send(batch)
                 if self._is_build_due():

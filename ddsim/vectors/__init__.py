@@ -15,6 +15,7 @@ from ddsim.catalogue import ItemState, Manifest, whereabouts
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, ServiceSpec
 from ddsim.errors import ApiError, ConfigError, TransportError
+from ddsim.vectors.ahead import Ahead, requests_to
 from ddsim.vectors.approximate import GOOD, Approximate, pays, recalled
 from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
@@ -45,6 +46,7 @@ __all__ = [
     "HOME",
     "OWNER",
     "TYPES",
+    "Ahead",
     "Among",
     "Approximate",
     "Backend",
@@ -80,6 +82,7 @@ __all__ = [
     "network_key",
     "pays",
     "recalled",
+    "requests_to",
     "service_of",
     "stands_alone",
     "tidy",

@@ -1,39 +1,50 @@
-"""Features asked for before they are needed, so that a server has work while the last answer is being stored."""
+"""Answers asked for before they are needed, so that a server has work while the last one is being stored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
-from ddsim.deepdetect import Vectors
+from ddsim.deepdetect import Client, members_of
 from ddsim.pictures import Encoded
 
+_Answer = TypeVar("_Answer")
 
-class Ahead:
+
+def requests_to(client: Client) -> int:
+    """How many requests are under way at a time: for each server one that it works on, and one that waits there.
+
+    One where what answers takes one after the other.
+    """
+    return 2 * len(members_of(client)) if client.concurrent else 1
+
+
+class Ahead(Generic[_Answer]):
     """Requests that are under way. Used by one thread.
 
     Args:
-        extract: asks for the features of some pictures; called in other threads.
-        under_way: requests at a time: for each server one that it works on, and one that waits there for its turn.
+        ask: asks for what is wanted of some pictures; called in other threads.
+        under_way: requests at a time, see :func:`requests_to`.
     """
 
-    def __init__(self, extract: Callable[[Sequence[Encoded]], Vectors], under_way: int = 2) -> None:
-        self._extract = extract
+    def __init__(self, ask: Callable[[Sequence[Encoded]], _Answer], under_way: int = 2) -> None:
+        self._ask = ask
         self._under_way = under_way
         self._pool: ThreadPoolExecutor | None = None
-        self._waiting: list[tuple[list[Encoded], Future[Vectors]]] = []
+        self._waiting: list[tuple[list[Encoded], Future[_Answer]]] = []
 
-    def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
-        """Ask for the features of pictures that :meth:`take` will be called for, in whatever order."""
+    def foresee(self, pictures: Sequence[Encoded]) -> Future[_Answer]:
+        """Ask for pictures that :meth:`take` will be called for, in whatever order."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._under_way, thread_name_prefix="ddsim-extract")
         wanted = list(pictures)
-        future = self._pool.submit(self._extract, wanted)
+        future = self._pool.submit(self._ask, wanted)
         self._waiting.append((wanted, future))
         return future
 
-    def take(self, pictures: Sequence[Encoded]) -> Vectors:
-        """The features of pictures, (n, d); asked for now where nobody has foreseen exactly these.
+    def take(self, pictures: Sequence[Encoded]) -> _Answer:
+        """The answer for pictures; asked for now where nobody has foreseen exactly these.
 
         Raises:
             DDSimError: whatever their request ended with.
@@ -42,7 +53,7 @@ class Ahead:
             if len(foreseen) == len(pictures) and all(a is b for a, b in zip(foreseen, pictures, strict=True)):
                 del self._waiting[place]
                 return future.result()
-        return self._extract(pictures)
+        return self._ask(pictures)
 
     def drop(self) -> None:
         """Forget what is under way: the server is another one now, or nobody wants it any more."""

@@ -9,15 +9,12 @@ from concurrent.futures import Future
 
 from ddsim.catalogue import Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, ServiceSpec, Vectors, members_of, shared
+from ddsim.deepdetect import Client, ServiceSpec, Vectors, shared
 from ddsim.errors import ServiceNotFound
 from ddsim.pictures import Encoded, Picture
-from ddsim.vectors.ahead import Ahead
+from ddsim.vectors.ahead import Ahead, requests_to
 from ddsim.vectors.base import Patience, Prepared, forgetting
 from ddsim.vectors.memory import Memory
-
-# Under way at a time, to each server: one that it works on, one that waits there for its turn.
-_REQUESTS = 2
 
 
 class Extracting(ABC):
@@ -41,7 +38,7 @@ class Extracting(ABC):
         self._patience = patience or Patience()
         self._lock = threading.RLock()
         self._writing = False
-        self._requests = _REQUESTS * len(members_of(client))
+        self._requests = requests_to(client)
         self._ahead = Ahead(self._asked, self._requests)
         self._memory: Memory | None = None
 
@@ -56,7 +53,7 @@ class Extracting(ABC):
     @property
     def looks_ahead(self) -> int:
         """As many as there are requests under way beside the next one; none where there may be one at a time only."""
-        return self._requests - 1 if self._client.concurrent else 0
+        return self._requests - 1
 
     def foresee(self, pictures: Sequence[Encoded]) -> Future[Vectors]:
         """Ask for their features."""
