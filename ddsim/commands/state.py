@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,16 +12,19 @@ import typer
 from ddsim.catalogue import Where
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
+    SOME_FAILED,
     ConfigOption,
     JsonOption,
+    Typed,
     err,
     log_to_terminal,
     out,
     print_json,
     reported,
+    say,
 )
 from ddsim.config import Settings, load
-from ddsim.errors import ApiError, CapabilityError, InvalidRequest, TransportError
+from ddsim.errors import ApiError, CapabilityError, DDSimError, InvalidRequest, TransportError
 from ddsim.search import (
     Collection,
     State,
@@ -138,21 +142,42 @@ def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
 
     Two state folders must not use one index, so one that comes from elsewhere is not used until this is said. Where it
     is a copy, and the first one is still in use, run `ddsim index --rebuild` instead; a copy of what is still there on
-    this machine is refused.
+    this machine is refused, and the others are adopted.
     """
     log_to_terminal(False)
+    with reported(typed=Typed(config)):
+        adopted, refused = _adopted(load(config))
+    if json:
+        told = [{"catalogue": str(catalogue), "reason": str(error)} for catalogue, error in refused.items()]
+        print_json({"adopted": [str(catalogue) for catalogue in adopted], "refused": told})
+    else:
+        for catalogue in adopted:
+            out.print(printable(str(catalogue)), markup=False)
+        out.print(f"{len(adopted)} adopted")
+    for catalogue, error in refused.items():
+        say(DDSimError(f"{catalogue}: {error}"), Typed(config, Path(str(catalogue))))
+    if refused:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _adopted(settings: Settings) -> tuple[list[Where], dict[Where, DDSimError]]:
+    """The catalogues whose indexes were adopted, and those that were refused.
+
+    Raises:
+        DDSimError: there is only one, and it was refused.
+    """
     adopted: list[Where] = []
-    with reported():
-        settings = load(config)
-        for catalogue in dict.fromkeys(catalogues(settings)):
+    refused: dict[Where, DDSimError] = {}
+    everything = list(dict.fromkeys(catalogues(settings)))
+    for catalogue in everything:
+        try:
             with Collection(settings, None, catalogue) as collection:
                 adopted += [catalogue] if collection.adopt() else []
-    if json:
-        print_json({"adopted": [str(catalogue) for catalogue in adopted]})
-        return
-    for catalogue in adopted:
-        out.print(printable(str(catalogue)), markup=False)
-    out.print(f"{len(adopted)} adopted")
+        except DDSimError as error:
+            if len(everything) == 1:
+                raise
+            refused[catalogue] = error
+    return adopted, refused
 
 
 def _print(one: State) -> None:

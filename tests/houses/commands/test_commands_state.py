@@ -169,6 +169,30 @@ def test_a_copy_of_what_is_still_there_is_not_adopted(shop: Shop) -> None:
     assert state(shop, "adopt").splitlines() == [str(shop.catalogue), "1 adopted"]
 
 
+def test_of_several_catalogues_those_that_may_be_are_adopted(shop: Shop) -> None:
+    """Each copy that is refused is named, whichever comes first; exit code 1."""
+    on_the_server(shop)
+    original, copied = shop.settings.state, shop.settings.state.with_name("copied")
+    other = shop.root / "other"
+    shutil.copytree(shop.catalogue, other)
+    assert run("index", other, "--config", shop.config).exit_code == 0
+    shutil.copytree(original, copied)
+    for one in json.loads(state(shop, "list", "--json"))["indexes"]:
+        if one["catalogue"] == str(other):
+            shutil.rmtree(one["folder"])
+    shop.configure(state=str(copied))
+    result = run("state", "adopt", "--config", shop.config, "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["adopted"] == [str(other)]
+    assert [one["catalogue"] for one in told["refused"]] == [str(shop.catalogue)]
+    assert "was not moved: it is a copy of" in told["refused"][0]["reason"]
+    result = run("state", "adopt", "--config", shop.config)
+    assert (result.exit_code, result.stdout) == (1, "0 adopted\n")
+    assert f"error: {shop.catalogue}: " in result.stderr
+    assert f"`ddsim index {shop.catalogue} --config {shop.config}`" in result.stderr
+
+
 def test_a_state_folder_from_another_machine_is_adopted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before that it is neither searched nor indexed into; afterwards nothing is sent again."""
     on_the_server(shop)
