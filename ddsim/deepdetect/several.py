@@ -8,21 +8,19 @@ own, so that none of them can hold a catalogue's vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar
 
-from ddsim.deepdetect.canary import SAME_FILES, Canary, agreed, differing, drawn
+from ddsim.deepdetect.canary import Canary
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.described import Info, ServiceInfo
 from ddsim.deepdetect.members import Member, Members, Pause, is_trouble, was_sent
 from ddsim.deepdetect.results import Classification, Ensured, Vectors
 from ddsim.deepdetect.retries import Retries, retries_of
 from ddsim.deepdetect.specs import ServiceSpec
+from ddsim.deepdetect.wanted import Wanted, WantedServices, named
 from ddsim.errors import (
     DDSimError,
     InvalidRequest,
-    NetworkChanged,
     ServerBusy,
     ServerUnreachable,
     ServiceExists,
@@ -48,21 +46,6 @@ def _refusing(why: str) -> Any:
     return refuse
 
 
-@dataclass
-class _Wanted:
-    """A service that each of the servers has to have.
-
-    Attributes:
-        layer: whose features are asked for; None for labels.
-        make: has it made on one server.
-        canary: what each makes of the drawn pictures.
-    """
-
-    layer: str | None
-    make: Callable[[Client], Ensured]
-    canary: Canary | None = None
-
-
 class Several(Client):
     """Several DeepDetect servers, as one client. Safe to use from several threads.
 
@@ -86,10 +69,9 @@ class Several(Client):
     ) -> None:
         if len(clients) < 2:
             raise InvalidRequest("Several: give two servers at least; for one there is Client")
-        self._drawn = upload or Upload()
         self._retries = retries_of(retries)
-        self._wanted: dict[str, _Wanted] = {}
-        self._servers = Members(clients, self._admit, pause or Pause())
+        self._wanted = WantedServices(upload or Upload(), self._retries)
+        self._servers = Members(clients, self._wanted.admit, pause or Pause())
 
     def __repr__(self) -> str:
         return f"<Several: {several(self.members, len(self.members))}>"
@@ -148,7 +130,7 @@ class Several(Client):
         Raises:
             ServiceNotFound: none of them has it.
         """
-        self._wanted.pop(name, None)
+        self._wanted.forget(name)
         self._on_each(
             lambda client: client.delete_service(name, clear, layer=layer, destroy_model_files=destroy_model_files),
             ServiceNotFound,
@@ -169,56 +151,7 @@ class Several(Client):
             NetworkChanged: some give other vectors than the others; they are named, and nothing is asked of any.
             ServiceConflict, ApiError: as ``make`` raises; the message begins with the server's address.
         """
-        wanted = _Wanted(layer, make)
-        made = self._retries.run(lambda: self._made_on_each(wanted), repeatable=False)
-        found = {member: drawn for member, (_, drawn) in made.items() if drawn is not None}
-        if found:
-            wanted.canary = agreed({member.url: drawn for member, drawn in found.items()}, canary)
-        self._wanted[name] = wanted
-        all_made = [ensured for ensured, _ in made.values()]
-        return replace(
-            all_made[0],
-            created=any(one.created for one in all_made),
-            incarnation=" ".join(one.incarnation for one in all_made if one.incarnation) or None,
-            replaced=any(one.replaced for one in all_made),
-        )
-
-    def _made_on_each(self, wanted: _Wanted) -> dict[Member, tuple[Ensured, Canary | None]]:
-        self._servers.await_any()
-        members = self._servers.in_use()
-        done: dict[Member, tuple[Ensured, Canary | None]] = {}
-        with ThreadPoolExecutor(max(len(members), 1), thread_name_prefix="ddsim-ensure") as pool:
-            begun = [(member, pool.submit(self._made, member.client, wanted)) for member in members]
-        for member, future in begun:
-            try:
-                done[member] = future.result()
-            except DDSimError as error:
-                if not is_trouble(error):
-                    raise _at(member, error) from error
-                self._servers.lose(member, error)
-        if not done:
-            raise self._servers.nobody(lost=False)
-        return done
-
-    def _made(self, client: Client, wanted: _Wanted) -> tuple[Ensured, Canary | None]:
-        """A service on one server, and what that makes of the drawn pictures."""
-        ensured = wanted.make(client)
-        if wanted.layer is None:
-            return ensured, None
-        return ensured, Canary(client.extract(ensured.name, drawn(self._drawn), layer=wanted.layer))
-
-    def _admit(self, member: Member) -> None:
-        """Have everything that is wanted on a server that was away.
-
-        Raises:
-            DDSimError: it cannot be, or its network is another one.
-        """
-        member.client.info()
-        for wanted in list(self._wanted.values()):
-            _, found = self._made(member.client, wanted)
-            if found is not None and wanted.canary is not None and not found.same_as(wanted.canary):
-                told = differing({member.url: found}, wanted.canary)
-                raise NetworkChanged(f"{told}, and nothing was stored: {SAME_FILES}")
+        return self._wanted.ensured(self._servers, name, Wanted(layer, make), canary)
 
     # Predictions
 
@@ -297,7 +230,7 @@ class Several(Client):
                 passed.append(error)
             except DDSimError as error:
                 if not is_trouble(error):
-                    raise _at(member, error) from error
+                    raise named(member, error) from error
                 self._servers.lose(member, error)
         if not done:
             raise passed[0] if passed else self._servers.nobody(lost=False)
@@ -330,12 +263,6 @@ def _worked_on(tried: Mapping[Member, DDSimError]) -> list[DDSimError]:
 def members_of(client: Client) -> dict[str, Client]:
     """The servers behind a client, one by one: address -> client; one that is alone bears no address."""
     return client.members if isinstance(client, Several) else {"": client}
-
-
-def _at(member: Member, error: DDSimError) -> DDSimError:
-    """The same error with the server's address before its words."""
-    error.args = (f"{member.url}: {error.args[0]}", *error.args[1:])
-    return error
 
 
 def _repeatable(pictures: Iterable[Picture]) -> tuple[Iterable[Picture], int]:

@@ -15,6 +15,7 @@ from ddsim import (
     ConnectionLost,
     Progress,
     Reply,
+    ServerBusy,
     ServerFault,
     ServerUnreachable,
     ServiceConflict,
@@ -103,6 +104,33 @@ def test_a_connection_that_never_stood_is_tried_again(shop: Shop) -> None:
     index(shop)
     assert [len(call.ids) for call in shop.tap.index_calls] == [4, 4, 4, 1]
     assert_sound(shop, names("lamp", 9))
+
+
+def test_a_call_that_was_refused_for_now_is_sent_again(either: Shop) -> None:
+    """429 says that nothing was done, so that adding is repeated as well, with pictures of the same numbers."""
+    uris = names("lamp", 9)
+    either.add(*uris)
+    either.tap.faults.append(once(brings(either), lambda _: refusal(429)))
+    report = index(either)
+    assert (report.indexed, report.failures, report.finished) == (9, (), True)
+    assert [len(batch) for batch in sent_batches(either)] == [4, 4, 4, 1]
+    assert_sound(either, uris)
+
+
+def test_a_server_that_is_busy_for_long_ends_the_run(either: Shop) -> None:
+    """No picture is blamed where a server takes no calls: the run says so, and the next one does the rest."""
+    uris = names("lamp", 9)
+    either.add(*uris)
+    hit, busy = picks(either, [uris[8]]), [True]
+    either.tap.faults.append(lambda sent, _: refusal(429) if busy and hit(sent) else None)
+    with pytest.raises(ServerBusy):
+        index(either)
+    with either.collection() as collection:
+        assert quarantined(collection) == []
+    busy.clear()
+    report = index(either)
+    assert (report.failures, report.finished) == ((), True)
+    assert_sound(either, uris)
 
 
 @pytest.mark.parametrize("position", [0, 8])

@@ -362,7 +362,7 @@ def test_a_server_that_comes_back_as_another_stays_out(three: Three) -> None:
     three["one"].down, three["one"].other_network = None, True
     member = next(one for one in three.client._servers.all if one.url == "http://one:8080")
     with pytest.raises(NetworkChanged, match="http://one:8080"):
-        three.client._admit(member)
+        three.client._wanted.admit(member)
 
 
 def test_removed_services_are_not_made_again(three: Three) -> None:
