@@ -19,6 +19,7 @@ ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(9rem, 44
 ul:empty { display: none; }
 a { color: inherit; text-decoration: none; }
 img { display: block; width: 100%; height: auto; max-height: 24rem; object-fit: cover; border-radius: 10px; }
+.name, .price { unicode-bidi: plaintext; }
 .name { display: block; margin-top: 6px; font-weight: 600; overflow-wrap: anywhere; }
 .price { opacity: 0.75; font-size: 0.875em; }
 .more { margin: 16px 0 0; }
@@ -36,7 +37,7 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-const host = element("div", { lang: settings.language });
+const host = element("div", { lang: settings.language, dir: "ltr" }); // as its words run, whatever the shop's do
 const root = host.attachShadow({ mode: "open" });
 const sheet = new CSSStyleSheet(); // unlike a style element, no page's policy forbids it
 sheet.replaceSync(STYLE);

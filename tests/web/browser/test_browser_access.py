@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import Shop
 from tabs import Tab
 
 AXE = "axe-core@4"
@@ -34,6 +35,16 @@ def test_no_width_scrolls_sideways(served: Any, wide: bytes, width: int, tab_on:
         box = tab.see(part).first.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+def test_long_words_stay_in_their_buttons(
+    shop: Shop, serving: Callable[..., Any], wide: bytes, tab_on: Callable[..., Tab]
+) -> None:
+    """German on a narrow phone: words of a button break where it has no room for them."""
+    shop.configure(web={"language": "de"})
+    tab = tab_on(serving(shop), 320, 740).open().upload(wide).done()
+    for button in tab.see(".button:visible").all():
+        assert button.evaluate("(one) => one.scrollWidth <= one.clientWidth"), button.inner_text()
 
 
 def test_keys_alone(tab: Tab, wide: bytes) -> None:

@@ -73,6 +73,24 @@ def test_the_widget(
         context.close()
 
 
+def test_a_shop_from_right_to_left(
+    shop: Shop, serving: Callable[..., Any], chromium: Any, another_site: tuple[str, dict[str, str]]
+) -> None:
+    """The widget's own words run as its language does: "3 similar pictures" does not become "similar pictures 3"."""
+    origin, told = another_site
+    served = serving(shop, origins=[origin])
+    told["page"], told["policy"] = (text.replace("{url}", served.url) for text in (PAGE, POLICY))
+    told["page"] = told["page"].replace('lang="en"', 'lang="ar" dir="rtl"')
+    context = chromium.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{origin}/")
+        directions = [page.locator(one).evaluate("(one) => getComputedStyle(one).direction") for one in (".say", "h1")]
+        assert directions == ["ltr", "rtl"]
+    finally:
+        context.close()
+
+
 def test_a_site_that_was_not_let_in(
     served: Any, chromium: Any, another_site: tuple[str, dict[str, str]], lamp: bytes
 ) -> None:
