@@ -195,6 +195,7 @@ def _server(settings: Settings, catalogue: Where | None, outside: Outside, verbo
 
         from ddsim.web.app import create_app
         from ddsim.web.fronts import LOOPBACK_PROXIES, Front, checked_host
+        from ddsim.web.patience import impatient
         from ddsim.web.security import LOOPBACK
     except ModuleNotFoundError as error:
         raise CapabilityError(f"the page needs {error.name}, which is not installed: {install_hint('web')}") from error
@@ -211,6 +212,7 @@ def _server(settings: Settings, catalogue: Where | None, outside: Outside, verbo
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=impatient(),
             log_config=None,  # the log of this command
             access_log=verbose,
             server_header=False,

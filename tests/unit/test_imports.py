@@ -38,6 +38,7 @@ OPEN_FILES = {
     "deepdetect.transport",  # the embedded server needs the seam alone
     "web.app",  # `ddsim.web` itself can be imported without FastAPI
     "web.fronts",
+    "web.patience",
     "web.products",
     "web.security",
 }
@@ -64,7 +65,7 @@ AT_HOME = {
     "jinja2": ("showing", "web"),
     "python_multipart": ("web",),
     "starlette": ("web",),
-    "uvicorn": ("commands.serve",),
+    "uvicorn": ("commands.serve", "web.patience"),
     "requests": ("deepdetect.http", "sources.fetching"),
     "urllib3": ("deepdetect.http", "sources.fetching"),
     "tenacity": ("deepdetect.retries", "vectors.milvuslink"),
