@@ -39,9 +39,9 @@ from ddsim.vectors.keeping import (
     take_learned,
     tidy,
 )
+from ddsim.vectors.listing import listed_in
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.space import Space, signatures
-from ddsim.vectors.store import listed_in
 from ddsim.vectors.table import members
 from ddsim.vectors.transform import Recipe
 

@@ -14,9 +14,9 @@ from ddsim.deepdetect import Vectors
 from ddsim.vectors.approximate import FILE, Approximate, clear, pays
 from ddsim.vectors.exact import Kept, Metric, Vids
 from ddsim.vectors.files import Damaged, signature
+from ddsim.vectors.listing import LIST
 from ddsim.vectors.segments import Precision
 from ddsim.vectors.shelf import Shelf
-from ddsim.vectors.store import LIST
 from ddsim.vectors.table import Table
 from ddsim.vectors.transform import Recipe, Transform
 from ddsim.vectors.vectorfile import read_arrays, write_arrays

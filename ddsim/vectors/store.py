@@ -15,53 +15,28 @@ from __future__ import annotations
 import logging
 import math
 import time
-import zlib
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
-
-import orjson
 
 from ddsim.errors import ConfigError
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.files import UNFINISHED, Damaged, read, written
 from ddsim.vectors.files import replace as replace_file
 from ddsim.vectors.files import sync as sync_files
+from ddsim.vectors.listing import ENDING, LIST, Listed, line_of, listed_in, read_list
 from ddsim.vectors.segments import Entry, Segment, open_segment, write_segment
 from ddsim.vectors.table import Unsaved
 
 _log = logging.getLogger(__name__)
 
-LIST = "segments.json"
-_ENDING = ".seg"
-_VERSION = 1
 # A run may merge what a reader is about to open; the next list names what took its place.
 _TRIES = 10
 # A list whose lines are longer together is begun anew.
 _LONGEST = 1 << 20
 # A disk may take a tenth of a second each time, and a run that need not ask a server has thousands of rows in one.
 _APART_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What a list says.
-
-    Attributes:
-        dimension: how many values a row has.
-        metric: rows are kept as they are compared by it.
-        key: what the rows are, where that can change.
-        segments: in the order in which they were saved.
-        last: the largest number that a segment was given.
-    """
-
-    dimension: int
-    metric: Metric
-    key: str = ""
-    segments: tuple[Entry, ...] = ()
-    last: int = 0
 
 
 class Store:
@@ -98,7 +73,7 @@ class Store:
         """
         for _ in range(_TRIES):
             try:
-                self._listed, self._end = _read_list(self.folder / LIST)
+                self._listed, self._end = read_list(self.folder / LIST)
             except Damaged as error:
                 _log.warning("%s cannot be used, it is %s: its pictures have to be sent again", self.folder, error)
                 self._listed, self._end = None, 0
@@ -114,7 +89,7 @@ class Store:
 
     def _is_replaced(self) -> bool:
         with suppress(Damaged):
-            return _read_list(self.folder / LIST)[0] != self._listed
+            return read_list(self.folder / LIST)[0] != self._listed
         return False
 
     def _open(self, entry: Entry, before: Segment | None) -> bool:
@@ -162,7 +137,7 @@ class Store:
         """A file's name that no segment had before."""
         listed = self._needed()
         self._listed = replace(listed, last=listed.last + 1)
-        return f"{self._listed.last:08d}{_ENDING}"
+        return f"{self._listed.last:08d}{ENDING}"
 
     def write(self, unsaved: Unsaved, name: str, *, sync: bool = True) -> Entry:
         """Write a segment that the list does not name yet."""
@@ -206,7 +181,7 @@ class Store:
             return
         named = {entry.name for entry in self._entries()}
         for path in self.folder.iterdir():
-            if (path.suffix == _ENDING and path.name not in named) or path.suffix == UNFINISHED:
+            if (path.suffix == ENDING and path.name not in named) or path.suffix == UNFINISHED:
                 with suppress(OSError):
                     path.unlink()
                 if self._listed and path.exists() and path.stem.isdigit():
@@ -218,9 +193,7 @@ class Store:
         return self._listed
 
     def _commit(self, listed: Listed, *, sync: bool = True) -> None:
-        content = orjson.dumps(asdict(listed) | {"version": _VERSION})
-        line = orjson.dumps({"crc": zlib.crc32(content)})[:-1] + b',"list":' + content + b"}\n"
-        path = self.folder / LIST
+        line, path = line_of(listed), self.folder / LIST
         if not self._end or self._end > _LONGEST:
             self._sync(self.folder)
             replace_file(path, lambda file: file.write(line))
@@ -250,64 +223,6 @@ class Store:
                 with suppress(OSError):
                     file.truncate(self._end)
                 raise
-
-
-def listed_in(folder: Path) -> Listed | None:
-    """What the list in a folder says; None where there is none that can be used.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    with suppress(Damaged):
-        return _read_list(folder / LIST)[0]
-    return None
-
-
-def _read_list(path: Path) -> tuple[Listed | None, int]:
-    """What its last whole line says, and where that ends; None of a missing file.
-
-    Raises:
-        Damaged: no line is as it was written.
-        ConfigError: it cannot be read.
-    """
-    try:
-        with read(path):
-            whole = path.read_bytes()
-    except FileNotFoundError:
-        return None, 0
-    why, end = Damaged("empty"), len(whole)
-    while end:
-        start = whole.rfind(b"\n", 0, end - 1) + 1
-        try:
-            return _read_line(whole[start:end]), end
-        except Damaged as error:
-            why, end = error, start
-    raise why
-
-
-def _read_line(line: bytes) -> Listed:
-    if not line.endswith(b"\n"):
-        raise Damaged("cut")
-    try:
-        found = orjson.loads(line)
-        content = found["list"]
-        if zlib.crc32(orjson.dumps(content)) != found["crc"]:
-            raise Damaged("not as it was written: the checksum of its list differs")
-        return _listed(content)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"damaged: its list cannot be read ({type(error).__name__}: {error})") from error
-
-
-def _listed(content: Any) -> Listed:
-    """Raises Damaged, KeyError, TypeError or ValueError where it is none."""
-    if content["version"] != _VERSION or content["metric"] not in get_args(Metric):
-        raise Damaged("of another version of ddsim")
-    entries = [Entry(str(one["name"]), int(one["size"]), int(one["crc"])) for one in content["segments"]]
-    if any(Path(entry.name).name != entry.name or not entry.name.endswith(_ENDING) for entry in entries):
-        raise Damaged("damaged: its list names what is no segment")
-    return Listed(
-        int(content["dimension"]), content["metric"], str(content["key"]), tuple(entries), int(content["last"])
-    )
 
 
 def save_all(store: Store, parts: Iterable[Unsaved], metric: Metric) -> None:

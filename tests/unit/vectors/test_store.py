@@ -1,4 +1,4 @@
-"""ddsim.vectors.store, .segments and .merging: what is on disk is that of some checkpoint, wherever a process ends."""
+"""The store, its list, segments and merging: what is on disk is that of some checkpoint, wherever a process ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ddsim.errors import ConfigError
-from ddsim.vectors import files, merging, store
+from ddsim.vectors import files, listing, merging, store
 from ddsim.vectors.files import Damaged
 from ddsim.vectors.segments import open_segment, write_segment
 from ddsim.vectors.shelf import Shelf
@@ -249,7 +249,7 @@ def test_kill_9_at_every_write_leaves_a_checkpoint(
             assert any(same(content(reader), after(step)) for step in (done, done + 1)), (call, done)
         with closing(opened(folder)) as shelf:
             listed = {path.name for path in folder.iterdir()}
-            assert listed == {store.LIST, *(one.entry.name for one in shelf.segments)}, call
+            assert listed == {listing.LIST, *(one.entry.name for one in shelf.segments)}, call
             add(shelf, [999])
             shelf.save()
             shelf.settle()
@@ -296,7 +296,7 @@ def test_any_list_is_read_or_called_damaged(tmp_path_factory: pytest.TempPathFac
     with closing(opened(folder)) as shelf:
         add(shelf, [1, 2])
         shelf.save()
-    path = folder / store.LIST
+    path = folder / listing.LIST
     whole = path.read_bytes()
     place = data.draw(st.integers(0, len(whole) - 1))
     path.write_bytes(whole[:place] + data.draw(st.binary(max_size=3)) + whole[place + data.draw(st.integers(0, 3)) :])
@@ -315,8 +315,8 @@ def test_a_list_names_segments_of_its_folder_only(tmp_path: Path, name: str) -> 
         b'{"dimension":3,"metric":"l2","key":"","segments":[{"name":"' + name.encode() + b'","size":1,"crc":1}],'
         b'"last":1,"version":1}'
     )
-    (tmp_path / store.LIST).write_bytes(b'{"crc":' + str(zlib.crc32(inner)).encode() + b',"list":' + inner + b"}\n")
-    assert store.listed_in(tmp_path) is None
+    (tmp_path / listing.LIST).write_bytes(b'{"crc":' + str(zlib.crc32(inner)).encode() + b',"list":' + inner + b"}\n")
+    assert listing.listed_in(tmp_path) is None
 
 
 def test_a_file_that_is_no_segment(tmp_path: Path) -> None:
