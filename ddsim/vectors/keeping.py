@@ -19,7 +19,8 @@ import numpy as np
 from ddsim.catalogue import Manifest
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.files import Damaged
-from ddsim.vectors.space import LEARNED, Space
+from ddsim.vectors.learning import LEARNED
+from ddsim.vectors.space import Space
 from ddsim.vectors.vectorfile import Part, read
 
 #: What the manifest's meta calls the folder.

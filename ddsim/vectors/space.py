@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,20 +12,15 @@ import numpy as np
 from ddsim.deepdetect import Vectors
 from ddsim.vectors.approximate import FILE, Approximate, clear, pays
 from ddsim.vectors.exact import Kept, Metric, Vids
-from ddsim.vectors.files import Damaged, signature
+from ddsim.vectors.files import signature
+from ddsim.vectors.learning import LEARNED, Learning
 from ddsim.vectors.listing import LIST
 from ddsim.vectors.segments import Precision
 from ddsim.vectors.shelf import Shelf
 from ddsim.vectors.table import Table
 from ddsim.vectors.transform import Recipe, Transform
-from ddsim.vectors.vectorfile import read_arrays, write_arrays
 
-_log = logging.getLogger(__name__)
-
-LEARNED = "transform.npz"
 _COMPARED = "compared"
-# Components change little while the catalogue does; learning them anew at every change would move all distances.
-_GROWN, _SHRUNK = 1.1, 0.9
 _ROWS_AT_ONCE = 4096
 _PARTS = 16
 
@@ -36,10 +30,6 @@ class Space:
 
     What is kept is what the network gave (for ``cosine`` at length 1, the lengths beside), so another recipe or metric
     needs no picture again. Where a recipe makes others of them, these are on disk, too, once a run has settled.
-
-    A recipe with components learns from the kept vectors. What it learned holds until there are a tenth more or fewer
-    of them than it was made for, and is kept in a file, so that all processes compare in the same way. Whoever only
-    searches and finds nothing in that file for its recipe learns for itself: the same, as the vectors are the same.
 
     Args:
         dimension: length of the vectors that are kept.
@@ -56,15 +46,14 @@ class Space:
     def __init__(
         self, dimension: int, metric: Metric, recipe: Recipe, folder: Path | None, precision: Precision = "float32"
     ) -> None:
-        recipe.check(dimension)
         self.dimension = dimension
-        self._recipe = recipe
+        self._learning = Learning(recipe, dimension, folder)
         self._metric = metric
         self.folder = folder
         self._precision = precision
         self._shelf = Shelf(folder, dimension, metric, precision)
-        self._transform: Transform | None = None
         self._compared: Shelf | None = None
+        self._compared_by = self.described
         self._in_step = -1
         self._approximate: Approximate | None = None
         self._mark: object = None
@@ -91,7 +80,8 @@ class Space:
             ConfigError: it cannot be read.
         """
         self._shelf.look()
-        self._recall()
+        self._learning.recall()
+        self._heed()
         self._in_step = -1
         mark = None if self.folder is None or not approximate else signature(self.folder / FILE)
         if mark is None or self.folder is None:
@@ -188,7 +178,7 @@ class Space:
         Raises:
             ConfigError: there are no rows to learn components from.
         """
-        return queries if self._recipe.trivial or not len(self) else self._learned().apply(queries)
+        return queries if self._learning.trivial or not len(self) else self._learned().apply(queries)
 
     def nearest(self, query: Vectors, k: int, only: Vids | None = None) -> list[tuple[int, float]]:
         """The nearest rows.
@@ -232,14 +222,14 @@ class Space:
             query: as the network gave it, shape (d,).
             vid: the row's number.
         """
-        if self._recipe.trivial:
+        if self._learning.trivial:
             return None
         ((_, distance),) = self._kept.nearest(query, 1, np.array([vid], np.int64))
         return distance
 
     def _searched(self, *, saving: bool = False) -> Table:
         """The rows as they are compared, those that came since included; on disk, where they are to be saved."""
-        if self._recipe.trivial:
+        if self._learning.trivial:
             return self._kept
         transform = self._learned()
         if self._compared is None:
@@ -272,42 +262,13 @@ class Space:
 
     @property
     def described(self) -> str:
-        """What distances depend on besides metric and vectors, in a few words; others when it was learned anew."""
-        if self._recipe.trivial:
-            return "as it is"
-        return self._transform.described if self._transform else "not yet"
+        """What distances depend on besides metric and vectors; see :attr:`.Learning.described`."""
+        return self._learning.described
 
     @property
     def due(self) -> bool:
         """Whether there is something to learn that was not learned yet, or from other rows."""
-        if self._recipe.trivial or not len(self):
-            return False
-        if self._transform is None:
-            return True
-        rows = self._transform.rows
-        return self._recipe.pca is not None and not _SHRUNK * rows <= len(self) <= _GROWN * rows
-
-    def _recall(self) -> None:
-        """Take what was learned before from the file, where it is of this recipe."""
-        if self._recipe.trivial or self.folder is None:
-            return
-        found = self._read(self.folder / LEARNED)
-        if found and (found.recipe, found.inputs) == (self._recipe, self.dimension):
-            self._learn(found)
-
-    def _read(self, path: Path) -> Transform | None:
-        why: Exception
-        try:
-            arrays = read_arrays(path)
-        except Damaged as error:
-            why = error
-        else:
-            try:
-                return Transform.from_arrays(arrays) if arrays else None
-            except ValueError as error:
-                why = error
-        _log.warning("%s cannot be used, it is learned anew how vectors are compared: %s", path, why)
-        return None
+        return self._learning.due(len(self))
 
     def renew(self) -> None:
         """Learn what is due, and write the file; for whoever holds the right to write, after the rows were saved.
@@ -315,29 +276,19 @@ class Space:
         Raises:
             ConfigError: nothing can be learned from these rows, or the file cannot be written.
         """
-        if not self.due or self.folder is None:
-            return
-        self._learn(self._fitted())
-        if self._transform is not None:
-            write_arrays(self.folder / LEARNED, self._transform.to_arrays())
-        _log.info("%s: learned from %d vectors how they are compared", self.folder, len(self))
-
-    def _learn(self, transform: Transform) -> None:
-        if self._transform is not None and self._transform.described == transform.described:
-            return
-        self._transform, self._compared, self._approximate = transform, None, None
-        self._in_step = -1
+        self._learning.renew(self._kept)
+        self._heed()
 
     def _learned(self) -> Transform:
-        if self._transform is None:
-            self._learn(self._fitted())
-        if self._transform is None:
-            raise RuntimeError("what was learned is there")
-        return self._transform
+        transform = self._learning.learned(self._kept)
+        self._heed()
+        return transform
 
-    def _fitted(self) -> Transform:
-        sample = Transform.sampled(len(self), self.dimension)
-        return Transform.fit(self._recipe, self._kept.rows_of(self.vids[sample]), len(self))
+    def _heed(self) -> None:
+        """Let go of what was compared by what was learned before, where something else was."""
+        if self._compared_by != self.described:
+            self._compared_by, self._compared, self._approximate = self.described, None, None
+            self._in_step = -1
 
 
 def signatures(folder: Path) -> list[object]:

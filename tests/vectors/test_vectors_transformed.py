@@ -17,7 +17,7 @@ from ddsim import ConfigError, load
 from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.deepdetect.results import Vectors
 from ddsim.routing.calibration import pairwise
-from ddsim.vectors import LocalBackend, keeping, space
+from ddsim.vectors import LocalBackend, keeping, learning, space
 from ddsim.vectors.store import Store
 from ddsim.vectors.transform import Recipe, Transform
 from ddsim.vectors.vectorfile import write, write_arrays
@@ -263,7 +263,7 @@ def test_death_before_it_is_written(home: Home, monkeypatch: pytest.MonkeyPatch)
         raise Killed
 
     configure(home, ALL)
-    monkeypatch.setattr(space, "write_arrays", killed)
+    monkeypatch.setattr(learning, "write_arrays", killed)
     with pytest.raises(Killed):
         home.index(batch=12)
     monkeypatch.undo()
