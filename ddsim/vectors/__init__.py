@@ -25,7 +25,8 @@ from ddsim.vectors.exact import Metric, load_faiss
 from ddsim.vectors.extracting import local_spec
 from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
 from ddsim.vectors.keeping import tidy
-from ddsim.vectors.local import APPROXIMATE, COMPARED, LocalBackend
+from ddsim.vectors.local import LocalBackend
+from ddsim.vectors.localkeeping import APPROXIMATE, COMPARED
 from ddsim.vectors.memory import kept_by_content
 from ddsim.vectors.milvus import MilvusBackend
 from ddsim.vectors.milvuscalls import Calls

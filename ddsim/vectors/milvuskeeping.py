@@ -15,7 +15,7 @@ from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.errors import InvalidRequest, InvalidResponse
 from ddsim.vectors.base import HOME
-from ddsim.vectors.local import COMPARED
+from ddsim.vectors.localkeeping import COMPARED
 from ddsim.vectors.milvuscalls import Calls, Described, Kind
 from ddsim.vectors.milvusnotes import Notes
 from ddsim.vectors.milvusplace import (
