@@ -161,7 +161,7 @@ def service_of(client: Client, settings: Settings, manifest: Manifest) -> Servic
     """The service that an index has on the server; before there is one, the one that computes vectors kept here."""
     served = Served(client, settings, manifest)
     on_server = str(manifest.get_meta(HOME) or "").startswith("server")
-    return served.spec() if on_server and served.repository_drawn else local_spec(settings)
+    return served.spec() if on_server and served.facts.repository_drawn else local_spec(settings)
 
 
 def database_records(settings: Settings) -> DatabaseRecords:
@@ -213,16 +213,16 @@ def damage(client: Client, settings: Settings, manifest: Manifest) -> tuple[str,
     served = _of_its_own(client, settings, manifest)
     if served is None or manifest.running():
         return None
-    deaths = int(manifest.get_meta("died") or 0)
-    if served.building and not served.is_there():
+    facts = served.facts
+    if facts.building and not served.is_there():
         return (
-            f"a server ended while it wrote the index in {served.repository}, which may hold rows without names now: "
+            f"a server ended while it wrote the index in {facts.repository}, which may hold rows without names now: "
             "it is not searched any more",
             "run `ddsim index`, which sends every picture again, to a new folder",
         )
-    if deaths:
+    if facts.died:
         return (
-            f"the server ended {deaths} times while it loaded the index in {served.repository}",
+            f"the server ended {facts.died} times while it loaded the index in {facts.repository}",
             "look into its log; if it does not lack memory, run `ddsim index --rebuild`",
         )
     return None
@@ -231,5 +231,5 @@ def damage(client: Client, settings: Settings, manifest: Manifest) -> tuple[str,
 def _of_its_own(client: Client, settings: Settings, manifest: Manifest) -> Served | None:
     """The index on the server; None where there is none, or a copy's, which is another's."""
     served = Served(client, settings, manifest)
-    on_server = str(manifest.get_meta(HOME) or "").startswith("server") and served.repository_drawn
+    on_server = str(manifest.get_meta(HOME) or "").startswith("server") and served.facts.repository_drawn
     return served if on_server and whereabouts(manifest) in ("here", "moved") else None

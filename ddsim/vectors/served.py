@@ -1,30 +1,14 @@
-"""The similarity service of one manifest, and the index in it, as far as calls and facts go.
-
-What has to outlive this process stands in the manifest's meta::
-
-    repository     the folder of all generations, on the server, without their number
-    generation     which of them, from 1
-    incarnation    of the service that holds the index, see :class:`ddsim.deepdetect.services.Mark`
-    unbuilt        whether something may have been added since the last build; written before it is
-    building       whether a build was begun and not heard to have ended; written before it is sent
-    builds         how many builds went well in all
-    loading        how often the server was asked to load the index since that went well
-    died           how often it was asked before the index was left alone, until it goes well again
-    stored_rows    how many rows of pictures this generation may hold; written before they are sent
-    dimension      length of the vectors
-    owner          for whom the service is made, see :func:`ddsim.vectors.base.owner_of`
-"""
+"""The similarity service of one manifest, and the index in it, as far as calls go."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from PIL import Image
 
-from ddsim.catalogue import ItemState, Manifest, note_whereabouts, noted_place, whereabouts
+from ddsim.catalogue import Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import (
     Capabilities,
@@ -42,11 +26,11 @@ from ddsim.errors import (
     InvalidResponse,
     ServerFault,
     ServiceNotFound,
-    StateCopied,
     UnsafeCall,
 )
 from ddsim.pictures import Picture
 from ddsim.vectors.base import owner_of
+from ddsim.vectors.serverfacts import Facts
 
 _log = logging.getLogger(__name__)
 
@@ -69,116 +53,27 @@ class Served:
         client: the server.
         settings: the similarity service.
         manifest: keeps the facts.
+
+    Attributes:
+        facts: what is known of it.
+        index_type: how the server searches.
     """
 
     def __init__(self, client: Client, settings: Settings, manifest: Manifest) -> None:
+        self.facts = Facts(settings, manifest)
         self.index_type = settings.similarity.index_type
         self._client = client
         self._settings = settings
         self._layer = settings.similarity.extract_layer
-        self._manifest = manifest
+        self._folder = manifest.folder
+        self._owner = owner_of(settings, manifest)
         self._own: str | None = None
         self._lease: Lease | None = None
 
-    # Facts
-
     @property
     def name(self) -> str:
-        """The service: the configured name with a few letters of the index's own, so that no two indexes share one."""
-        folder = str(self._manifest.get_meta("repository") or "")
-        return f"{self._settings.similarity.service}-{folder.rpartition('/')[2][:6]}"
-
-    @property
-    def unbuilt(self) -> bool:
-        """Whether the server's memory may hold rows that are not built, which no search survives."""
-        return bool(self._manifest.get_meta("unbuilt"))
-
-    @property
-    def building(self) -> bool:
-        """Whether a build may have been cut short, if the service that it was asked of is gone."""
-        noted = self._manifest.get_meta("building")
-        # Versions that made no such note sent pictures in the call that builds.
-        return self.unbuilt if noted is None else bool(noted)
-
-    @property
-    def builds(self) -> int:
-        """How many builds went well in all."""
-        return int(self._manifest.get_meta("builds") or 0)
-
-    @property
-    def repository_drawn(self) -> bool:
-        """Whether there is a folder."""
-        return bool(self._manifest.get_meta("repository"))
-
-    @property
-    def repository(self) -> str:
-        """The folder of this generation, on the server."""
-        return f"{self._manifest.get_meta('repository')}-g{self._manifest.get_meta('generation')}"
-
-    @property
-    def stored(self) -> int:
-        """How many rows of pictures this generation may hold."""
-        return int(self._manifest.get_meta("stored_rows") or 0)
-
-    def note(self, **facts: object) -> None:
-        """Store facts."""
-        self._manifest.set_meta(**facts)
-
-    def found_a_place(self) -> bool:
-        """Have a folder; drawn once for each manifest, so that no two ever share an index. A copy draws its own.
-
-        Returns:
-            whether it was drawn now.
-
-        Raises:
-            StateCopied: nobody can tell from here whether this is a copy.
-        """
-        verdict = whereabouts(self._manifest) if self.repository_drawn else "here"
-        if verdict == "unknown":
-            raise self._perhaps_copied()
-        if verdict == "copied":
-            _log.warning(
-                "%s is a copy of %s, which keeps its index: this one gets its own, and every picture is sent for it",
-                self._manifest.folder,
-                noted_place(self._manifest),
-            )
-        if drawn := verdict == "copied" or not self.repository_drawn:
-            folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
-            self._begin(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
-        elif self._manifest.get_meta("owner") is None:
-            self.note(owner=owner_of(self._settings, self._manifest))  # of a version that did not
-        note_whereabouts(self._manifest)
-        return drawn
-
-    def check_whereabouts(self) -> None:
-        """Make sure that the index is this manifest's own.
-
-        Raises:
-            StateCopied: it is that of another one, or may be.
-        """
-        verdict = whereabouts(self._manifest) if self.repository_drawn else "here"
-        if verdict == "unknown":
-            raise self._perhaps_copied()
-        if verdict == "copied":
-            raise StateCopied(
-                f"{self._manifest.folder} is a copy of {noted_place(self._manifest)}, and its index is that one's: run "
-                "`ddsim index`, which makes one of its own"
-            )
-
-    def _perhaps_copied(self) -> StateCopied:
-        return StateCopied(
-            f"{self._manifest.folder}: its index on the server was made for {noted_place(self._manifest)}. If that was "
-            "moved here, run `ddsim state adopt`; if it is still in use there, `ddsim index --rebuild` makes an index "
-            "of this one's own"
-        )
-
-    def next_generation(self, **facts: object) -> None:
-        """Give up the index: everything is pending, and goes to a folder of its own."""
-        self._begin(**({"generation": int(self._manifest.get_meta("generation") or 0) + 1} | facts))
-
-    def _begin(self, **facts: object) -> None:
-        clean = {"incarnation": None, "unbuilt": False, "building": False, "loading": 0, "died": 0, "stored_rows": 0}
-        self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=clean | facts)
+        """The service."""
+        return self.facts.service
 
     # The lease
 
@@ -206,9 +101,8 @@ class Served:
     def _lease_of_today(self) -> Lease:
         if self._lease is None or self._lease.service != self.name:
             self.release_lease()
-            owner = owner_of(self._settings, self._manifest)
-            self._lease = Lease(self._client, self.name, owner=owner, folder=self._manifest.folder)
-        self._lease.repository = self.repository
+            self._lease = Lease(self._client, self.name, owner=self._owner, folder=self._folder)
+        self._lease.repository = self.facts.repository
         return self._lease
 
     # The service
@@ -240,7 +134,7 @@ class Served:
             found = self._client.get_service(plain)
         except ServiceNotFound:
             return False
-        if not found.repository.startswith(f"{self._manifest.get_meta('repository')}-g"):
+        if not found.repository.startswith(self.facts.generations):
             return False
         _log.info("service %s of an older version gives way to %s", plain, self.name)
         with suppress(ServiceNotFound):
@@ -252,7 +146,7 @@ class Served:
             self._client,
             spec,
             layer=self._layer,
-            owner=str(self._manifest.get_meta("owner")),
+            owner=self.facts.owner,
             incarnation=incarnation,
             replace_own=True,
         )
@@ -263,8 +157,8 @@ class Served:
         Raises:
             InvalidResponse: its vectors have another length than those in the index.
         """
-        ensured = self.ensure(self._manifest.get_meta("incarnation") or "")
-        kept = self._manifest.get_meta("dimension")
+        ensured = self.ensure(self.facts.incarnation or "")
+        kept = self.facts.dimension
         if kept not in (None, ensured.dimension):
             raise InvalidResponse(
                 f"service {ensured.name!r} gives vectors of {ensured.dimension} values, the index holds {kept}: the "
@@ -278,11 +172,11 @@ class Served:
         Raises:
             ServiceConflict: it is there and somebody else's.
         """
-        self._own = self.ensure(self._own or self._manifest.get_meta("incarnation") or "").incarnation
+        self._own = self.ensure(self._own or self.facts.incarnation or "").incarnation
 
     def is_there(self) -> bool:
         """Whether the service is the one that the manifest knows, and as configured."""
-        incarnation = self._manifest.get_meta("incarnation")
+        incarnation = self.facts.incarnation
         try:
             found = self._client.get_service(self.name)
         except ServiceNotFound:
@@ -299,7 +193,7 @@ class Served:
             ConnectionLost: it was not; what was added before may be gone.
         """
         found = mark_of(self._client.get_service(self.name))
-        if found.incarnation != self._manifest.get_meta("incarnation"):
+        if found.incarnation != self.facts.incarnation:
             raise ConnectionLost(
                 f"service {self.name!r} is another one now: {self._client.why_missing(self.name)}",
                 method="POST",
@@ -308,7 +202,7 @@ class Served:
 
     def spec(self) -> ServiceSpec:
         """The service, with this generation's index."""
-        place = {"name": self.name, "repository": self.repository, "create_repository": True}
+        place = {"name": self.name, "repository": self.facts.repository, "create_repository": True}
         return self._settings.similarity_spec().model_copy(update=place)
 
     # The index

@@ -74,11 +74,12 @@ class ServerBackend:
         self._settings = settings
         self._manifest = manifest
         self._served = Served(client, settings, manifest)
+        self._facts = self._served.facts
         self._patience = patience or Patience()
         self._lock = threading.RLock()
         self._writing = False
         self._no_searches: ExitStack | None = None
-        self._failed_after = self._served.builds
+        self._failed_after = self._facts.builds
 
     @property
     def home(self) -> str:
@@ -98,10 +99,10 @@ class ServerBackend:
         with self._lock:
             self._writing = writing
             if writing:
-                self._served.found_a_place()
+                self._facts.found_a_place()
                 self._patience.outlast(self._client, self._served.name, self._bring_into_step)
             else:
-                self._served.check_whereabouts()
+                self._facts.check_whereabouts()
                 self._is_in_step()
 
     @property
@@ -133,7 +134,7 @@ class ServerBackend:
     def build(self) -> None:
         """Make everything added so far last, and found by searches."""
         with self._lock:
-            if self._served.unbuilt:
+            if self._facts.unbuilt:
                 self._send({_NOBODY: GREY}, build=True)
                 self._note_built()
                 self._manifest.give_way(self._patience.gives_way)
@@ -182,7 +183,7 @@ class ServerBackend:
 
     def stored(self) -> int:
         """How many rows this generation may hold."""
-        return self._served.stored
+        return self._facts.stored
 
     def tombstone_share(self) -> float:
         """The share of those rows that are not valid."""
@@ -194,7 +195,7 @@ class ServerBackend:
         """Start with an empty index."""
         with self._lock:
             self._writing = True
-            if not self._served.found_a_place():
+            if not self._facts.found_a_place():
                 self._served.take_lease()
                 self._keep_searches_away()
                 try:
@@ -207,16 +208,16 @@ class ServerBackend:
         """Remove the service and the files of its index, if they are this manifest's own."""
         with self._lock:
             served = self._served
-            if not served.repository_drawn:
+            if not self._facts.repository_drawn:
                 return
             try:
-                served.check_whereabouts()
+                self._facts.check_whereabouts()
             except StateCopied as error:
                 _log.info("the index of %s stays on the server: %s", self._manifest.folder, error)
                 return
             served.take_lease()
             try:
-                self._remove(served.spec(), served.stored > 0, self._manifest.get_meta("dimension"))
+                self._remove(served.spec(), self._facts.stored > 0, self._facts.dimension)
             finally:
                 served.release_lease()
 
@@ -235,10 +236,10 @@ class ServerBackend:
         served = self._served
         served.hold_lease()
         self._keep_searches_away()
-        before = {"unbuilt": served.unbuilt, "stored_rows": served.stored, "building": served.building}
+        before = {"unbuilt": self._facts.unbuilt, "stored_rows": self._facts.stored, "building": self._facts.building}
         # A build's own row is nobody's picture, and no reason to clear anything out.
-        stored = served.stored + (0 if build else len(pictures))
-        served.note(unbuilt=True, stored_rows=stored, building=build or served.building)
+        stored = self._facts.stored + (0 if build else len(pictures))
+        self._facts.note(unbuilt=True, stored_rows=stored, building=build or self._facts.building)
         with forgetting(self._client, served.name):
             try:
                 vectors = served.add(pictures, build)
@@ -248,8 +249,8 @@ class ServerBackend:
                 # What was too large for one request may have been added in part.
                 partly = self._client.may_be_unbuilt(served.name) and not before["unbuilt"]
                 if not partly and not _in_doubt(error, build):
-                    served.note(**before)
-                    if not served.unbuilt:
+                    self._facts.note(**before)
+                    if not self._facts.unbuilt:
                         self._let_searches_in()
                 raise
             served.check_incarnation()
@@ -257,7 +258,7 @@ class ServerBackend:
 
     def _note_built(self) -> None:
         # Whoever is killed before the next line builds once more; after it, what is added is known to be built.
-        self._served.note(unbuilt=False, building=False, builds=self._served.builds + 1)
+        self._facts.note(unbuilt=False, building=False, builds=self._facts.builds + 1)
         self._manifest.indexed()
         self._let_searches_in()
 
@@ -282,7 +283,7 @@ class ServerBackend:
             ManifestBusy: a run is at work, and the service is not there.
         """
         there, counts = self._served.is_there(), self._manifest.counts()
-        if there and not self._served.unbuilt and not counts[ItemState.SENDING] and not counts[ItemState.ADDED]:
+        if there and not self._facts.unbuilt and not counts[ItemState.SENDING] and not counts[ItemState.ADDED]:
             return True
         try:
             with self._manifest.writing():
@@ -295,7 +296,7 @@ class ServerBackend:
                 return False
             raise
         except StateNotWritable:
-            if self._served.unbuilt or counts[ItemState.SENDING] or counts[ItemState.ADDED]:
+            if self._facts.unbuilt or counts[ItemState.SENDING] or counts[ItemState.ADDED]:
                 raise IndexBusy(
                     "an interrupted run left pictures unbuilt: run `ddsim index` as somebody who may write there"
                 ) from None
@@ -306,11 +307,11 @@ class ServerBackend:
 
     def _bring_into_step(self) -> None:
         """The caller holds the right to write. Afterwards the service is there, and nothing is unbuilt."""
-        self._served.found_a_place()
+        self._facts.found_a_place()
         self._served.take_lease()
-        self._served.note(**{HOME: self.home})
+        self._facts.note(**{HOME: self.home})
         self._manifest.requeue(ItemState.SENDING)
-        if not self._served.unbuilt:
+        if not self._facts.unbuilt:
             self._manifest.indexed()  # the last use ended between the build and its note
         self._keep_searches_away()
         try:
@@ -327,7 +328,7 @@ class ServerBackend:
             ServerFault: what is in its memory cannot be built, as on a full disk; it is still there.
         """
         ensured = self._served.ensure_known()
-        if self._served.unbuilt and not ensured.created:
+        if self._facts.unbuilt and not ensured.created:
             try:
                 self.build()
             except UnsafeCall as error:
@@ -335,7 +336,7 @@ class ServerBackend:
                 ensured = self._served.ensure("")
             # The build let them in.
             self._keep_searches_away()
-        if ensured.created and self._served.building:
+        if ensured.created and self._facts.building:
             self._refuse_elsewhere()
             _log.warning(
                 "the server ended while it wrote its index, which may hold rows without names now: it is not used any "
@@ -357,7 +358,7 @@ class ServerBackend:
         self._count_deaths(ensured)
         # Nothing was built since, or it would be given up: what was added was in a memory that is gone.
         self._manifest.requeue(ItemState.ADDED)
-        self._failed_after = self._served.builds
+        self._failed_after = self._facts.builds
         try:
             has_rows = self._served.has_rows()
         except ServerFault as error:
@@ -369,25 +370,23 @@ class ServerBackend:
         if not has_rows and self._manifest.counts()[ItemState.INDEXED]:
             self._refuse_elsewhere()
             _log.warning("the server's index is empty, its files were removed: every picture has to be sent again")
-            self._served.next_generation()
+            self._facts.next_generation()
             return False
         check_network(self._client, self._settings, self._manifest, ensured, noting=True)
-        self._served.note(
-            incarnation=ensured.incarnation, unbuilt=False, loading=0, died=0, dimension=ensured.dimension
-        )
+        self._facts.note(incarnation=ensured.incarnation, unbuilt=False, loading=0, died=0, dimension=ensured.dimension)
         return True
 
     def _count_deaths(self, ensured: Ensured) -> None:
         """Note that the index is about to be loaded, which nobody takes back where the server dies of it."""
         # A run that was killed while it waited leaves the service there; a server that died does not.
         died = ensured.created and not ensured.replaced
-        deaths = int(self._manifest.get_meta("loading") or 0) if died else 0
+        deaths = self._facts.loading if died else 0
         if deaths < _DEATHS:
-            self._served.note(loading=deaths + 1)
+            self._facts.note(loading=deaths + 1)
             return
-        self._served.note(loading=0, died=deaths)
+        self._facts.note(loading=0, died=deaths)
         raise IndexLost(
-            f"the server ended {deaths} times while it loaded its index in {self._served.repository}: its log says "
+            f"the server ended {deaths} times while it loaded its index in {self._facts.repository}: its log says "
             "why. If it does not lack memory, the index is damaged: run `ddsim index --rebuild`, which does not touch "
             "it and sends every picture again"
         )
@@ -395,8 +394,8 @@ class ServerBackend:
     def _give_up(self, **facts: object) -> None:
         """Begin a new generation, and remove the index of the old one as far as the server can."""
         served = self._served
-        old, holds, dimension = served.spec(), served.stored > 0, self._manifest.get_meta("dimension")
-        served.next_generation(**facts)
+        old, holds, dimension = served.spec(), self._facts.stored > 0, self._facts.dimension
+        self._facts.next_generation(**facts)
         if holds:
             self._remove(old, holds, dimension)
 
@@ -434,9 +433,9 @@ class ServerBackend:
             return [Ranking(vector, [(_vid(name), far) for name, far in rows]) for vector, rows in found]
 
         with self._manifest.searching(self._patience.busy):
-            if self._served.unbuilt:
+            if self._facts.unbuilt:
                 raise IndexBusy("an interrupted run left pictures unbuilt: run `ddsim index` to finish it")
-            builds, failed = self._served.builds, self._client.index_failed(self._served.name)
+            builds, failed = self._facts.builds, self._client.index_failed(self._served.name)
             if failed and builds != self._failed_after:
                 self._client.index_was_built(self._served.name)
             elif not failed:
