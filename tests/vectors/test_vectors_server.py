@@ -32,6 +32,7 @@ from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.deepdetect.services import ensure, mark_of
 from ddsim.errors import IndexBusy
 from ddsim.vectors import Backend, Prepared, ServerBackend
+from ddsim.vectors.serveradding import Adding
 
 
 @pytest.fixture
@@ -242,7 +243,7 @@ def test_a_build_whose_note_was_lost_is_made_once_more(home: Home, monkeypatch: 
         raise Killed
 
     with home.run() as (manifest, backend), monkeypatch.context() as patch:
-        patch.setattr(ServerBackend, "_note_built", killed)
+        patch.setattr(Adding, "_note_built", killed)
         with pytest.raises(Killed):
             home.add_some(manifest, backend, 3, build=True)
     before = len(added(home))
