@@ -25,7 +25,7 @@ from ddsim.vectors import Cache, label_key
 
 #: As an index learns: from so many items, of which the classification service names so many.
 LEARN_FROM, NAMED = 1000, 100
-# As many rows as a search asks the server for at least, see ddsim.vectors.base.
+# As many rows as a search asks the server for at least, see ddsim.vectors.valid.
 _WIDE = 256
 
 

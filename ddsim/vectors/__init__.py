@@ -17,7 +17,7 @@ from ddsim.deepdetect import Client, ServiceSpec
 from ddsim.errors import ApiError, ConfigError, TransportError
 from ddsim.vectors.ahead import Ahead, requests_to
 from ddsim.vectors.approximate import GOOD, Approximate, pays, recalled
-from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, Patience, PictureOf, Prepared, Select
+from ddsim.vectors.base import HOME, Among, Backend, Found, Hits, PictureOf, Prepared, Select
 from ddsim.vectors.cache import FOLDER as CACHE_FOLDER
 from ddsim.vectors.cache import Cache
 from ddsim.vectors.canary import canary_of
@@ -32,6 +32,7 @@ from ddsim.vectors.milvus import MilvusBackend
 from ddsim.vectors.milvuscalls import Calls
 from ddsim.vectors.milvusplace import OWNER
 from ddsim.vectors.milvusrecords import DatabaseRecords
+from ddsim.vectors.others import Patience
 from ddsim.vectors.segments import TYPES, Precision
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.server import ServerBackend

@@ -13,8 +13,9 @@ from ddsim.deepdetect import Client, ServiceSpec, Vectors, shared
 from ddsim.errors import ServiceNotFound
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead, requests_to
-from ddsim.vectors.base import Patience, Prepared, forgetting
+from ddsim.vectors.base import Prepared
 from ddsim.vectors.memory import Memory
+from ddsim.vectors.others import Patience, forgetting
 
 
 class Extracting(ABC):

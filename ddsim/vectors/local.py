@@ -22,14 +22,16 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors, closeness_by, ensure
 from ddsim.errors import InvalidRequest, ManifestBusy, StateNotWritable
 from ddsim.pictures import Picture
-from ddsim.vectors.base import Among, Hits, Patience, Ranking, forgetting, owner_of, search_valid
+from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.canary import canary_of, check_network
 from ddsim.vectors.exact import load_faiss
 from ddsim.vectors.extracting import Extracting
 from ddsim.vectors.keeping import discard, folder_of
 from ddsim.vectors.localkeeping import Keeping
 from ddsim.vectors.memory import Memory
+from ddsim.vectors.others import Patience, forgetting, owner_of
 from ddsim.vectors.space import Space
+from ddsim.vectors.valid import Ranking, search_valid
 
 _log = logging.getLogger(__name__)
 

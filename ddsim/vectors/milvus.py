@@ -18,7 +18,7 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors, ensure
 from ddsim.errors import BadInput, InvalidRequest
 from ddsim.pictures import Picture
-from ddsim.vectors.base import Among, Hits, Patience, forgetting, owner_of
+from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.canary import canary_of, check_kept, check_network
 from ddsim.vectors.extracting import Extracting
 from ddsim.vectors.memory import Memory
@@ -26,6 +26,7 @@ from ddsim.vectors.milvuscalls import LONGEST, VECTOR, Calls
 from ddsim.vectors.milvuskeeping import Keeping
 from ddsim.vectors.milvusrecords import DatabaseRecords
 from ddsim.vectors.milvussearch import Searching
+from ddsim.vectors.others import Patience, forgetting, owner_of
 
 _log = logging.getLogger(__name__)
 

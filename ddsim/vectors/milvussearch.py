@@ -8,12 +8,14 @@ from collections.abc import Callable, Collection
 from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Vectors, closeness_by
 from ddsim.errors import ConfigError, IndexBusy
-from ddsim.vectors.base import Among, Hits, Patience, Ranking, search_valid
+from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.milvuscalls import WIDEST, Calls, Kind
 from ddsim.vectors.milvuskeeping import METRICS, Keeping
 from ddsim.vectors.milvuslink import Missing
 from ddsim.vectors.milvusrecords import FRESH_S, DatabaseRecords, row_of
+from ddsim.vectors.others import Patience
+from ddsim.vectors.valid import Ranking, search_valid
 
 
 class Searching:

@@ -29,7 +29,7 @@ from ddsim.errors import (
     UnsafeCall,
 )
 from ddsim.pictures import Picture
-from ddsim.vectors.base import owner_of
+from ddsim.vectors.others import owner_of
 from ddsim.vectors.serverfacts import Facts
 
 _log = logging.getLogger(__name__)

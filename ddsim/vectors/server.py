@@ -23,7 +23,8 @@ from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import CapabilityError, IndexBusy, InvalidRequest, ServiceNotFound
 from ddsim.pictures import Encoded, Picture
-from ddsim.vectors.base import Among, Hits, Patience, Prepared
+from ddsim.vectors.base import Among, Hits, Prepared
+from ddsim.vectors.others import Patience
 from ddsim.vectors.served import Served, can_search
 from ddsim.vectors.serveradding import Adding
 from ddsim.vectors.serverkeeping import Keeping

@@ -9,7 +9,7 @@ from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Client, Vectors
 from ddsim.errors import ApiError, DDSimError, ServerUnreachable, ServiceNotFound, TransportError
 from ddsim.pictures import Picture
-from ddsim.vectors.base import Patience, forgetting
+from ddsim.vectors.others import Patience, forgetting
 from ddsim.vectors.served import GREY, Served
 
 # Bears no valid vid: a row for those builds that have nothing else to add, as a build of nothing kills the server

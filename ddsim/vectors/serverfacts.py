@@ -12,7 +12,7 @@ It stands in the manifest's meta::
     died           how often it was asked before the index was left alone, until it goes well again
     stored_rows    how many rows of pictures this generation may hold; written before they are sent
     dimension      length of the vectors
-    owner          for whom the service is made, see :func:`ddsim.vectors.base.owner_of`
+    owner          for whom the service is made, see :func:`ddsim.vectors.others.owner_of`
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import secrets
 from ddsim.catalogue import ItemState, Manifest, note_whereabouts, noted_place, whereabouts
 from ddsim.config import Settings
 from ddsim.errors import StateCopied
-from ddsim.vectors.base import owner_of
+from ddsim.vectors.others import owner_of
 
 _log = logging.getLogger(__name__)
 

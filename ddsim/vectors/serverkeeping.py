@@ -18,8 +18,9 @@ from ddsim.errors import (
     StateNotWritable,
     UnsafeCall,
 )
-from ddsim.vectors.base import HOME, forgetting
+from ddsim.vectors.base import HOME
 from ddsim.vectors.canary import address_of, check_network, last_address
+from ddsim.vectors.others import forgetting
 from ddsim.vectors.served import Served
 from ddsim.vectors.serveradding import Adding
 from ddsim.vectors.serversearch import Searching

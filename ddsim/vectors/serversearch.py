@@ -9,8 +9,10 @@ from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Client, closeness_by
 from ddsim.errors import IndexBusy, ServerFault
 from ddsim.pictures import Picture
-from ddsim.vectors.base import Among, Hits, Patience, Ranking, search_valid
+from ddsim.vectors.base import Among, Hits
+from ddsim.vectors.others import Patience
 from ddsim.vectors.served import Served
+from ddsim.vectors.valid import Ranking, search_valid
 
 _log = logging.getLogger(__name__)
 

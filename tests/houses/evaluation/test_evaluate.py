@@ -25,9 +25,9 @@ from ddsim.evaluation.experiments import Experiment, read_experiments
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.run import Options, Step, evaluate_experiments
 from ddsim.pictures import encode
-from ddsim.vectors.base import Patience
 from ddsim.vectors.cache import Cache
 from ddsim.vectors.fingerprints import looks_alike, vector_key
+from ddsim.vectors.others import Patience
 
 QUIET = Options(timing_queries=0)
 CATEGORIES = {"n00000002": "lamp", "n00000004": "bed"}

@@ -21,14 +21,14 @@ from shop import Shop, plain
 from stock import index
 
 import ddsim.search.collection
-import ddsim.vectors.base
+import ddsim.vectors.valid
 from ddsim import ConfigError, InvalidRequest, SearchResult, Timings
 from ddsim.catalogue.manifest import ItemState, Row
 from ddsim.pictures.encoding import describe
 from ddsim.routing.calibration import Learned
 from ddsim.routing.categories import combine
 from ddsim.vectors import Found, Hits, Select
-from ddsim.vectors.base import Ranking, search_valid
+from ddsim.vectors.valid import Ranking, search_valid
 
 SIZES = {"bed": 18, "chair": 16, "lamp": 20, "sofa": 17}
 TOTAL = sum(SIZES.values())
@@ -561,7 +561,7 @@ def test_never_fewer_than_there_are(
     monkeypatch: pytest.MonkeyPatch, rows: Rows, k: int, categories: set[str] | None, how: str, sees: int
 ) -> None:
     """Whatever the index holds and whoever chooses: the nearest k of the searched categories, once each, in order."""
-    monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 4)
+    monkeypatch.setattr(ddsim.vectors.valid, "_WIDE", 4)
     seen: dict[int, list[int]] = {}
 
     def choose(position: int, near: Sequence[Found], _: object) -> Collection[str] | None:
@@ -597,7 +597,7 @@ def test_each_query_has_its_own_categories(rows: Rows, k: int) -> None:
 
 def test_those_who_have_enough_are_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only queries that lack something are asked for wider, fourfold each time."""
-    monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 2)
+    monkeypatch.setattr(ddsim.vectors.valid, "_WIDE", 2)
     rows = rows_of(["a"] * 40 + ["b"], [range(41), range(40, -1, -1)])
     first, second = rows.search(1, Select(lambda *_: {"b"}))
     assert [one.uri for one in first.found + second.found] == ["b/41"] * 2
@@ -606,7 +606,7 @@ def test_those_who_have_enough_are_not_asked_again(monkeypatch: pytest.MonkeyPat
 
 def test_a_rare_category_that_is_likely_is_asked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is known what will be searched, the first question is as wide as its share of the index calls for."""
-    monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 2)
+    monkeypatch.setattr(ddsim.vectors.valid, "_WIDE", 2)
     rows = rows_of(["a"] * 390 + ["b"] * 10, [range(400)])
     rows.search(2, "b")
     assert rows.asked[0][1] == 2 * 2 * 40
@@ -633,7 +633,7 @@ def test_a_common_first_question_is_wide(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_vote_sees_past_rows_that_are_not_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the nearest rows are all of replaced pictures, those behind them are looked at before it is chosen."""
-    monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 4)
+    monkeypatch.setattr(ddsim.vectors.valid, "_WIDE", 4)
     rows = rows_of([None] * 30 + ["a", "b", "a"], [range(33)])
     seen: list[int] = []
 
@@ -693,7 +693,7 @@ def test_no_list_is_ever_short(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Any catalogue, categories, k and home: k items or all that there are, sorted, unique, and of these."""
-    monkeypatch.setattr(ddsim.vectors.base, "_WIDE", 2)
+    monkeypatch.setattr(ddsim.vectors.valid, "_WIDE", 2)
     sizes, replaced, removed = shelf
     home = Home(tmp_path_factory.mktemp("shelf"), name)
     uris = [f"{category}/{number}.png" for category, size in sizes.items() for number in range(size)]

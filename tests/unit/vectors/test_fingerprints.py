@@ -13,8 +13,8 @@ from terminal import interrupt
 from ddsim import ConnectionLost, Settings
 from ddsim.errors import BadParameter
 from ddsim.evaluation.throwaway import PREFIX, borrowed
-from ddsim.vectors.base import Patience
 from ddsim.vectors.fingerprints import hash_files, label_key, network_key, stands_alone, vector_key
+from ddsim.vectors.others import Patience
 
 REMOTE: dict[str, Any] = {
     "server": "http://host:8080",
