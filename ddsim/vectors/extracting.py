@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from ddsim.catalogue import Manifest
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, ServiceSpec, Vectors, shared
-from ddsim.errors import ServiceNotFound
+from ddsim.errors import InvalidRequest, ServiceNotFound
 from ddsim.pictures import Encoded, Picture
 from ddsim.vectors.ahead import Ahead, requests_to
-from ddsim.vectors.base import Prepared
+from ddsim.vectors.base import Among, Hits, Prepared
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.others import Patience, forgetting
+from ddsim.vectors.valid import check_k
 
 
 class Extracting(ABC):
@@ -51,6 +52,10 @@ class Extracting(ABC):
     def _put(self, vids: Sequence[int], vectors: Vectors) -> None:
         """Keep rows, and note in the manifest that they were added."""
 
+    @abstractmethod
+    def _found(self, features: Vectors, k: int, among: Among) -> list[Hits]:
+        """The items nearest to what the service gave, shape (n, d), of at least one picture."""
+
     @property
     def looks_ahead(self) -> int:
         """As many as there are requests under way beside the next one; none where there may be one at a time only."""
@@ -80,6 +85,20 @@ class Extracting(ABC):
         with self._lock:
             self._put(vids, vectors)
 
+    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
+        """Find the nearest items."""
+        check_k(k)
+        features = self._extract(pictures)
+        return self._found(features, k, among) if len(features) else []
+
+    def close(self) -> None:
+        """Let go of what is under way, and of what was computed before."""
+        self._ahead.close()
+        with self._lock:
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+
     def _ensured(self, *, anew: bool = False) -> int:
         """As :meth:`_ensure`, for whoever has the time to wait for the server."""
         return self._patience.outlast(self._client, self._service, lambda: self._ensure(anew=anew))
@@ -96,6 +115,19 @@ class Extracting(ABC):
             with self._lock:
                 self._ensure()
             return self._client.extract(self._service, pictures, layer=self._layer)
+
+
+def check_length(vectors: Vectors, dimension: int) -> None:
+    """Make sure that vectors somebody searches for are such as the index has.
+
+    Raises:
+        InvalidRequest: they are not of the shape (n, dimension).
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise InvalidRequest(
+            f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have {dimension}, as "
+            "the network gives them"
+        )
 
 
 def local_spec(settings: Settings) -> ServiceSpec:

@@ -12,26 +12,25 @@ and another metric, nothing is sent again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, closeness_by, ensure
-from ddsim.errors import InvalidRequest, ManifestBusy, StateNotWritable
-from ddsim.pictures import Picture
+from ddsim.deepdetect import Client, Vectors, ensure
+from ddsim.errors import ManifestBusy, StateNotWritable
 from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.canary import canary_of, check_network
 from ddsim.vectors.exact import load_faiss
-from ddsim.vectors.extracting import Extracting
+from ddsim.vectors.extracting import Extracting, check_length
 from ddsim.vectors.keeping import discard, folder_of
 from ddsim.vectors.localkeeping import Keeping
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.others import Patience, forgetting, owner_of
 from ddsim.vectors.space import Space
-from ddsim.vectors.valid import Ranking, search_valid
+from ddsim.vectors.valid import Ranking, scorer_of, search_valid
 
 _log = logging.getLogger(__name__)
 
@@ -107,27 +106,17 @@ class LocalBackend(Extracting):
                 self._keeping.save()
                 self._keeping.renew()
 
-    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
-        """Find the nearest items."""
-        if k < 1:
-            raise InvalidRequest(f"k={k} must be 1 or more")
-        queries = self._extract(pictures)
-        if not len(queries):
-            return []
+    def _found(self, features: Vectors, k: int, among: Among) -> list[Hits]:
         with self._lock:
-            self._refresh(queries.shape[1])
-            self._keeping.check_dimension(queries.shape[1])
-            return self._nearest_now(queries, k, among)
+            self._refresh(features.shape[1])
+            self._keeping.check_dimension(features.shape[1])
+            return self._nearest_now(features, k, among)
 
     def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
         """Find the items nearest to vectors."""
         with self._lock:
             self._refresh(self._index.dimension)
-            if vectors.ndim != 2 or vectors.shape[1] != self._index.dimension:
-                raise InvalidRequest(
-                    f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have "
-                    f"{self._index.dimension}, as the network gives them"
-                )
+            check_length(vectors, self._index.dimension)
             return self._nearest_now(vectors, k, among)
 
     def _nearest_now(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
@@ -162,7 +151,7 @@ class LocalBackend(Extracting):
             )
             return Ranking(queries[place], rows, compared[place])
 
-        found = search_valid(ask, self._manifest, self._scorer, len(queries), k, among, within=within)
+        found = search_valid(ask, self._manifest, scorer_of(self._metric), len(queries), k, among, within=within)
         return [self._completed(hits) for hits in found]
 
     def _completed(self, hits: Hits) -> Hits:
@@ -198,12 +187,9 @@ class LocalBackend(Extracting):
 
     def close(self) -> None:
         """Let go of the vectors in memory."""
-        self._ahead.close()
+        super().close()
         with self._lock:
             self._keeping.close()
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
 
     def vectors_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as they are compared; see :meth:`ddsim.vectors.space.Space.compared_rows`."""
@@ -237,6 +223,3 @@ class LocalBackend(Extracting):
         self._keeping.check_dimension(vectors.shape[1])
         self._index.add(np.array(vids, np.int64), vectors)
         self._manifest.added(vids)
-
-    def _scorer(self, vector: Vectors) -> Callable[[float], float]:
-        return closeness_by(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))

@@ -17,16 +17,16 @@ from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, Vectors, ensure
 from ddsim.errors import BadInput, InvalidRequest
-from ddsim.pictures import Picture
 from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.canary import canary_of, check_kept, check_network
-from ddsim.vectors.extracting import Extracting
+from ddsim.vectors.extracting import Extracting, check_length
 from ddsim.vectors.memory import Memory
 from ddsim.vectors.milvuscalls import LONGEST, VECTOR, Calls
 from ddsim.vectors.milvuskeeping import Keeping
 from ddsim.vectors.milvusrecords import DatabaseRecords
 from ddsim.vectors.milvussearch import Searching
 from ddsim.vectors.others import Patience, forgetting, owner_of
+from ddsim.vectors.valid import check_k
 
 _log = logging.getLogger(__name__)
 
@@ -90,23 +90,13 @@ class MilvusBackend(Extracting):
         with self._lock:
             self._calls.delete(self._keeping.collection, sorted(vids))
 
-    def search(self, pictures: Sequence[Picture], k: int, among: Among = None) -> list[Hits]:
-        """Find the nearest items."""
-        if k < 1:
-            raise InvalidRequest(f"k={k} must be 1 or more")
-        queries = self._extract(pictures)
-        return self._searching.found(queries, k, among) if len(queries) else []
+    def _found(self, features: Vectors, k: int, among: Among) -> list[Hits]:
+        return self._searching.found(features, k, among)
 
     def search_vectors(self, vectors: Vectors, k: int, among: Among = None) -> list[Hits]:
         """Find the items nearest to vectors."""
-        if k < 1:
-            raise InvalidRequest(f"k={k} must be 1 or more")
-        length = self._searching.dimension
-        if vectors.ndim != 2 or vectors.shape[1] != length:
-            raise InvalidRequest(
-                f"vectors of {vectors.shape[-1]} values cannot be searched for: those of the index have {length}, as "
-                "the network gives them"
-            )
+        check_k(k)
+        check_length(vectors, self._searching.dimension)
         return self._searching.found(vectors, k, among)
 
     def stored(self) -> int:
@@ -152,12 +142,9 @@ class MilvusBackend(Extracting):
 
     def close(self) -> None:
         """Let go of connections and threads."""
-        self._ahead.close()
+        super().close()
         with self._lock:
             self._calls.close()
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
 
     def vectors_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers, which are compared as the network gave them."""

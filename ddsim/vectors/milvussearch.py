@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from ddsim.catalogue import Manifest
-from ddsim.deepdetect import Vectors, closeness_by
+from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError, IndexBusy
 from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.exact import Metric
@@ -15,7 +15,7 @@ from ddsim.vectors.milvuskeeping import METRICS, Keeping
 from ddsim.vectors.milvuslink import Missing
 from ddsim.vectors.milvusrecords import FRESH_S, DatabaseRecords, row_of
 from ddsim.vectors.others import Patience
-from ddsim.vectors.valid import Ranking, search_valid
+from ddsim.vectors.valid import Ranking, scorer_of, search_valid
 
 
 class Searching:
@@ -101,7 +101,7 @@ class Searching:
             return nearest([position], wide, only)[0]
 
         records = self._manifest if known else self._records
-        return search_valid(ask, records, self._scorer, len(queries), k, among, within=within)
+        return search_valid(ask, records, scorer_of(self._metric), len(queries), k, among, within=within)
 
     def _kind(self, name: str) -> Kind:
         """How a collection is searched.
@@ -126,6 +126,3 @@ class Searching:
 
     def _distance(self, value: float, query: Vectors) -> float:
         return value / query.size if self._metric == "l2" else max(0.0, 1.0 - value)
-
-    def _scorer(self, vector: Vectors) -> Callable[[float], float]:
-        return closeness_by(vector) if self._metric == "l2" else lambda far: min(1.0, max(0.0, 1.0 - far))

@@ -46,7 +46,11 @@ Scorer: TypeAlias = Callable[[Vectors], Callable[[float], float]]
 
 def scorer_of(metric: Metric) -> Scorer:
     """How closeness follows from the distances that a home gives for this metric."""
-    return closeness_by if metric == "l2" else lambda _vector: lambda far: min(1.0, max(0.0, 1.0 - far))
+    return closeness_by if metric == "l2" else _closeness_by_angle
+
+
+def _closeness_by_angle(_vector: Vectors) -> Callable[[float], float]:
+    return lambda far: min(1.0, max(0.0, 1.0 - far))
 
 
 def check_k(k: int) -> None:
