@@ -114,7 +114,7 @@ class SearchReply(Shown):
 
     @classmethod
     def of(cls, vector: Vectors, rows: Iterable[tuple[str, float]]) -> SearchReply:
-        """The reply with these rows, uri and distance, nearest first."""
+        """The reply with this vector and these rows, uri and distance, nearest first."""
         close = closeness_by(vector)
         return cls(vector, tuple(Match(uri, far, close(far), rank) for rank, (uri, far) in enumerate(rows, 1)))
 
