@@ -59,6 +59,7 @@ def defaults() -> dict[str, Any]:
     return dict(yaml.safe_load(run(ROOT, "ddsim config show configs/demo.yaml")))
 
 
+@pytest.mark.long
 def test_leads_of_the_evaluation(checkout: Path) -> None:
     """The layers that the README's comparison of the demo's layers tells apart, in that order, by about as much."""
     sentence = shown(r'and ends with "([\w.-]+) wins by ([\w@]+): it ([^"]+)"')
@@ -76,6 +77,7 @@ def test_leads_of_the_evaluation(checkout: Path) -> None:
     assert all((checkout / files[0] / name).is_file() for name in files[1:])
 
 
+@pytest.mark.long
 def test_the_sheet_of_the_demo(checkout: Path) -> None:
     """The demo's photo is what the README says of its sheet; so many pictures are similar, its own first."""
     sheet = shown(r"A photo of a (\w+) on the left, found to be a (\w+), and the (\w+) most similar pictures")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from ddsim import metrics
 from ddsim.errors import InvalidRequest
@@ -95,6 +94,8 @@ def test_same_as_second_version(
 @given(hits=st.lists(st.booleans(), min_size=1, max_size=12).filter(any))
 def test_average_precision_as_scikit_learn(hits: list[bool]) -> None:
     """Of a whole list without ties, average precision is scikit-learn's."""
+    from sklearn.metrics import average_precision_score
+
     expected = average_precision_score(hits, range(len(hits), 0, -1))
     assert same(metrics.average_precision([hits], [sum(hits)]), [expected])
 
@@ -103,6 +104,8 @@ def test_average_precision_as_scikit_learn(hits: list[bool]) -> None:
 @given(st.integers(1, 3), st.lists(st.permutations(range(1, 5)), min_size=1, max_size=6), st.data())
 def test_top_k_accuracy_as_scikit_learn(k: int, rows: list[list[int]], data: st.DataObject) -> None:
     """Without ties, top-k accuracy is scikit-learn's."""
+    from sklearn.metrics import top_k_accuracy_score
+
     actual = [data.draw(st.integers(0, 3)) for _ in rows]
     expected = top_k_accuracy_score(actual, rows, k=k, labels=range(4))
     assert same(metrics.top_k_accuracy(rows, actual, k).mean(), expected)

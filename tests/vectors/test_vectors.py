@@ -14,6 +14,7 @@ import pytest
 from homes import HOMES, Blow, Home, Killed
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sharing import first_alone
 from shop import Sent, lost_reply, once, picture
 
 from ddsim import (
@@ -31,6 +32,9 @@ from ddsim.catalogue.manifest import ItemState
 from ddsim.deepdetect import drawn
 from ddsim.errors import IndexBusy, ManifestBusy
 from ddsim.vectors import Patience
+
+# Another metric dies in no other way.
+TWO_HOMES = pytest.mark.parametrize("home", first_alone(HOMES, plain=2), indirect=True)
 
 
 @pytest.fixture(params=HOMES)
@@ -382,6 +386,7 @@ def test_a_server_that_dies_again_while_it_is_recovered(home: Home) -> None:
     home.check()
 
 
+@TWO_HOMES
 @pytest.mark.parametrize("carried_out", [False, True])
 @pytest.mark.parametrize("victim", ["client", "server"])
 def test_death_at_any_call(home: Home, victim: str, carried_out: bool, tmp_path: Path) -> None:
@@ -411,6 +416,7 @@ def test_death_at_any_call(home: Home, victim: str, carried_out: bool, tmp_path:
     assert moment > 5
 
 
+@TWO_HOMES
 @pytest.mark.parametrize("committed", [False, True])
 def test_death_at_any_commit(home: Home, committed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever change of the manifest the process dies at, before or after it holds: the next run mends it all."""
@@ -554,12 +560,13 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.parametrize("again", first_alone(range(3)))
 @pytest.mark.parametrize("name", HOMES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @example(steps=[("client", "before", 7), ("client", "before", 9)], k=1)  # two runs killed while the index was loaded
 @given(steps=st.lists(STEPS, min_size=3, max_size=10), k=st.integers(1, 9))
 def test_any_history_ends_well(
-    name: str, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], k: int
+    name: str, again: int, tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], k: int
 ) -> None:
     """Pictures drawn, redrawn and deleted, runs cut short, servers restarted: a last run, and searches are exact."""
     with closing(Home(tmp_path_factory.mktemp("history"), name)) as home:

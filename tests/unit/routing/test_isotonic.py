@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.isotonic import IsotonicRegression
 
 from ddsim.errors import InvalidRequest
 from ddsim.routing.isotonic import Calibration, calibrate
@@ -50,6 +49,8 @@ def test_calibration_as_second_version(pairs: list[tuple[float, bool]]) -> None:
 @given(PAIRS)
 def test_calibration_as_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
     """From the nearest distance seen onwards, and beyond the farthest, it is scikit-learn's isotonic regression."""
+    from sklearn.isotonic import IsotonicRegression
+
     far, flags = zip(*pairs, strict=True)
     at = np.linspace(min(far), max(far) + 1, 17)
     theirs = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(far, np.array(flags, float))

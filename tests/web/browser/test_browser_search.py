@@ -14,6 +14,7 @@ from shop import Shop
 from tabs import Tab, error
 
 
+@pytest.mark.long
 def test_the_product_of_a_drawn_query_comes_first(furniture: Any, drawn: Path, tab_on: Callable[..., Tab]) -> None:
     """Uploading a drawn photo finds the very product that it shows, in the category that it is of."""
     tab = tab_on(furniture).open()
