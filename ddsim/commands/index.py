@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.catalogue import Kind, Survey, Where
+from ddsim.catalogue import Where
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -26,20 +26,17 @@ from ddsim.commands.common import (
     given_catalogue,
     interruptible,
     log_to_terminal,
-    out,
     print_json,
     reported,
 )
+from ddsim.commands.index_text import print_audit, print_report, show_outlook
 from ddsim.commands.progress import Lines
 from ddsim.config import BackendName, Settings, advice, load
 from ddsim.deepdetect import Retries
 from ddsim.errors import ConfigError, ConnectionLost, InvalidRequest, ServerUnreachable, Unconnectable
 from ddsim.indexing import Audit, IndexReport, Progress
-from ddsim.routing import Learned
-from ddsim.search import ImageSearch, IndexOptions, Outlook, connect
-from ddsim.showing import counted, printable
+from ddsim.search import ImageSearch, IndexOptions, connect
 from ddsim.sources import is_table
-from ddsim.vectors import recalled
 
 EPILOG = """
 Examples:
@@ -57,19 +54,7 @@ A run that was stopped or killed goes on where it ended when it is started again
 Exit codes: 0 all indexed, 1 some pictures could not be, 2 wrong use, or too much of the catalogue is gone, 3 trouble
 with the server or a failed audit.
 """
-_MET = {
-    Kind.LITTER: "passed over as litter of machines",
-    Kind.HIDDEN: "passed over as hidden",
-    Kind.EXCLUDED: "passed over by patterns",
-    Kind.LOOSE: "passed over beside the category folders",
-    Kind.CIRCLES: "passed over as links in a circle, or to a folder that was followed before",
-    Kind.LINKS: "links to folders followed",
-    Kind.ODD: "tried though their endings are not of pictures",
-}
-_ALWAYS = ("new", "changed", "vanished", "touched", "unchanged")
-_SOMETIMES = {"waiting": "left to do by an earlier run", "failed": "failed before"}
 _FOREVER = 1_000_000  # the time ends it
-_SHOWN = 20
 
 
 def index(
@@ -121,7 +106,7 @@ def index(
         options = IndexOptions(retry_failed, rebuild, audit is not False, allow_vanished)
         with ImageSearch(settings, catalogue) as search:
             if dry_run:
-                _show_outlook(search.collection.outlook(options), json, typed)
+                show_outlook(search.collection.outlook(options), json, typed)
                 return
             if audit:
                 _end_audit(search.collection.audit(), json, typed)
@@ -130,7 +115,7 @@ def index(
         if json:
             print_json({**_where(settings, catalogue), **report.to_dict()})
         else:
-            _print(settings, report, typed)
+            print_report(settings, report, typed)
         for sentence in advice(settings):
             err.print(f"[yellow]warning:[/] {escape(sentence)}")
         _exit(report)
@@ -214,95 +199,14 @@ def _run(search: ImageSearch, options: IndexOptions, verbose: bool) -> IndexRepo
         return search.index(search.catalogue, options, progress=show, stopping=lambda: bool(stopped))
 
 
-def _print(settings: Settings, report: IndexReport, typed: Typed) -> None:
-    rate = report.sent / report.seconds if report.seconds else 0.0
-    out.print(
-        f"{counted(report.indexed, 'picture is', 'pictures are')} indexed "
-        f"({report.home}, {report.dimension} values each); "
-        f"{report.sent} sent in {report.seconds:.1f} s ({rate:.0f}/s)"
-    )
-    if report.reused:
-        pictures = counted(report.reused, "picture", "pictures")
-        out.print(f"  {pictures} not sent: their content was known, and their vectors with it")
-    told = [f"{report.changes.get(word, 0)} {word}" for word in _ALWAYS]
-    told += [f"{report.changes[word]} {words}" for word, words in _SOMETIMES.items() if report.changes.get(word)]
-    out.print("  " + ", ".join(told))
-    _print_survey(report.survey)
-    if report.compared_anew:
-        out.print(
-            f"  vectors are compared in another way than before ({report.compared_anew}): distances and scores of "
-            "pictures indexed before are others now; nothing of them was sent again",
-            markup=False,
-        )
-    if report.approximate:
-        out.print(f"  {recalled(report.approximate)}", markup=False)
-    if report.twins:
-        out.print(f"  {counted(report.twins, 'group')} of pictures with the same content under several names")
-    if report.tombstones > settings.index.max_tombstones:
-        share = f"  {report.tombstones:.0%} of the index belongs to removed or replaced pictures and slows it down. "
-        out.print(typed.completed(f"{share}`ddsim index --rebuild` clears it out."), markup=False)
-    for warning in report.warnings:
-        out.print("  [yellow]warning:[/] ", end="")
-        out.print(printable(typed.completed(warning)), markup=False)
-    if report.failures:
-        out.print(f"[yellow]{len(report.failures)} could not be indexed[/], listed in {report.failures_file}:")
-        for failure in report.failures[:_SHOWN]:
-            out.print(f"  {printable(failure.uri)}: {printable(failure.reason)}", markup=False)
-        if len(report.failures) > _SHOWN:
-            out.print(f"  ... and {len(report.failures) - _SHOWN} more")
-    if report.learned is not None and report.learned.items:
-        _print_learned(settings, report.learned)
-    if report.audit is not None:
-        _print_audit(report.audit, typed)
-
-
-def _print_learned(settings: Settings, learned: Learned) -> None:
-    who = ""
-    if learned.weight is not None:
-        other = "trained classifier" if settings.trained else "classification service"
-        who = f"; categories: {learned.weight:.0%} {other}, {1 - learned.weight:.0%} neighbours"
-    out.print(f"scores learned from {counted(learned.items, 'picture')}{who}", markup=False)
-
-
-def _print_audit(audit: Audit, typed: Typed) -> None:
-    if audit.passed and audit.checked:
-        out.print(f"audit: {counted(audit.checked, 'picture')} checked, all found", markup=False)
-    for problem in audit.problems:
-        out.print("[red]audit:[/] ", end="")
-        out.print(printable(typed.completed(problem)), markup=False)
+def _where(settings: Settings, catalogue: Where) -> dict[str, object]:
+    return {"configuration": settings.name, "catalogue": str(catalogue), "service": settings.similarity.service}
 
 
 def _end_audit(audit: Audit, json: bool, typed: Typed) -> None:
     if json:
         print_json({"audit": audit.to_dict()})
     else:
-        _print_audit(audit, typed)
+        print_audit(audit, typed)
     if not audit.passed:
         raise typer.Exit(AUDIT_FAILED)
-
-
-def _show_outlook(outlook: Outlook, json: bool, typed: Typed) -> None:
-    counts = {change.value: count for change, count in outlook.changes.items()}
-    if json:
-        met = {"met": outlook.survey.to_dict(), "unreadable": outlook.survey.shut}
-        print_json({"changes": counts, **met, "stops": outlook.stop})
-        return
-    for word, count in counts.items():
-        out.print(f"{count:8d} {word}")
-    for uri, reason in sorted(outlook.survey.shut.items()):
-        out.print(f"unreadable: {printable(uri)}: {printable(reason)}", markup=False)
-    _print_survey(outlook.survey)
-    if outlook.stop:
-        out.print("[yellow]A run would stop:[/] ", end="")
-        out.print(printable(typed.completed(outlook.stop)), markup=False)
-
-
-def _print_survey(survey: Survey) -> None:
-    for kind, words in _MET.items():
-        if tally := survey.met.get(kind):
-            names = ", ".join(map(printable, tally.examples)) + (", ..." if tally.count > len(tally.examples) else "")
-            out.print(f"  {tally.count} {words}: {names}", markup=False)
-
-
-def _where(settings: Settings, catalogue: Where) -> dict[str, object]:
-    return {"configuration": settings.name, "catalogue": str(catalogue), "service": settings.similarity.service}

@@ -7,9 +7,10 @@ configuration; `ddsim evaluate` is its command.
 from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.evaluating import evaluate
 from ddsim.evaluation.experiments import Experiment, read_experiments
+from ddsim.evaluation.options import Options, Step
 from ddsim.evaluation.page import render
 from ddsim.evaluation.results import Evaluation, Row
-from ddsim.evaluation.run import Options, Step, evaluate_experiments
+from ddsim.evaluation.run import evaluate_experiments
 
 __all__ = [
     "Evaluation",

@@ -11,8 +11,9 @@ from ddsim.catalogue import PRODUCTS
 from ddsim.config import Settings
 from ddsim.errors import InvalidRequest
 from ddsim.evaluation.experiments import read_experiments
+from ddsim.evaluation.options import Options, Step
 from ddsim.evaluation.results import Evaluation
-from ddsim.evaluation.run import Options, Step, evaluate_experiments
+from ddsim.evaluation.run import evaluate_experiments
 from ddsim.vectors import CACHE_FOLDER
 
 

@@ -1,7 +1,7 @@
 """An evaluation as one HTML page that needs nothing else: no script, no file beside it, no network.
 
-Everything is worked out to strings here and in :mod:`ddsim.evaluation.view`; the template only lays it out, and escapes
-all that it is given.
+Everything is worked out to strings here, in :mod:`ddsim.evaluation.view` and in the modules that use it; the template
+only lays it out, and escapes all that it is given.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ddsim.evaluation import view
+from ddsim.evaluation import against, charts, view
 from ddsim.evaluation.results import MEASURES, Disagreement, Evaluation, Row, Shown
-from ddsim.showing import data_uri, filled
+from ddsim.showing import counted, data_uri, filled
 
 #: Gives a thumbnail as JPEG: kind (``query`` or ``item``), uri -> bytes, or None where there is no picture.
 Picture: TypeAlias = Callable[[str, str], "bytes | None"]
@@ -90,16 +90,16 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
         cost=view.cost(evaluation.rows, who),
         warnings=_warnings(evaluation.rows, who),
         legend=[who[row.name] for row in measured],
-        charts=view.charts(evaluation, measured, who),
+        charts=charts.charts(evaluation, measured, who),
         details=[view.by_category(evaluation, measured, who, name) for name in measures],
         verdicts=[said.verdict for said in evaluation.comparisons if said.category is None],
-        matrix=view.matrix(evaluation, measured, who, None),
-        first=view.first_against(evaluation, measured, who),
-        matrices=view.matrices(evaluation, measured, who),
+        matrix=against.matrix(evaluation, measured, who, None),
+        first=against.first_against(evaluation, measured, who),
+        matrices=against.matrices(evaluation, measured, who),
         queries=queries,
         pictures=pictures.data,
         explained={name: MEASURES[name] for name in measures},
-        axis=[(view.across(share / 100), str(share)) for share in (0, 50, 100)],
+        axis=[(charts.across(share / 100), str(share)) for share in (0, 50, 100)],
     )
 
 
@@ -109,8 +109,8 @@ def _facts(found: Evaluation) -> list[tuple[str, str]]:
     asked = "each item against all others (leave-one-out)" if found.queries is None else found.queries
     categories = ", ".join(f"{name} {count:,}" for name, count in found.categories.items())
     return [
-        ("Catalogue", f"{found.catalogue}, {view.counted(found.items, 'item', 'items')}"),
-        ("Queries", f"{asked}, {view.counted(found.asked, 'query', 'queries')}"),
+        ("Catalogue", f"{found.catalogue}, {counted(found.items, 'item', 'items')}"),
+        ("Queries", f"{asked}, {counted(found.asked, 'query', 'queries')}"),
         ("Queries by category", categories or "none"),
         ("Products", "known by the pictures' names" if found.products else "not known by the pictures' names"),
         ("Configurations", f"{tried}, of which {failed} failed" if failed else str(tried)),

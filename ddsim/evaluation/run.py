@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ddsim.catalogue import PRODUCTS, Where, product_pattern
+from ddsim.catalogue import Where, product_pattern
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
@@ -16,6 +16,8 @@ from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.extraction import extract_labels, extract_vectors
 from ddsim.evaluation.floors import KEY, keep_thumbnails
+from ddsim.evaluation.leaving_out import refused, warning
+from ddsim.evaluation.options import Options, Step
 from ddsim.evaluation.pictures import Folder, Photo, gather, sample, some
 from ddsim.evaluation.results import Evaluation, Row
 from ddsim.evaluation.rows import NAMED, Rows, failed
@@ -25,54 +27,11 @@ from ddsim.evaluation.task import Task
 from ddsim.evaluation.thumbnails import Thumbnails
 from ddsim.pictures import Upload
 from ddsim.search import connect
-from ddsim.showing import Value
 from ddsim.sources import source_of
 from ddsim.vectors import Cache, Patience, label_key, vector_key
 
 # Categories named in a sentence at most.
 _NAMED = 5
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to evaluate.
-
-    Attributes:
-        products: regular expression with a group ``product``, looked for in uris; what shows the same product of the
-            same category has the same text there.
-        seed: of every choice by chance, so that the same evaluation gives the same numbers.
-        limit: how many queries of each category at most.
-        timing_queries: how many queries to time; 0 leaves latency out.
-        disagreements: how many queries to show.
-
-    Raises:
-        InvalidRequest: for numbers that make no sense.
-    """
-
-    products: str = PRODUCTS
-    seed: int = 0
-    limit: int | None = None
-    timing_queries: int = 20
-    disagreements: int = 12
-
-    def __post_init__(self) -> None:
-        if (self.limit is not None and self.limit < 1) or min(self.seed, self.timing_queries, self.disagreements) < 0:
-            raise InvalidRequest("evaluate: limit must be 1 or more, and the other numbers not below 0")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Step(Value):
-    """How far an evaluation is.
-
-    Attributes:
-        stage: what it does now.
-        done, total: of that; ``total`` None where it is not known.
-    """
-
-    stage: str
-    done: int
-    total: int | None
 
 
 def evaluate_experiments(
@@ -153,7 +112,7 @@ class _Run:
         self._begin("thumbnails", len(photos) - len(work.cache.known(KEY, photos)))
         reasons = keep_thumbnails(work.cache, photos, self._limits, self.told)
         for outcome in (*vectors.values(), *labels.values()):
-            reasons |= _refused(outcome, len(photos))
+            reasons |= refused(outcome, len(photos))
         task = Task(
             [photo for photo in items.photos if photo.sha256 not in reasons],
             [photo for photo in chosen if photo.sha256 not in reasons],
@@ -168,7 +127,7 @@ class _Run:
             )
         left_out = items.unreadable | asked.unreadable
         left_out |= {photo.uri: reasons[photo.sha256] for photo in (*items.photos, *chosen) if photo.sha256 in reasons}
-        rows, scores = self._rows(task, work.cache, vectors, labels, _warning(left_out))
+        rows, scores = self._rows(task, work.cache, vectors, labels, warning(left_out))
         thumbnails = Thumbnails(items.source, asked.source, self._limits.max_bytes)
         return replace(self._compared(task, rows, scores, catalogue, queries), thumbnails=thumbnails)
 
@@ -284,28 +243,3 @@ class _Run:
             disagreements=disagreements(task, alive, scores, self._options.disagreements),
             conclusion=concluded(complete, comparisons, primary),
         )
-
-
-def _refused(outcome: Outcome, photos: int) -> dict[str, str]:
-    """Content hash -> why this extraction has no value of a picture, which is then left out for all rows alike.
-
-    One that cannot do with most of the pictures fails itself, instead of leaving nothing for the others.
-    """
-    if outcome.failed is not None:
-        return {}
-    if 2 * len(outcome.unreadable) > photos:
-        first = next(iter(outcome.unreadable.values()))
-        outcome.failed = f"{len(outcome.unreadable)} of {photos} pictures cannot be used with it: {first}"
-        return {}
-    return outcome.unreadable
-
-
-def _warning(left_out: Mapping[str, str]) -> tuple[str, ...]:
-    """What is said of pictures that are left out: uri -> why."""
-    if not left_out:
-        return ()
-    named = [f"{uri} ({reason})" for uri, reason in sorted(left_out.items())[:_SHOWN]]
-    if len(left_out) > _SHOWN:
-        named.append(f"and {len(left_out) - _SHOWN} more")
-    head = "1 picture is" if len(left_out) == 1 else f"{len(left_out)} pictures are"
-    return (f"{head} left out, for all rows alike: {', '.join(named)}",)

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from ddsim.evaluation.experiments import read_experiments
+from ddsim.evaluation.options import Options
 from ddsim.evaluation.results import Evaluation
-from ddsim.evaluation.run import Options, evaluate_experiments
+from ddsim.evaluation.run import evaluate_experiments
 
 SHARED = Path(__file__).parents[3] / "shared"
 MODEL = SHARED / "models" / "squeezenet_v1.1"

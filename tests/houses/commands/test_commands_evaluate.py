@@ -18,7 +18,8 @@ import ddsim.commands.evaluate
 import ddsim.commands.evaluate_text
 from ddsim import Client, Reply, ServerUnreachable, Settings, connect, load
 from ddsim.commands.evaluate import EPILOG, evaluate_command
-from ddsim.evaluation.run import Step, evaluate_experiments
+from ddsim.evaluation.options import Step
+from ddsim.evaluation.run import evaluate_experiments
 
 APP = typer.Typer(rich_markup_mode="markdown")
 APP.command(epilog=EPILOG)(evaluate_command)

@@ -22,8 +22,9 @@ from ddsim.deepdetect import Canary
 from ddsim.embedded import Engine
 from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.evaluation.experiments import Experiment, read_experiments
+from ddsim.evaluation.options import Options, Step
 from ddsim.evaluation.results import Evaluation, Row
-from ddsim.evaluation.run import Options, Step, evaluate_experiments
+from ddsim.evaluation.run import evaluate_experiments
 from ddsim.pictures import encode
 from ddsim.vectors.cache import Cache
 from ddsim.vectors.fingerprints import looks_alike, vector_key

@@ -14,7 +14,8 @@ from stock import assert_sound, index, names, sent_uris
 from ddsim import Collection, NetworkChanged
 from ddsim.deepdetect import SAME, Canary, drawn
 from ddsim.evaluation.experiments import read_experiments
-from ddsim.evaluation.run import Options, evaluate_experiments
+from ddsim.evaluation.options import Options
+from ddsim.evaluation.run import evaluate_experiments
 from ddsim.vectors.cache import FILE, FOLDER, Cache
 
 

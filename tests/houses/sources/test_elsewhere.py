@@ -21,7 +21,8 @@ from ddsim import CatalogueUnreachable, CatalogueVanished, Client, IndexReport, 
 from ddsim.catalogue import ItemState
 from ddsim.commands.app import app
 from ddsim.evaluation.experiments import read_experiments
-from ddsim.evaluation.run import Options, evaluate_experiments
+from ddsim.evaluation.options import Options
+from ddsim.evaluation.run import evaluate_experiments
 from ddsim.search import contact_sheet
 from ddsim.search.states import states
 from ddsim.vectors import Patience
