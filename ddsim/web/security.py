@@ -33,6 +33,9 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "geolocation=(), microphone=()",
 }
+# Every product's page leads to others: a search engine that followed them would search for ever; and the link of an
+# upload that somebody shares is for people.
+_NO_ROBOTS = "noindex, nofollow"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # The page's own script sends it. That of another site must ask first (CORS), and is told no; a browser without
 # Sec-Fetch-Site, or one that came without https, shows so that it is on this page, whatever the host is called here.
@@ -88,6 +91,8 @@ class Guarded:
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.setdefault("cache-control", "no-store")
+                if not _is_start(scope):
+                    headers.setdefault("x-robots-tag", _NO_ROBOTS)
             await send(message)
 
         try:
@@ -170,6 +175,11 @@ async def _swallow(receive: Receive) -> None:
             got += len(message.get("body", b""))
             if message["type"] == "http.disconnect" or not message.get("more_body", False):
                 return
+
+
+def _is_start(scope: Scope) -> bool:
+    """Whether the start page is asked for, and nothing on it: its path alone ends so, below whatever path it is."""
+    return scope["path"].endswith("/") and not scope["query_string"]
 
 
 def _with_slash(scope: Scope) -> str:

@@ -558,3 +558,16 @@ def test_the_configuration_raises_the_limit_of_photos(stock: Shop, tmp_path: Pat
     assert "web.max_bytes" in error["hint"]
     shop.configure(web={"max_bytes": 30 * 1024 * 1024})
     assert posted(opened(shop), data + bytes(22 * 1024 * 1024)).status_code == 200
+
+
+def test_search_engines_know_the_start_page_alone(page: TestClient) -> None:
+    """They follow no link from product to product, and list no photo that somebody shares."""
+    assert "x-robots-tag" not in page.get("/").headers
+    for path in (
+        "/?like=lamp/a0.png",
+        "/search?like=lamp/a0.png",
+        "/pictures/lamp/a0.png",
+        "/api/catalogue",
+        "/nothing",
+    ):
+        assert page.get(path).headers["x-robots-tag"] == "noindex, nofollow", path
