@@ -159,7 +159,8 @@ def _check_recall(built: Mapping[str, Any] | None, note: Note) -> None:
     if built is None:
         return
     good = built["recall"] >= GOOD
-    hint = "" if good else "write approximate: never under `index:`, which compares all vectors"
+    exact = "index_type: FLAT" if "index" in built else "approximate: never"
+    hint = "" if good else f"write {exact} under `index:`, which compares all vectors"
     note(Check("approximate", "ok" if good else "warning", recalled(built), hint))
 
 

@@ -78,7 +78,8 @@ class IndexReport(Shown):
         warnings: what was indexed and should be looked at, a sentence for each kind.
         approximate: where searches look at a part of the vectors only (``index.approximate``): how many ``rows`` it was
             built over, its ``lists``, how many ``probes`` of them a search looks through, and its ``recall``, the share
-            of the ten nearest that is found so; None where all vectors are compared.
+            of the ten nearest that is found so. Where a database searches so: its ``rows``, the kind of its ``index``,
+            and ``recall``. None where all vectors are compared.
     """
 
     indexed: int

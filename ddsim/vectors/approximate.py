@@ -241,11 +241,15 @@ def pays(rows: int) -> bool:
 
 
 def recalled(built: Mapping[str, Any]) -> str:
-    """What :class:`Built` says, as the manifest keeps it, in a sentence."""
-    found = (
-        f"searches look through {built['probes']} of {built['lists']} lists of {built['rows']} vectors and find "
-        f"{built['recall']:.1%} of the ten nearest"
+    """What :class:`Built` says, or a database's :class:`ddsim.vectors.milvusrecall.Recall`, in a sentence.
+
+    Args:
+        built: as the manifest keeps it.
+    """
+    how = (
+        f"by the database's {built['index']}" if "index" in built else f"in {built['probes']} of {built['lists']} lists"
     )
+    found = f"searches look {how} of {built['rows']} vectors and find {built['recall']:.1%} of the ten nearest"
     return found if built["recall"] >= GOOD else f"{found}, which is less than {GOOD:.0%}"
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
 
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.errors import InvalidRequest, InvalidResponse
 from ddsim.vectors.base import HOME
-from ddsim.vectors.localkeeping import COMPARED
+from ddsim.vectors.localkeeping import APPROXIMATE, COMPARED
 from ddsim.vectors.milvuscalls import Calls, Described, Kind
 from ddsim.vectors.milvusnotes import Notes
 from ddsim.vectors.milvusplace import (
@@ -29,6 +31,7 @@ from ddsim.vectors.milvusplace import (
     own_alias,
     products_of,
 )
+from ddsim.vectors.milvusrecall import ASKED, measure
 from ddsim.vectors.milvusrecords import facts_of
 
 _log = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ _log = logging.getLogger(__name__)
 METRICS = {"l2": "L2", "cosine": "COSINE"}
 #: From so many items on a search that compares with every one of them takes too long.
 MANY = 50_000
+# With a larger share of rows that came or went, what searches find is measured again.
+_STALE = 0.1
 # Above every number.
 _END = 2**63
 
@@ -134,7 +139,7 @@ class Keeping:
         own_alias(self._calls, self._settings, self._manifest)
         before = [str(self._manifest.get_meta(COLLECTION))] if self.known else []
         facts = new_generation(self._settings, self._manifest)
-        facts |= {HOME: home, COMPARED: "as it is", "dimension": dimension, "in_doubt": True}
+        facts |= {HOME: home, COMPARED: "as it is", "dimension": dimension, "in_doubt": True, APPROXIMATE: None}
         facts["given_up"] = [*(self._manifest.get_meta("given_up") or ()), *before]
         self._manifest.requeue(ItemState.SENDING, ItemState.ADDED, ItemState.INDEXED, facts=facts)
         self._make(dimension)
@@ -205,7 +210,17 @@ class Keeping:
     def settle(self) -> None:
         """After a run: see that the collection holds what the manifest says, and note that nothing is in doubt."""
         self._reconcile()
-        self._manifest.set_meta(in_doubt=False)
+        index = self._calls.index_of(self.collection)
+        measured = None if index is None or index[1] == "FLAT" else self._measured(index)
+        self._manifest.set_meta(**{APPROXIMATE: measured}, in_doubt=False)
+
+    def _measured(self, index: tuple[str, Kind]) -> Mapping[str, Any]:
+        """How much of the nearest searches find, measured again where much has come or gone since."""
+        before, rows = self._manifest.get_meta(APPROXIMATE), self.valid()
+        if before and before["index"] == index[1] and abs(rows - before["rows"]) <= _STALE * before["rows"]:
+            return dict(before)
+        asked = [row.vid for row in self._manifest.sample(ASKED, seed=2) if row.vid is not None]
+        return asdict(measure(self._calls, self.collection, index, asked))
 
     def tell(self) -> None:
         """Have others know what there is by now, where they look at this collection."""

@@ -64,6 +64,7 @@ class Link:
         self._timeout = index.timeout
         self.consistency = index.consistency.capitalize()
         self._client: Any = None
+        self._sleep = sleep
         self._again = Retrying(
             stop=stop_after_attempt(_TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=3.0),

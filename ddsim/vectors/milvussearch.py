@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from typing import Any
 
-from ddsim.catalogue import Manifest
+import numpy as np
+
+from ddsim.catalogue import Manifest, Records
 from ddsim.deepdetect import Vectors
 from ddsim.errors import ConfigError, IndexBusy
 from ddsim.vectors.base import Among, Hits
@@ -80,6 +83,7 @@ class Searching:
         if name is None:
             return [Hits(query, ()) for query in queries]
         known, kind = self._keeping.known, self._kind(name)
+        records = self._manifest if known else self._records
 
         def nearest(positions: list[int], wide: int, only: Collection[str] | None) -> list[Ranking]:
             if only is not None and not only:
@@ -87,6 +91,10 @@ class Searching:
             # What is wider than the database answers comes back short, as if there were no more.
             most = min(wide, WIDEST)
             found = self._calls.nearest(name, queries[positions], most, (METRICS[self._metric], kind), only)
+            if kind != "FLAT":
+                enough = min(most, _size(records, only))
+                for place, hits in zip(positions, found, strict=True):
+                    self._complete(hits, queries[place], enough, name, kind, only)
             if not known:
                 self._records.remember(row_of(hit) for hits in found for hit in hits)
             return [
@@ -100,8 +108,26 @@ class Searching:
         def within(position: int, only: Collection[str], wide: int) -> Ranking:
             return nearest([position], wide, only)[0]
 
-        records = self._manifest if known else self._records
         return search_valid(ask, records, scorer_of(self._metric), len(queries), k, among, within=within)
+
+    def _complete(
+        self,
+        hits: list[dict[str, Any]],
+        query: Vectors,
+        enough: int,
+        name: str,
+        kind: Kind,
+        only: Collection[str] | None,
+    ) -> None:
+        """Add what is there and was not found: an index that does not look at every row may pass some by."""
+        index = METRICS[self._metric], kind
+        while len(hits) < enough:
+            but = [hit["vid"] for hit in hits]
+            (more,) = self._calls.nearest(name, query[np.newaxis], enough - len(hits), index, only, but)
+            if not more:
+                return
+            hits += more
+            hits.sort(key=lambda hit: self._distance(hit["distance"], query))
 
     def _kind(self, name: str) -> Kind:
         """How a collection is searched.
@@ -126,3 +152,9 @@ class Searching:
 
     def _distance(self, value: float, query: Vectors) -> float:
         return value / query.size if self._metric == "l2" else max(0.0, 1.0 - value)
+
+
+def _size(records: Records, only: Collection[str] | None) -> int:
+    """How many items there are of these categories, or at all."""
+    sizes = records.categories()
+    return sum(sizes.values()) if only is None else sum(sizes.get(category, 0) for category in set(only))
