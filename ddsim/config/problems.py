@@ -46,10 +46,15 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
     "model_type": "a mapping (key: value)",
-    "string_pattern_mismatch": "letters, digits, '_', '.' and '-', a letter or digit first, 100 at most",
     "string_too_short": "text",
     "string_type": "text",
     "tuple_type": "a list such as [103.06, 115.9, 123.15]",
+}
+# What may be written under keys that have a pattern.
+_SPELT = {
+    "name": "letters, digits, '_', '.' and '-', a letter or digit first, 100 at most",
+    "collection": "letters without accents, digits and '_', no digit first, 100 at most",
+    "accent": "a colour such as '#0a7d5a'",
 }
 
 
@@ -97,7 +102,9 @@ def _message(details: ErrorDetails, key: Key, document: Document) -> str:
     if kind == "extra_forbidden":
         return _unknown(key)
     words = str(context["error"]) if kind == "value_error" else details["msg"]
-    if kind in _EXPECTED:
+    if kind == "string_pattern_mismatch":
+        words = f"expected {_SPELT[str(key[-1])]}"
+    elif kind in _EXPECTED:
         words = f"expected {_EXPECTED[kind].format(**context)}"
     if not words.startswith("expected"):
         return words

@@ -7,7 +7,6 @@ the manifest is taken out before anything else is done, and so is what is not va
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -27,8 +26,6 @@ from ddsim.vectors.milvusrecords import DatabaseRecords
 from ddsim.vectors.milvussearch import Searching
 from ddsim.vectors.others import Patience, forgetting, owner_of
 from ddsim.vectors.valid import check_k
-
-_log = logging.getLogger(__name__)
 
 
 class MilvusBackend(Extracting):

@@ -6,20 +6,16 @@ be removed before they are added again.
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from tenacity import Retrying, retry_if_result, wait_fixed
 
 from ddsim.deepdetect import Vectors
 from ddsim.vectors.milvuslink import Link, Missing
 
-_log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 Kind = Literal["FLAT", "HNSW", "DISKANN"]
 
 #: Bytes of a name at most; it is what the database takes.
@@ -32,8 +28,9 @@ _PAGE_BYTES = 1 << 24
 # So many rows an HNSW or DiskANN keeps in view, at least. With 128 of them .984 of the ten nearest were found in a
 # category of 15,000 rows whose photos are far from the query, with 512 all of them.
 _DEPTH = 512
-# Seconds between two looks at an index that is being built.
-_GLANCE = 0.2
+# Seconds between two looks at an index that is being built, and without a new row until it counts as failed: a segment
+# of 512 MB takes minutes.
+_GLANCE, _STANDSTILL = 0.2, 1800.0
 _FIELDS = ("uri", "category", "sha256")
 _BUILD: dict[Kind, dict[str, int]] = {"FLAT": {}, "HNSW": {"M": 16, "efConstruction": 200}, "DISKANN": {}}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a", "\b": "\\b"}
@@ -125,7 +122,7 @@ class Calls(Link):
 
     def _create(self, name: str, schema: Any, metric: str, kind: Kind) -> None:
         self.ask("create_collection", name, schema=schema, consistency_level=self.consistency)
-        self._index(name, metric, kind, wait=False)
+        self._index(name, metric, kind)
         self.ask("load_collection", name)
 
     def index_of(self, name: str) -> tuple[str, Kind] | None:
@@ -141,24 +138,38 @@ class Calls(Link):
         self.ask("release_collection", name)
         if self.index_of(name) is not None:
             self.ask("drop_index", name, index_name=VECTOR)
-        self._index(name, metric, kind, wait=True)
+        self._index(name, metric, kind)
+        self._wait_for_index(name)
         self.ask("load_collection", name)
 
-    def _index(self, name: str, metric: str, kind: Kind, *, wait: bool) -> None:
+    def _index(self, name: str, metric: str, kind: Kind) -> None:
         params = self.pymilvus.MilvusClient.prepare_index_params()
         params.add_index(VECTOR, index_name=VECTOR, index_type=kind, metric_type=metric, params=_BUILD[kind])
-        self.ask("create_index", name, index_params=params, sync=wait)
+        self.ask("create_index", name, index_params=params, sync=False)
 
     def finish_index(self, name: str) -> None:
         """Have the index over all that was added; what came last is compared one by one until then."""
         self.ask("flush", name)
-        wait = Retrying(retry=retry_if_result(bool), wait=wait_fixed(_GLANCE), sleep=self._sleep)
-        wait(lambda: int(self.ask("describe_index", name, index_name=VECTOR)["pending_index_rows"]))
+        self._wait_for_index(name)
+
+    def _wait_for_index(self, name: str) -> None:
+        """Let the database build it, however long that takes, as long as it gets on.
+
+        Raises:
+            DatabaseTrouble: it does not.
+        """
+        least, waited = math.inf, 0.0
+        while pending := int((facts := self.ask("describe_index", name, index_name=VECTOR))["pending_index_rows"]):
+            waited = 0.0 if pending < least else waited + _GLANCE
+            least = min(least, pending)
+            if facts["state"] == "Failed" or waited > _STANDSTILL:
+                raise self.trouble(f"does not build the index of {pending} rows ({facts})", "create_index", name)
+            self._sleep(_GLANCE)
 
     def make_ready(self, name: str, metric: str, kind: Kind) -> None:
         """Have a collection ready for searches, with an index where it has none yet; does nothing where it is."""
         if self.index_of(name) is None:
-            self._index(name, metric, kind, wait=False)
+            self._index(name, metric, kind)
         self.ask("load_collection", name)
 
     def drop(self, name: str) -> None:
@@ -271,9 +282,8 @@ class Calls(Link):
         metric, kind = index
         depth = max(_DEPTH, 2 * limit)
         deep: dict[Kind, dict[str, int]] = {"FLAT": {}, "HNSW": {"ef": depth}, "DISKANN": {"search_list": depth}}
-        wanted = [among("category", categories)] if categories is not None else []
-        if but:
-            wanted.append(f"vid not in {sorted(but)}")
+        wanted = [] if categories is None else [among("category", categories)]
+        wanted += [f"vid not in {sorted(but)}"] if but else []
         replies = self.ask(
             "search",
             name,

@@ -106,14 +106,23 @@ class Link:
         if code == _NOT_LOADED:
             return IndexBusy(f"the database makes collection {name!r} ready; try again in a moment")
         if re.search(r"UNAUTHENTICATED|auth check|PERMISSION_DENIED|permission deny", why):
-            return Unconnectable(
-                f"the Milvus at {self.url} refuses what index.token gives: correct it",
-                method=call,
-                path=name,
-            )
+            told = "refuses what index.token gives: correct it" if self._token else "wants a token: write index.token"
+            return self._unusable(f"{told}, `user:password` or a key", call, name)
+        if "database not found" in why:
+            return self._unusable("has no database of the name that ends index.url: correct it", call, name)
+        if "UNIMPLEMENTED" in why:
+            return self._unusable(f"is none, or one older than 2.3: it does not know {call}", call, name)
+        return self.trouble(f"does not answer {call} as it should ({words})", call, name)
+
+    def _unusable(self, what: str, call: str, name: str) -> Unconnectable:
+        """What waiting does not help against."""
+        return Unconnectable(f"the Milvus at {self.url} {what}", method=call, path=name)
+
+    def trouble(self, what: str, call: str, name: str) -> DatabaseTrouble:
+        """What may be over when it is asked again; ``what`` goes on after the database's address."""
         return DatabaseTrouble(
-            f"the Milvus at {self.url} does not answer {call} as it should ({words}): is it running, and can it be "
-            "reached from here? What is stored there stays; start it and try again",
+            f"the Milvus at {self.url} {what}: is it running there (19530 is its usual port), by http or https, and "
+            "can it be reached from here? What is stored there stays; put that right and try again",
             method=call,
             path=name,
         )

@@ -57,7 +57,19 @@ def test_user_and_password_may_stand_in_the_address(tmp_path: Path) -> None:
         ({"backend": "milvus", "url": "db/x.db"}, "expected the database's address"),
         ({"backend": "milvus", "url": "http://u:secret@db:x"}, "expected the database's address"),
         ({"backend": "milvus", "url": "http://u:secret@db", "token": "t"}, "leave one of them out"),
-        ({"backend": "milvus", "url": "http://db", "collection": "a-b"}, "index.collection"),
+        (
+            {"backend": "milvus", "url": "http://db", "collection": "a-b"},
+            "'a-b' given, expected letters without accents",
+        ),
+        (
+            {"backend": "milvus", "url": "http://db", "collection": "lämp"},
+            "digits and '_', no digit first, 100 at most",
+        ),
+        (
+            {"backend": "milvus", "url": "http://db", "token": "${NO_SUCH_VARIABLE}"},
+            "NO_SUCH_VARIABLE is not set: set it",
+        ),
+        ({"backend": "milvus", "url": "tcp://db:19530"}, "expected the database's address"),
         ({"backend": "milvus", "url": "http://db", "index_type": "IVF"}, "index.index_type"),
         ({"backend": "milvus", "url": "http://db", "pca": 9}, "index.pca: the database compares vectors as they are"),
         ({"backend": "local", "url": "http://db"}, "index.url: it belongs to backend: milvus"),
