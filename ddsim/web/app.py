@@ -55,10 +55,11 @@ from ddsim.web.fronts import Front
 from ddsim.web.heads import Heads
 from ddsim.web.limits import Limits, Workers
 from ddsim.web.looks import looks
+from ddsim.web.missing import missing
 from ddsim.web.pages import STATIC, pages
 from ddsim.web.pictures import Pictures
 from ddsim.web.products import Products, indexed
-from ddsim.web.refusals import NOT_FOUND, Refusal, Words, bad_request, words_for
+from ddsim.web.refusals import Refusal, Words, bad_request, words_for
 from ddsim.web.searching import Searching
 from ddsim.web.security import LOOPBACK, Guarded
 from ddsim.web.texts import Texts
@@ -136,9 +137,10 @@ def create_app(
     async def docs(request: Request) -> Response:
         return describe(app, str(request.base_url), answering.appearance.logo)
 
-    app.include_router(looks(answering.appearance, Texts(settings.web.language), limits.upload_bytes))
+    texts = Texts(settings.web.language)
+    app.include_router(looks(answering.appearance, texts, limits.upload_bytes))
     app.mount("/static", _Static(directory=STATIC), name="static")
-    _answer_errors(app)
+    _answer_errors(app, answering.appearance, texts)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"])
     app.add_middleware(Heads)
@@ -186,7 +188,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _answer_errors(app: FastAPI) -> None:
+def _answer_errors(app: FastAPI, appearance: Appearance, texts: Texts) -> None:
     @app.exception_handler(Refusal)
     async def _refused(_: Request, error: Refusal) -> Response:
         return refused(error.words)
@@ -202,7 +204,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            return refused(NOT_FOUND)
+            return missing(request, appearance, texts)
         if error.status_code == 405:
             return _wrong_method(app, request)
         return refused(bad_request("This is not how to ask for it.", "See /docs.", error.status_code).words)

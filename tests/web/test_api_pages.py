@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from ddsim.errors import ConfigError
 from ddsim.web.appearance import Appearance, contrast, readable
+from ddsim.web.fronts import Front
 from ddsim.web.limits import Limits
 from ddsim.web.refusals import Code, Words
 from ddsim.web.texts import Texts, languages
@@ -221,3 +222,17 @@ def test_the_description_has_the_mark_of_the_page(page: TestClient) -> None:
     """Without it browsers ask for /favicon.ico, which is another site's behind a proxy."""
     (icon,) = re.findall(r'<link rel="icon" href="([^"]+)"', page.get("/docs").text)
     assert page.get(f"/{icon}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "There is no such page."), ("de", "Diese Seite gibt es nicht.")]
+)
+def test_an_address_where_there_is_nothing(shop: Shop, opened: OPEN, language: str, words: str) -> None:
+    """People read a sentence and get a link to the start, from below any path; programs get JSON."""
+    page = opened(styled(shop, language=language), front=Front("/visual"))
+    answer = page.get("/visual/no/such", headers={"accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 404
+    assert words in answer.text
+    for address in re.findall(r'(?:href|src)="([^"]+)"', answer.text):
+        assert page.get(address).status_code == 200, address
+    assert_refused(page.get("/visual/no/such"), 404, "not_found")
