@@ -48,7 +48,7 @@ _EXPECTED = {
     "model_type": "a mapping (key: value)",
     "string_too_short": "text",
     "string_type": "text",
-    "tuple_type": "a list such as [103.06, 115.9, 123.15]",
+    "tuple_type": "a list, such as [first, second]",
 }
 # What may be written under keys that have a pattern.
 _SPELT = {

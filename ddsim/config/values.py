@@ -45,15 +45,17 @@ def resolved(folder: Path, text: str) -> Path:
 
 
 def _local_path(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
+    if isinstance(value, Path):
         return value
-    if not value or "\0" in value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("expected the path of a folder or file")
     folder = info.context.folder if isinstance(info.context, Origin) else Path.cwd()
     return on_disk(resolved(folder, value))
 
 
 def _place(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, Address):
+        return value
     address = address_in(value) if isinstance(value, str) else None
     return _local_path(value, info) if address is None else address
 
