@@ -8,6 +8,7 @@ from ddsim.catalogue.address import SCHEMES, Address, Where, address_in, place_n
 from ddsim.catalogue.database import transaction
 from ddsim.catalogue.folder import Entry, Item, pictures_below, scan, walk
 from ddsim.catalogue.locks import Locks
+from ddsim.catalogue.looking import look_at
 from ddsim.catalogue.manifest import Manifest
 from ddsim.catalogue.plan import Change, Plan
 from ddsim.catalogue.productfiles import FILES as PRODUCT_FILES
@@ -49,6 +50,7 @@ __all__ = [
     "choices",
     "compiled",
     "is_named_like_a_picture",
+    "look_at",
     "note_whereabouts",
     "noted_place",
     "on_disk",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -241,6 +242,8 @@ class Database:
                 f"{self.path}: the manifest cannot be used: {error}; "
                 "make sure that there is free space, and the right to write, there and in the temporary folder"
             )
+            if self.path.parent.is_dir() and not os.access(self.path.parent, os.W_OK):
+                words = f"{self.path.parent}: the state folder cannot be written, which only searching does not need"
             unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full"))
             raise (StateNotWritable if unwritable else ConfigError)(words) from error
         except (sqlite3.Error, UnicodeDecodeError) as error:

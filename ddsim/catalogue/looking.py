@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from ddsim.errors import ConfigError
+from ddsim.errors import ConfigError, StateNotWritable
 
 _WAIT_S = 10.0
 _ROOM = 256 * 1024
@@ -29,16 +29,24 @@ def look_at(path: Path) -> tuple[sqlite3.Connection, object]:
         opened anew. None where SQLite's locks see to that.
 
     Raises:
+        StateNotWritable: the disk is full, and a run was stopped there in the middle: the file alone is not all.
         ConfigError: a run was killed there, and what it left can be read by those alone who may write.
     """
+    log = Path(f"{path}-wal")
+    begun = log.exists() and log.stat().st_size > 0
+    room = _has_room(path.parent)
     try:
-        if _has_room(path.parent):
+        if room or begun:
             return _opened(path, "mode=rw"), None
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+    except sqlite3.DatabaseError as error:
+        if begun and not room:
+            raise StateNotWritable(
+                f"{path}: there is no free space on this disk, and without some what the last run left there cannot be "
+                f"read ({error}): make room and try again; nothing is lost"
+            ) from error
+        if not isinstance(error, sqlite3.OperationalError) or "locked" in str(error):
             raise
-        log = Path(f"{path}-wal")
-        if log.exists() and log.stat().st_size:
+        if begun:
             raise ConfigError(
                 f"{path}: a run was stopped there in the middle, and only somebody who may write there can put that "
                 f"right ({error}): run `ddsim index` as the owner of the folder"

@@ -262,6 +262,17 @@ def check_place(path: Path | None, option: str = "") -> None:
         raise ConfigError(f"{shown}: cannot be written: permission denied")
 
 
+def check_png(path: Path | None, option: str) -> None:
+    """Refuse a place for a PNG file likewise, and another ending.
+
+    Raises:
+        ConfigError: as :func:`check_place`; or the file has another ending.
+    """
+    check_place(path, option)
+    if path is not None and path.suffix.lower() != ".png":
+        raise ConfigError(f"{option} {path}: a PNG file is written: give it the ending .png")
+
+
 def save_png(image: Image.Image, path: Path, option: str) -> None:
     """Write a picture where an option names a file.
 

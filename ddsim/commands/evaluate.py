@@ -33,6 +33,7 @@ from ddsim.commands.common import (
 from ddsim.commands.evaluate_files import make_folder, write
 from ddsim.commands.evaluate_text import print_evaluation
 from ddsim.commands.progress import Lines
+from ddsim.errors import ConfigError
 from ddsim.evaluation import Evaluation, Experiment, Options, Step, evaluate_experiments, read_experiments
 from ddsim.vectors import CACHE_FOLDER
 
@@ -98,6 +99,11 @@ def evaluate_command(
         first = next(one.settings for one in found if one.settings is not None)
         items = given_catalogue(catalogue) or first.catalogue
         asked = given_catalogue(queries)
+        if isinstance(items, Path) and not items.exists():
+            raise ConfigError(
+                f"{items}: no such folder. Name the reference pictures (`ddsim evaluate CONFIG --catalogue FOLDER`), "
+                "or change catalogue: in the first configuration"
+            )
         options = Options(products=product_pattern, limit=limit)
         make_folder(out_folder)
         with _cache(cache or first.state / CACHE_FOLDER, no_cache) as folder:

@@ -20,7 +20,7 @@ from ddsim.commands.common import (
     Typed,
     VerboseOption,
     check_not_both,
-    check_place,
+    check_png,
     given_catalogue,
     log_to_terminal,
     out,
@@ -115,7 +115,7 @@ def search(
         check_not_both("--all searches every category, and --category some of them", everything and category)
         check_not_both("--json and --paths print different things", json and paths)
         check_not_both("--pictures shows the sheet among what --json or --paths print", pictures and (json or paths))
-        check_place(sheet, "--sheet")
+        check_png(sheet, "--sheet")
         settings = load(config)
         upload = settings.upload_options()
         asked = Photos(photos, upload, Fetching(upload.max_bytes, allow_private=allow_private))

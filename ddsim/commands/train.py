@@ -17,7 +17,7 @@ from ddsim.commands.common import (
     RateColumn,
     Typed,
     VerboseOption,
-    check_place,
+    check_png,
     err,
     log_to_terminal,
     out,
@@ -83,7 +83,7 @@ def train(
     """
     log_to_terminal(verbose)
     with reported(typed=Typed(config, folder)):
-        check_place(sheet, "--sheet")
+        check_png(sheet, "--sheet")
         settings = load(config)
         source = _source(settings, definition, weights, network)
         with ImageSearch(settings, folder) as search:

@@ -117,7 +117,7 @@ def decide(
 
 def _reasons(chosen: Sequence[str], there: Mapping[str, float]) -> tuple[str, str]:
     """Why the chosen categories are searched, and why the others are not."""
-    names, total = " and ".join(chosen), f"{sum(there.values()):.1%}"
+    names, total = _joined(chosen), f"{sum(there.values()):.1%}"
     held = f"{sum(there[name] for name in chosen):.1%}"
     if len(chosen) == 1:
         return (
@@ -128,6 +128,10 @@ def _reasons(chosen: Sequence[str], there: Mapping[str, float]) -> tuple[str, st
         f"among the most probable: {names} together have {held}, all indexed categories have {total}",
         f"only the most probable categories are searched: {names}",
     )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join((", ".join(names[:-1]), names[-1]) if len(names) > 1 else names)
 
 
 def _why_all(there: Shares, rules: Rules) -> str:

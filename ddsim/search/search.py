@@ -34,15 +34,23 @@ class ImageSearch(Queries):
 
     Raises:
         ConfigError: the settings' state folder cannot be used.
+        InvalidRequest: these are no settings, or no place of a catalogue.
     """
 
-    def __init__(self, settings: Settings, catalogue: Where | None = None, *, client: Client | None = None) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: str | Path | None = None, *, client: Client | None = None
+    ) -> None:
+        if not isinstance(settings, Settings):
+            raise InvalidRequest(
+                f"ImageSearch: settings are needed, such as ddsim.load(FILE) gives, not {clipped(repr(settings))}; "
+                "ImageSearch.from_config(FILE) reads a configuration itself"
+            )
         self.settings = settings
-        self._given = catalogue
+        self._given = _place(catalogue)
         self._closed = False
         self.client = client if client is not None else connect(settings)
         try:
-            self.collection = Collection(settings, self.client, catalogue)
+            self.collection = Collection(settings, self.client, self._given)
         except BaseException:
             self.client.close()
             raise
@@ -59,7 +67,7 @@ class ImageSearch(Queries):
         Raises:
             ConfigError: it is wrong; nothing was sent.
         """
-        return cls(load(path), place_named(str(catalogue)) if catalogue is not None else None)
+        return cls(load(path), catalogue)
 
     def __enter__(self) -> ImageSearch:
         return self
@@ -99,21 +107,30 @@ class ImageSearch(Queries):
 
         Args:
             folder: the catalogue, with files ``<category>/<picture>``, or its address; None takes the one that was
-                given to this object, or else the settings' own. Later queries search this one.
+                given to this object, or else the settings' own. Later queries search this one, but where the run
+                raised an error.
             options: what the run does beyond sending what is new or changed.
             progress: told after every batch, by the caller's own thread; see :class:`ddsim.ProgressBar`.
             stopping: asked between batches; once it answers True, the run ends early. None never stops it.
 
         Raises:
             ConfigError: there is no such folder, or it holds no pictures.
-            InvalidRequest: this object is closed.
+            InvalidRequest: this object is closed, or ``folder`` is no place of a catalogue.
         """
         self._check_open()
-        wanted = place_named(str(folder)) if folder is not None else self._given or self.settings.catalogue
-        if (wanted if isinstance(wanted, Address) else wanted.absolute()) != self.catalogue:
+        wanted = _place(folder) or self._given or self.settings.catalogue
+        if (wanted if isinstance(wanted, Address) else wanted.absolute()) == self.catalogue:
+            return self.collection.index(options, progress=progress, stopping=stopping)
+        before, self.collection = self.collection, Collection(self.settings, self.client, wanted)
+        try:
+            report = self.collection.index(options, progress=progress, stopping=stopping)
+        except BaseException:
+            # A folder that is misspelt, say, must not take away the one that can be searched.
             self.collection.close()
-            self.collection = Collection(self.settings, self.client, wanted)
-        return self.collection.index(options, progress=progress, stopping=stopping)
+            self.collection = before
+            raise
+        before.close()
+        return report
 
     def train(self, *, computed: Callable[[int, int], None] | None = None) -> TrainReport:
         """Train a classifier for the catalogue's own categories on what is indexed; see :func:`ddsim.training.train`.
@@ -243,3 +260,18 @@ class ImageSearch(Queries):
         if path is not None:
             drawn.save(path)
         return drawn
+
+
+def _place(catalogue: object) -> Where | None:
+    """Where a catalogue is, as somebody gave it; None is none.
+
+    Raises:
+        InvalidRequest: it is neither text nor a path.
+    """
+    if catalogue is None:
+        return None
+    if not isinstance(catalogue, (str, Path)):
+        raise InvalidRequest(
+            f"a catalogue is named by a path, or an address as text, not by {clipped(repr(catalogue))}"
+        )
+    return place_named(str(catalogue))

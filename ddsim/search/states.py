@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from ddsim.catalogue import Address, Locks, Manifest, Where, place_named
+from ddsim.catalogue import Address, Locks, Manifest, Where, look_at, place_named
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
 from ddsim.search.places import place_of, read_note
@@ -108,8 +108,7 @@ def manifest_of(folder: Path) -> Manifest:
         ConfigError: it cannot be read.
     """
     try:
-        uri = f"{(folder / _MANIFEST).absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as db:
+        with closing(look_at(folder / _MANIFEST)[0]) as db:
             (identity,) = db.execute("SELECT identity FROM about").fetchone()
         return Manifest.look(folder, json.loads(identity))
     except (sqlite3.Error, ValueError, TypeError) as error:
@@ -155,11 +154,10 @@ def _is_there(catalogue: Where) -> bool:
 def _facts(folder: Path) -> tuple[str | None, str | None, int | None]:
     """Home, folder on the server and number of pictures, as a manifest of whatever settings has them."""
     try:
-        uri = f"{(folder / _MANIFEST).absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as db:
+        with closing(look_at(folder / _MANIFEST)[0]) as db:
             meta = dict(db.execute("SELECT key, value FROM meta WHERE key IN (?, 'repository')", (HOME,)))
             (count,) = db.execute("SELECT coalesce(sum(items), 0) FROM tally WHERE state = 'indexed'").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, ConfigError):
         return None, None, None
     home, repository = (str(meta[key]).strip('"') if key in meta else None for key in (HOME, "repository"))
     return home, repository, int(count)

@@ -143,9 +143,9 @@ class ServerBackend:
         Raises:
             CapabilityError: always.
         """
-        del k, among
+        del vectors, k, among
         raise CapabilityError(
-            f"{len(vectors)} vectors cannot be searched for, as the server's index takes pictures only: write "
+            "vectors cannot be searched for, as the server's index takes pictures only: write "
             "`backend: local` under `index:`, which keeps the vectors here, and run `ddsim index --rebuild`"
         )
 

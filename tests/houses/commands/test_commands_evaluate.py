@@ -203,7 +203,7 @@ def test_wrong_use(shop: Shop) -> None:
     """Exit code 2, one line, nothing sent."""
     for arguments, said in [
         (("missing.yaml",), "missing.yaml: no such file"),
-        ((shop.config, "--catalogue", "nowhere"), "nowhere: no such folder"),
+        ((shop.config, "--catalogue", "nowhere"), "nowhere: no such folder. Name the reference pictures"),
         ((shop.config, "--queries", "nowhere"), "nowhere: no such folder"),
         ((shop.config, "--product-pattern", "("), "no regular expression"),
         ((shop.config, "--out", "shop.yaml/x"), "cannot be made"),
@@ -211,6 +211,7 @@ def test_wrong_use(shop: Shop) -> None:
     ]:
         assert said in error_line(run(*arguments), 2)
     assert shop.tap.sent == []
+    assert not (shop.root / "evaluation").exists()
     assert run(shop.config, "--limit", 0).exit_code == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -83,9 +84,12 @@ def test_a_state_folder_that_cannot_be_written_is_searched_all_the_same(shop: Sh
     before = listed(state(shop))
     read_only(state(shop))
     looks(shop)
+    [one] = json.loads(run("state", "list", "--config", shop.config, "--json").stdout)["indexes"]
+    assert (one["status"], one["indexed"]) == ("used", 6)
     for arguments in (("index",), ("catalogue", "remove", "lamp/01.png")):
         line = error_line(run(*arguments[:2], "--config", shop.config, *arguments[2:]), 2)
         assert ".ddsim" in line
+        assert "the state folder cannot be written" in line or "cannot be written or locked" in line
     assert listed(state(shop)) == before
 
 
@@ -142,24 +146,48 @@ def test_a_page_is_served_from_a_read_only_state_folder(shop: Shop, read_only: R
     assert not (state(shop) / "shop" / "web").exists()
 
 
-def test_a_full_disk_is_searched_all_the_same(tmp_path: Path) -> None:
-    """Reading needs no space."""
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
-    try:
-        with Manifest.open(disk / "state", {}) as manifest:
-            manifest.set_meta(home="here")
-        with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-            while filler.write(b"x" * 4096):
-                pass
-        with Manifest.look(disk / "state", {}) as manifest:
-            assert manifest.get_meta("home") == "here"
-        assert sorted(path.name for path in (disk / "state").iterdir()) == ["manifest.sqlite"]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room on a disk; the file that takes it."""
+    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(b"x" * 4096):
+            pass
+    return disk / "filler"
+
+
+def test_a_full_disk_is_searched_all_the_same(disk: Path) -> None:
+    """Reading needs no space."""
+    with Manifest.open(disk / "state", {}) as manifest:
+        manifest.set_meta(home="here")
+    fill(disk)
+    with Manifest.look(disk / "state", {}) as manifest:
+        assert manifest.get_meta("home") == "here"
+    assert sorted(path.name for path in (disk / "state").iterdir()) == ["manifest.sqlite"]
+
+
+def test_what_a_killed_run_left_on_a_full_disk_wants_room_and_is_not_called_damaged(tmp_path: Path, disk: Path) -> None:
+    """Nobody is told to delete what is read again as soon as there is room."""
+    manifest = Manifest.open(tmp_path / "state", {})
+    manifest.set_meta(home="here")
+    shutil.copytree(tmp_path / "state", disk / "state", ignore=shutil.ignore_patterns("*-shm"))
+    manifest.close()
+    filler = fill(disk)
+    with pytest.raises(StateNotWritable, match=r"no free space on this disk.*nothing is lost"):
+        Manifest.look(disk / "state", {})
+    filler.unlink()
+    with Manifest.look(disk / "state", {}) as manifest:
+        assert manifest.get_meta("home") == "here"
 
 
 def test_what_a_killed_run_left_is_told_to_whoever_cannot_put_it_right(tmp_path: Path, read_only: ReadOnly) -> None:

@@ -239,6 +239,12 @@ def test_a_sheet_that_cannot_be_written(indexed: Shop, place: str) -> None:
     assert error_line(result, 2).startswith(f"error: --sheet {place}: cannot be written: ")
 
 
+def test_a_sheet_is_a_png(indexed: Shop) -> None:
+    """Another ending is refused, for what would be written is a PNG file all the same."""
+    result = command(indexed, "search", "catalogue/lamp/a.png", "--sheet", "found.jpg")
+    assert error_line(result, 2) == "error: --sheet found.jpg: a PNG file is written: give it the ending .png\n"
+
+
 def test_search_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a configuration the error says which is missing and how to get it."""
     monkeypatch.chdir(tmp_path)

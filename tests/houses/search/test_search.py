@@ -19,6 +19,7 @@ from ddsim import (
     ConnectionLost,
     ImageError,
     ImageSearch,
+    IndexOptions,
     InvalidRequest,
     Reply,
     SearchResult,
@@ -379,6 +380,30 @@ def test_another_folder(tmp_path: Path) -> None:
             search.index(tmp_path / "nowhere")
         assert search.index(str(tmp_path / "other")).indexed == 1
         assert [neighbour.uri for neighbour in search.query(other / "x.png").neighbours] == ["cat/x.png"]
+
+
+def test_a_run_that_fails_leaves_the_catalogue_that_is_searched(shop: Shop, tmp_path: Path) -> None:
+    """A folder that is misspelt or empty is an error, and what was searched before is searched still."""
+    (tmp_path / "empty").mkdir()
+    with shop.search() as search:
+        before = search.catalogue
+        for wrong in ("nowhere", tmp_path / "empty"):
+            with pytest.raises(ConfigError, match=str(wrong)):
+                search.index(wrong)
+        assert search.catalogue == before
+        assert search.query(shop.catalogue / "bed/00.png").neighbours
+
+
+def test_a_catalogue_is_text_or_a_path(shop: Shop) -> None:
+    """Anything else is refused with a sentence, and so is what is no settings."""
+    with ImageSearch(shop.settings, str(shop.catalogue), client=shop.client()) as search:
+        assert search.catalogue == shop.catalogue
+        with pytest.raises(InvalidRequest, match="not by IndexOptions"):
+            search.index(IndexOptions(rebuild=True))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"not by 5"):
+        ImageSearch(shop.settings, 5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"ddsim.load\(FILE\) gives, not 'shop.yaml'; ImageSearch.from_config"):
+        ImageSearch("shop.yaml")  # type: ignore[arg-type]
 
 
 def test_from_config_and_closing(shop: Shop) -> None:

@@ -204,6 +204,8 @@ def test_what_is_said() -> None:
         "piano": (0.2, False, "no indexed picture is of this category"),
         "sofa": (0.05, False, "only the most probable categories are searched: lamp and bed"),
     }
+    three = decide({"lamp": 0.5, "bed": 0.2, "sofa": 0.2}, {}, Rules("service"), NAMES)
+    assert three.categories[0].why.startswith("among the most probable: lamp, bed and sofa together have 90.0%")
     alone = decide({"lamp": 0.5}, {}, Rules("service"), NAMES)
     assert told(alone) == {
         "lamp": (0.5, True, "the most probable: lamp has 50.0%, all indexed categories together have 50.0%")
