@@ -3,6 +3,7 @@
 Files in the manifest's folder::
 
     run.lock       exclusive while a run works on the manifest
+    turn.lock      exclusive while somebody asks for run.lock, or holds it for a moment only
     run.json       who holds it: pid, host, since, command; means nothing while run.lock is free
     search.lock    shared around each search, exclusive while pictures are added and not built
     adding.lock    exclusive while somebody waits for search.lock or holds it exclusively
@@ -36,6 +37,8 @@ _SEARCHES = ("search.lock", "adding.lock")
 _POLL_S = 0.02
 # Long enough for a search that only asks whether a run is under way (Locks.running), far too short for a real run.
 _PROBE_S = 0.5
+# For a search that puts right what it needs: a service is made, and what an interrupted run left is built.
+_MOMENT_S = 60.0
 _COMMAND_CHARS = 300
 
 
@@ -59,19 +62,26 @@ class Locks:
         self.folder = folder
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, *, brief: bool = False) -> Iterator[None]:
         """The exclusive right to a run.
+
+        Args:
+            brief: it is held for a moment only, as by a search that puts right what it needs: others wait for its end,
+                where a run makes them give up.
 
         Raises:
             ManifestBusy: another run has it, in this process or another.
             ConfigError: the file system has no locks.
         """
         note = self.folder / _NOTE
-        with ExitStack() as held:
+        with ExitStack() as held, ExitStack() as turn:
             try:
+                turn.enter_context(self._held("turn.lock", LockFlags.EXCLUSIVE, _MOMENT_S))
                 held.enter_context(self._held("run.lock", LockFlags.EXCLUSIVE, _PROBE_S))
             except _Taken:
                 raise busy(self.folder) from None
+            if not brief:
+                turn.close()
             with _usable(self.folder):
                 for name in _SEARCHES:
                     (self.folder / name).touch()

@@ -89,15 +89,18 @@ class Manifest(Records):
 
     # Locks.
 
-    def writing(self) -> AbstractContextManager[None]:
+    def writing(self, *, brief: bool = False) -> AbstractContextManager[None]:
         """The exclusive right to a run; the operating system takes it back when the process ends, however it ends.
+
+        Args:
+            brief: it is held for a moment only, so that others wait for its end.
 
         Raises:
             ManifestBusy: another run has it; says who.
             StateNotWritable: the folder cannot be written.
         """
         self._database.make_writable()
-        return self._locks.writing()
+        return self._locks.writing(brief=brief)
 
     def running(self) -> bool:
         """Whether some run holds the right to write at this moment."""

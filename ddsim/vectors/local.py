@@ -75,7 +75,7 @@ class LocalBackend(Extracting):
             elif self._keeping.is_behind():
                 # Or a run has saved meanwhile; the file is read once more when nobody can replace it.
                 try:
-                    with self._manifest.writing():
+                    with self._manifest.writing(brief=True):
                         self._keeping.load(dimension)
                         self._keeping.bring_into_step()
                 except StateNotWritable as error:

@@ -79,7 +79,7 @@ class Keeping:
         if there and not self._facts.unbuilt and not counts[ItemState.SENDING] and not counts[ItemState.ADDED]:
             return True
         try:
-            with self._manifest.writing():
+            with self._manifest.writing(brief=True):
                 try:
                     self.bring_into_step()
                 finally:

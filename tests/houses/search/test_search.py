@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +31,7 @@ from ddsim import (
     ServiceNotFound,
     Timings,
 )
+from ddsim.catalogue.locks import Locks
 from ddsim.vectors import Select
 
 
@@ -380,6 +385,26 @@ def test_another_folder(tmp_path: Path) -> None:
             search.index(tmp_path / "nowhere")
         assert search.index(str(tmp_path / "other")).indexed == 1
         assert [neighbour.uri for neighbour in search.query(other / "x.png").neighbours] == ["cat/x.png"]
+
+
+def test_searches_that_make_the_service_at_once_wait_for_each_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with embedded servers of several processes, of which each has to be told the service."""
+    asked, here, held = threading.Event(), threading.get_ident(), Locks._held
+
+    def told(self: Locks, name: str, *arguments: Any) -> AbstractContextManager[None]:
+        if name == "turn.lock" and threading.get_ident() != here:
+            asked.set()
+        return held(self, name, *arguments)
+
+    monkeypatch.setattr(Locks, "_held", told)
+    monkeypatch.setattr("ddsim.catalogue.locks._PROBE_S", 0)
+    with shop.search() as search, ThreadPoolExecutor(1) as pool:
+        with search.collection.manifest.writing(brief=True):
+            found = pool.submit(search.query, shop.catalogue / "bed/00.png", 1)
+            assert asked.wait(20)
+        assert found.result(20).neighbours[0].uri == "bed/00.png"
 
 
 def test_a_run_that_fails_leaves_the_catalogue_that_is_searched(shop: Shop, tmp_path: Path) -> None:

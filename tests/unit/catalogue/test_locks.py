@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import portalocker
 import pytest
@@ -62,6 +63,47 @@ def test_one_run_at_a_time(locks: Locks) -> None:
     with locks.writing(), pytest.raises(ManifestBusy), locks.writing():
         pass
     with locks.writing():
+        pass
+
+
+def waiting_for(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as another thread than this one asks for its turn."""
+    asked, here, held = threading.Event(), threading.get_ident(), Locks._held
+
+    def told(self: Locks, name: str, *arguments: Any) -> AbstractContextManager[None]:
+        if name == "turn.lock" and threading.get_ident() != here:
+            asked.set()
+        return held(self, name, *arguments)
+
+    monkeypatch.setattr(Locks, "_held", told)
+    return asked
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_what_takes_a_moment_is_waited_for(locks: Locks, monkeypatch: pytest.MonkeyPatch, brief: bool) -> None:
+    """A run, and another one that needs a moment, begin once it has ended."""
+    asked, order = waiting_for(locks, monkeypatch), []
+
+    def wait() -> None:
+        with locks.writing(brief=brief):
+            order.append("second")
+
+    with locks.writing(brief=True):
+        second = threading.Thread(target=wait)
+        second.start()
+        assert asked.wait(20)
+        order.append("first")
+    second.join(20)
+    assert order == ["first", "second"]
+
+
+def test_a_moment_that_does_not_end(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not waited for without end, and named; a run is not waited for at all."""
+    monkeypatch.setattr("ddsim.catalogue.locks._MOMENT_S", 0)
+    with locks.writing(brief=True), pytest.raises(ManifestBusy) as caught, locks.writing():
+        pass
+    assert caught.value.pid == os.getpid()
+    with locks.writing(), pytest.raises(ManifestBusy), locks.writing(brief=True):
         pass
 
 
