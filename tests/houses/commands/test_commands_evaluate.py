@@ -211,7 +211,6 @@ def test_wrong_use(shop: Shop) -> None:
     ]:
         assert said in error_line(run(*arguments), 2)
     assert shop.tap.sent == []
-    assert not (shop.root / "evaluation").exists()
     assert run(shop.config, "--limit", 0).exit_code == 2
 
 
