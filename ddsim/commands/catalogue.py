@@ -34,12 +34,49 @@ from ddsim.web.products import Matching, Products, indexed
 app = typer.Typer(no_args_is_help=True, help="Look at what is indexed, and take pictures out of the index.")
 
 _PATTERN = re.compile(r"[*?\[]")
+_LIST_EPILOG = """
+Examples:
+
+  ddsim catalogue list --category lamp
+
+  ddsim catalogue list --json | jq '.indexed[]'
+
+Exit codes: 0 all well, 2 wrong use, such as a category that is not known.
+"""
+_COUNT_EPILOG = """
+Examples:
+
+  ddsim catalogue count --catalogue photos/
+
+  ddsim catalogue count --json | jq .categories
+
+Exit codes: 0 all well, 2 wrong use.
+"""
+_FAILURES_EPILOG = """
+Examples:
+
+  ddsim catalogue failures
+
+  ddsim catalogue failures --json | jq '.failed[].uri'
+
+Exit codes: 0 there are none, 1 there are some, 2 wrong use.
+"""
+_PRODUCTS_EPILOG = """
+Examples:
+
+  ddsim catalogue products --catalogue photos/
+
+Exit codes: 0 all of it matches, 1 some of it does not, or the file cannot be read, 2 wrong use.
+"""
 _REMOVE_EPILOG = """
 Examples:
 
   ddsim catalogue remove lamp/lamp-007.jpg
 
   ddsim catalogue remove 'lamp/*' 'bed/old-??.png' --dry-run
+
+Exit codes: 0 all well, 1 something is not in the catalogue, and the rest is removed, 2 wrong use, 3 trouble with the
+server.
 """
 _EXPORT_EPILOG = """
 Examples:
@@ -47,6 +84,8 @@ Examples:
   ddsim catalogue export vectors.npz             in Python: numpy.load("vectors.npz")["vectors"]
 
   ddsim catalogue export vectors.parquet --category lamp
+
+Exit codes: 0 all well, 2 wrong use, 3 trouble with the server, or what writes such a file is not installed.
 """
 # In the words of all other output.
 _STATES = {ItemState.QUARANTINED: "failed"}
@@ -54,7 +93,7 @@ _WAITING = (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED)
 CatalogueOption = Annotated[Path | None, typer.Option(help="The folder, if not the one that is searched by default.")]
 
 
-@app.command("list")
+@app.command("list", epilog=_LIST_EPILOG)
 def list_items(
     category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -78,7 +117,7 @@ def list_items(
             print_json({"indexed": uris})
 
 
-@app.command()
+@app.command(epilog=_COUNT_EPILOG)
 def count(config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = None, json: JsonOption = False) -> None:
     """Count pictures by category and by state."""
     log_to_terminal(False)
@@ -99,11 +138,11 @@ def count(config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = No
     out.print(Typed(config, catalogue).completed(", ".join(words)), markup=False)
 
 
-@app.command()
+@app.command(epilog=_FAILURES_EPILOG)
 def failures(
     config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = None, json: JsonOption = False
 ) -> None:
-    """List the pictures that could not be indexed, with the reason. Exit code 1 if there are any."""
+    """List the pictures that could not be indexed, with the reason."""
     log_to_terminal(False)
     with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
         failed = list(collection.failures())
@@ -116,11 +155,11 @@ def failures(
         raise typer.Exit(SOME_FAILED)
 
 
-@app.command()
+@app.command(epilog=_PRODUCTS_EPILOG)
 def products(
     config: ConfigOption = DEFAULT_CONFIG, catalogue: CatalogueOption = None, json: JsonOption = False
 ) -> None:
-    """Show how products.csv or products.json matches what is indexed. Exit code 1 if some of it matches nothing."""
+    """Show how products.csv or products.json matches what is indexed."""
     log_to_terminal(False)
     logging.getLogger("ddsim.web.products").setLevel(logging.ERROR)  # it tells in short what is listed here
     with reported(typed=Typed(config, catalogue)), _collection(config, catalogue) as collection:
@@ -160,7 +199,7 @@ def remove(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...", help="Names as `ddsim catalogue list` shows them, or patterns such as 'lamp/*'."
+            metavar="NAME", help="Names as `ddsim catalogue list` shows them, or patterns such as 'lamp/*'."
         ),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
@@ -171,7 +210,7 @@ def remove(
     """Take pictures out of the index at once. Remove their files too, or the next `ddsim index` adds them again.
 
     In a pattern * stands for any letters, / among them, ? for one, and [ab] for one of these. Quote it, or the shell
-    takes it for itself. Exit code 1 if something is not in the catalogue.
+    takes it for itself.
     """
     log_to_terminal(False)
     with reported(typed=Typed(config, catalogue)), ImageSearch(load(config), given_catalogue(catalogue)) as search:
@@ -207,7 +246,7 @@ def _meant(manifest: Manifest, name: str) -> list[str]:
 
 @app.command(epilog=_EXPORT_EPILOG)
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to: a file that ends in .npz or .parquet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: a file that ends in .npz or .parquet.")],
     category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     catalogue: CatalogueOption = None,

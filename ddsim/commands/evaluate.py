@@ -59,7 +59,8 @@ Exit codes: 0 all well, 1 some configuration failed, 2 wrong use, 3 all failed b
 
 def evaluate_command(
     configs: Annotated[
-        list[Path], typer.Argument(help="Configuration files; one with matrix: stands for all its combinations.")
+        list[Path],
+        typer.Argument(metavar="CONFIG", help="Configuration files; one with matrix: stands for all its combinations."),
     ],
     catalogue: Annotated[
         Path | None,

@@ -60,7 +60,10 @@ _FOREVER = 1_000_000  # the time ends it
 def index(
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Reference pictures: FOLDER/CATEGORY/PICTURE. By default the configuration's catalogue."),
+        typer.Argument(
+            metavar="FOLDER",
+            help="Reference pictures: FOLDER/CATEGORY/PICTURE. By default the configuration's catalogue.",
+        ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,

@@ -66,9 +66,12 @@ def list_networks(json: JsonOption = False) -> None:
 def export_network(
     network: Annotated[
         str,
-        typer.Argument(help="A known name, or a file: a definition (.prototxt), weights (.caffemodel), labels (.txt)."),
+        typer.Argument(
+            metavar="NETWORK",
+            help="A known name, or a file: a definition (.prototxt), weights (.caffemodel), labels (.txt).",
+        ),
     ],
-    folder: Annotated[Path, typer.Argument(help="Where to; made if need be.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if need be.")],
     layer: Annotated[
         str | None,
         typer.Option(help="Of a definition: the layer that pools the last map, for which pooling: centre is wanted."),
@@ -115,7 +118,9 @@ def export_network(
 
 @app.command(epilog=_EPILOG)
 def layers(
-    network: Annotated[str, typer.Argument(help="A known name, or a definition's file (deploy.prototxt).")],
+    network: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="A known name, or a definition's file (deploy.prototxt).")
+    ],
     find: Annotated[
         str | None, typer.Option("--find", help="Only the layer of this name, or those whose names contain it.")
     ] = None,

@@ -72,7 +72,7 @@ def search(
     photos: Annotated[
         list[str],
         typer.Argument(
-            metavar="PHOTO...",
+            metavar="PHOTO",
             help="Pictures to search for: files, folders, addresses (http, https), or - for standard input.",
         ),
     ],

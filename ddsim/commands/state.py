@@ -42,13 +42,30 @@ from ddsim.showing import counted, printable
 
 app = typer.Typer(no_args_is_help=True, help="Look at the indexes in the state folder, and remove old ones.")
 
-_EPILOG = """
-```
-ddsim state list
-ddsim state prune --dry-run
-ddsim state prune shop/0a1b2c3d4e5f-0a1b2c3d4e5f
-ddsim state adopt
-```
+_LIST_EPILOG = """
+Examples:
+
+  ddsim state list
+
+  ddsim state list --json | jq '.indexes[] | select(.status == "old").name'
+
+Exit codes: 0 all well, 2 wrong use.
+"""
+_PRUNE_EPILOG = """
+Examples:
+
+  ddsim state prune --dry-run
+
+  ddsim state prune shop/0a1b2c3d4e5f-0a1b2c3d4e5f
+
+Exit codes: 0 all well, also where a server cannot be asked and keeps what it has, 2 wrong use.
+"""
+_ADOPT_EPILOG = """
+Examples:
+
+  ddsim state adopt --config configs/shop.yaml
+
+Exit codes: 0 all well, 1 the indexes of some catalogues were refused, 2 wrong use, or the only one was refused.
 """
 _STALE = ("old", "empty")
 _MEANING = {
@@ -60,7 +77,7 @@ _MEANING = {
 }
 
 
-@app.command("list", epilog=_EPILOG)
+@app.command("list", epilog=_LIST_EPILOG)
 def list_states(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """List the indexes of the state folder: whose they are, how large, and whether anybody uses them."""
     log_to_terminal(False)
@@ -79,10 +96,11 @@ def list_states(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False)
         out.print("`ddsim state prune` removes what is old or empty")
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=_PRUNE_EPILOG)
 def prune(
     names: Annotated[
-        list[str] | None, typer.Argument(help="As `ddsim state list` shows them. By default all old and empty ones.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="As `ddsim state list` shows them. By default all old and empty ones."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -136,7 +154,7 @@ def _stays(one: State, why: str) -> None:
     err.print(f"{printable(one.name)}: {printable(where)}", markup=False)
 
 
-@app.command(epilog=_EPILOG)
+@app.command(epilog=_ADOPT_EPILOG)
 def adopt(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """Say that this state folder was moved here from another machine, and that its indexes on the server are its own.
 

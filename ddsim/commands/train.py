@@ -56,7 +56,8 @@ _CONFUSIONS, _SUSPECTS = 3, 20
 
 def train(
     folder: Annotated[
-        Path | None, typer.Argument(help="The catalogue's folder, if not the one that is searched by default.")
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="The catalogue's folder, if not the one that is searched by default."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     suspects: Annotated[

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from terminal import RUN, error, error_line, interrupt, python, run
 
 from ddsim import load
@@ -29,6 +30,16 @@ def test_config_init_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert shown.exit_code == 0
     (tmp_path / "again.yaml").write_text(shown.stdout)
     assert load("again.yaml") == load("configs/demo.yaml")
+
+
+def test_configurations_for_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json `init` names what it wrote, nothing the second time, and `show` has the same as without."""
+    monkeypatch.chdir(tmp_path)
+    for written in (["configs/ddsim.schema.json", "configs/photos.yaml"], []):
+        assert json.loads(run("config", "init", "--json").stdout) == {"written": written}
+    shown = json.loads(run("config", "show", "photos", "--json").stdout)
+    assert shown == yaml.safe_load(run("config", "show", "photos").stdout)
+    assert shown["name"] == "photos"
 
 
 def test_config_init_writes_the_one_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

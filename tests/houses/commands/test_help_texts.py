@@ -44,3 +44,21 @@ def test_help_prints_what_was_written(name: str, monkeypatch: pytest.MonkeyPatch
     assert result.exit_code == 0
     shown = plain(result.output)
     assert [text for text in map(plain, written(COMMANDS[name])) if text not in shown] == []
+
+
+LEAVES = [name for name, command in COMMANDS.items() if not getattr(command, "commands", {})]
+# They run until they are stopped, pass on what somebody else says, or print JSON anyway.
+WITHOUT_JSON = {"serve", "server", "logs", "config schema"}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_help_says_what_machines_and_beginners_need(name: str) -> None:
+    """Examples of this very command, its exit codes, --json, and arguments in the capitals of the texts."""
+    command = COMMANDS[name]
+    examples, _, codes = (command.epilog or "").partition("Exit codes: ")
+    assert f"ddsim {name}" in examples.partition("Examples:")[2]
+    assert codes.startswith("0 ")
+    options = [word for parameter in command.params for word in parameter.opts]
+    assert ("--json" in options) != (name in WITHOUT_JSON)
+    shown = [parameter.metavar for parameter in command.params if parameter.param_type_name == "argument"]
+    assert all(word and word.isupper() and word.isalpha() for word in shown)
