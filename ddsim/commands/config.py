@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from ddsim.commands.common import JsonOption, check_not_both, out, prepare_output, print_json, reported
-from ddsim.config import CONFIGS, dump, json_schema, load, write_shipped
+from ddsim.config import CONFIGS, dump, json_schema, load, shareable, write_shipped
 from ddsim.showing import printable
 
 _SHOW_EPILOG = """
@@ -59,11 +58,11 @@ def show(
     """Print the effective settings of a configuration: defaults filled in, variables and paths resolved."""
     prepare_output()
     with reported():
-        text = dump(load(file))
+        settings = load(file)
     if json:
-        print_json(yaml.safe_load(text))
+        print_json(shareable(settings))
     else:
-        typer.echo(text, nl=False)
+        typer.echo(dump(settings), nl=False)
 
 
 @app.command(epilog=_INIT_EPILOG)

@@ -7,7 +7,7 @@ takes its settings from here. It reads files and environment variables, and talk
 from ddsim.config.advice import advice
 from ddsim.config.filling import NAMED
 from ddsim.config.index import BackendName, IndexSettings
-from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle
+from ddsim.config.loading import MATRIX, dump, load, name_of, plain, read, settle, shareable
 from ddsim.config.problems import config_error, fields, problems_in
 from ddsim.config.reference import CatalogueSettings
 from ddsim.config.routing import Routing
@@ -54,6 +54,7 @@ __all__ = [
     "problems_in",
     "read",
     "settle",
+    "shareable",
     "shipped",
     "write_shipped",
 ]

@@ -103,12 +103,17 @@ def dump(settings: Settings) -> str:
 
     A password or token is not in it: variables of the environment stand in their places.
     """
-    raw = _escaped(plain(settings))
+    return yaml.dump(shareable(settings), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def shareable(settings: Settings) -> dict[str, Any]:
+    """What :func:`dump` writes, as plain values."""
+    raw: dict[str, Any] = _escaped(plain(settings))
     if isinstance(raw["server"], dict):
         raw["server"] |= {key: "${" + name + "}" for key, name in _VARIABLES.items() if key in raw["server"]}
     if "token" in raw["index"]:
         raw["index"]["token"] = f"${{{_DATABASE_TOKEN}}}"
-    return yaml.dump(raw, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+    return raw
 
 
 def plain(settings: Settings) -> dict[str, Any]:

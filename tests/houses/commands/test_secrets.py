@@ -118,6 +118,7 @@ def test_a_password_is_sent_and_kept_nowhere(
         command(shop, "doctor", "--json"),
         run("doctor", "--url", f"http://shop:{WRITTEN}@{guarded.host}", "--quick", "--json"),
         run("config", "show", shop.config),
+        run("config", "show", shop.config, "--json"),
         run("evaluate", shop.config, "--json"),
     ]
     assert [result.exit_code for result in results] == [0] * len(results), [one.output for one in results]
