@@ -62,15 +62,15 @@ LEFT_OUT = pytest.StashKey[int]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that are marked long, unless they are asked for by --long or by their names."""
     named = [str(config.invocation_params.dir / arg) for arg in config.args if "::" in arg]
-    left = [
+    left = {
         item
         for item in items
         if item.get_closest_marker("long")
         and not config.getoption("--long")
         and not f"{item.path}::{item.nodeid.partition('::')[2]}".startswith(tuple(named))
-    ]
+    }
     if left:
-        config.hook.pytest_deselected(items=left)
+        config.hook.pytest_deselected(items=list(left))
         items[:] = [item for item in items if item not in left]
     config.stash[LEFT_OUT] = len(left)
 
