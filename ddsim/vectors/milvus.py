@@ -149,7 +149,10 @@ class MilvusBackend(Extracting):
 
     def features_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as the network gave them."""
-        name, wanted = self._searching.collection, list(vids)
+        return self._records.outlast_rebuild(lambda: self._features_of(list(vids)))
+
+    def _features_of(self, wanted: list[int]) -> Vectors:
+        name = self._searching.collection
         if not wanted or name is None:
             return np.zeros((0, self._searching.dimension), np.float32)
         rows = {int(row["vid"]): row[VECTOR] for row in self._calls.get(name, set(wanted), ["vid", VECTOR])}

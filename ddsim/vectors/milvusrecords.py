@@ -106,6 +106,24 @@ class DatabaseRecords(Records):
             self._seen.clear()
             self._named.clear()
 
+    def outlast_rebuild(self, work: Callable[[], _Made]) -> _Made:
+        """Do some work on the collection that answers, and once more where another has taken its place meanwhile.
+
+        Raises:
+            IndexLost: it is gone, and none has taken its place.
+        """
+        try:
+            return work()
+        except Missing:
+            self.forget()
+        try:
+            return work()
+        except Missing as error:
+            raise IndexLost(
+                f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, "
+                "which puts every picture there again"
+            ) from error
+
     def remember(self, rows: Iterable[Row]) -> None:
         """Keep items that were just found: they are asked for by number, and by name where they are shown."""
         with self._lock:
@@ -130,6 +148,11 @@ class DatabaseRecords(Records):
             return heard
 
     def _ask(self, before: _Heard | None) -> _Heard:
+        heard = self._hear(before)
+        # Facts go with their collection, whose place another took between the two questions.
+        return self._hear(None) if heard.collection is not None and not heard.facts else heard
+
+    def _hear(self, before: _Heard | None) -> _Heard:
         alias = alias_of(self._settings)
         found = self._calls.describe(alias)
         if found is None:
@@ -186,23 +209,12 @@ class DatabaseRecords(Records):
         Raises:
             IndexLost: it is gone, and none has taken its place.
         """
-        for _ in range(2):
-            name = self.collection
-            if name is None:
-                return []
-            try:
-                return [row_of(found) for found in ask(name)]
-            except Missing:
-                # Another generation has taken its place since anybody asked last.
-                self.forget()
-        raise self.lost()
 
-    def lost(self) -> IndexLost:
-        """What to say where the collection is gone."""
-        return IndexLost(
-            f"the collection of this catalogue is gone from the Milvus at {self._calls.url}: run `ddsim index`, which "
-            "puts every picture there again"
-        )
+        def rows() -> list[Row]:
+            name = self.collection
+            return [] if name is None else [row_of(found) for found in ask(name)]
+
+        return self.outlast_rebuild(rows)
 
     def meant(self, name: str) -> str:
         """Nothing: names that are near cannot be asked for here."""

@@ -15,7 +15,6 @@ from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.milvuscalls import WIDEST, Calls, Kind
 from ddsim.vectors.milvuskeeping import METRICS, Keeping
-from ddsim.vectors.milvuslink import Missing
 from ddsim.vectors.milvusrecords import FRESH_S, DatabaseRecords, row_of
 from ddsim.vectors.others import Patience
 from ddsim.vectors.valid import Ranking, scorer_of, search_valid
@@ -68,15 +67,9 @@ class Searching:
             IndexBusy: it is being made ready, for longer than patience lasts.
             ConfigError: it compares in another way than the settings say.
         """
-        try:
-            return self._patience.outlast_busy(lambda: self._found(queries, k, among))
-        except Missing:
-            # Another generation has taken its place since anybody asked last.
-            self._records.forget()
-        try:
-            return self._patience.outlast_busy(lambda: self._found(queries, k, among))
-        except Missing as error:
-            raise self._records.lost() from error
+        return self._records.outlast_rebuild(
+            lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among))
+        )
 
     def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
         name = self.collection
