@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ddsim.commands.common import WRONG_USE, VerboseOption, err, log_to_terminal, reported
+from ddsim.showing import printable
 
 EPILOG = """
 Examples:
@@ -76,6 +77,7 @@ def server(
     with door:
         try:
             err.print(f"listening on {door.url} (Ctrl-C stops it)", markup=False)
+            err.print(f"it sees models and repositories below {printable(str(root.resolve()))} only", markup=False)
             door.wait()
         except KeyboardInterrupt:
             err.print("stopping")

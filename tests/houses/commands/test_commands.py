@@ -120,7 +120,7 @@ def test_a_port_that_is_none(port: str) -> None:
 
 
 def test_a_server_of_its_own(tmp_path: Path, loopback: None) -> None:
-    """`ddsim server` takes a free port, says which, answers there, and ends with 0 on Ctrl-C."""
+    """`ddsim server` takes a free port, says which and what it sees, answers there, and ends with 0 on Ctrl-C."""
     process = python("-m", "ddsim", "server", "--port", "0", cwd=tmp_path)
     try:
         assert process.stderr is not None
@@ -136,7 +136,7 @@ def test_a_server_of_its_own(tmp_path: Path, loopback: None) -> None:
         process.wait()
     assert process.returncode == 0
     assert out == ""
-    assert err == "stopping\n"
+    assert err == f"it sees models and repositories below {tmp_path.resolve()} only\nstopping\n"
 
 
 def test_modules_that_can_be_run() -> None:
