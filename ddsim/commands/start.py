@@ -5,6 +5,7 @@ Imports the standard library only.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-_WRONG_USE, _INTERRUPTED = 2, 130
+_READER_GONE, _WRONG_USE, _INTERRUPTED = 1, 2, 130
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -33,7 +34,20 @@ def start(program: str, usual: str) -> None:
         sys.stderr.write(f"error: {_words(missing, usual)}\n")
         raise SystemExit(_WRONG_USE) from None
     signal.signal(signal.SIGINT, before)
-    getattr(app, program)()
+    try:
+        try:
+            getattr(app, program)()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
+            raise
+        # What is left for standard output would be tried once more at the very end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if error.errno == errno.EPIPE:
+            raise SystemExit(_READER_GONE) from None
+        sys.stderr.write(f"error: {error.strerror}: what was to be written has no room; make some, and run it again\n")
+        raise SystemExit(_WRONG_USE) from None
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

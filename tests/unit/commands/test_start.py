@@ -53,6 +53,19 @@ def test_what_is_missing_of_ddsim_itself_is_no_matter_of_libraries(monkeypatch: 
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [("--version",), ("config", "schema")])
+def test_no_room_for_what_is_printed(arguments: tuple[str, ...]) -> None:
+    """Standard output on a full disk, written at once or at the end, is one line and exit code 2."""
+    command = [sys.executable, "-m", "ddsim", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: No space left on device: what was to be written has no room; make some, and run it again\n"
+    )
+
+
 def test_interrupted_while_it_starts(tmp_path: Path) -> None:
     """Ctrl-C while libraries are imported ends with 130 and says nothing."""
     (tmp_path / "typer.py").write_text("import sys; print('importing', flush=True); sys.stdin.readline()")
