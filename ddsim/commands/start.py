@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -38,7 +39,8 @@ def start(program: str, usual: str) -> None:
         try:
             getattr(app, program)()
         finally:
-            sys.stdout.flush()
+            with suppress(AttributeError):  # there is none where it was closed before the start
+                sys.stdout.flush()
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EPIPE):
             raise

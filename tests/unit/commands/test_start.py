@@ -66,6 +66,13 @@ def test_no_room_for_what_is_printed(arguments: tuple[str, ...]) -> None:
     )
 
 
+def test_no_standard_output() -> None:
+    """Closed before the start, it changes nothing but that nothing is printed."""
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, '-m', 'ddsim', '--version'])"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_interrupted_while_it_starts(tmp_path: Path) -> None:
     """Ctrl-C while libraries are imported ends with 130 and says nothing."""
     (tmp_path / "typer.py").write_text("import sys; print('importing', flush=True); sys.stdin.readline()")
