@@ -118,10 +118,14 @@ class Served:
     def _ensure(self, spec: ServiceSpec, incarnation: str) -> Ensured:
         for _ in range(_TRIES):
             try:
-                return self._made_sure(spec, incarnation)
+                ensured = self._made_sure(spec, incarnation)
             except UnsafeCall:
                 if not self._predecessor_removed():
                     raise
+            else:
+                if ensured.created:  # it may have been made at the same moment, when neither was there to be seen
+                    self._predecessor_removed()
+                return ensured
         return self._made_sure(spec, incarnation)
 
     def _predecessor_removed(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -207,9 +208,18 @@ def test_a_state_of_an_older_version(world: World, tmp_path: Path, seed: int) ->
     older = as_an_older_version_left_it(user)
     user.draw(6)
 
+    over = threading.Event()
+
+    def run() -> IndexReport:
+        try:
+            return user.index()
+        finally:
+            over.set()
+
     def older_page() -> str:
         with closing(user.client()) as client:
             while True:
+                last = over.is_set()
                 try:
                     client.search_index(older.name, [user.catalogue / user.uris[0]], layer="fc1", k=5)
                 except ServiceNotFound:
@@ -217,8 +227,10 @@ def test_a_state_of_an_older_version(world: World, tmp_path: Path, seed: int) ->
                         client.create_service(older)
                     except UnsafeCall as error:
                         return str(error)
+                if last:
+                    return "the older service outlived the run"
 
-    results = world.gate.run(user.index, older_page)
+    results = world.gate.run(run, older_page)
     assert done(results[0]).sent == 1
     assert f"{older.name}-" in str(results[1])
     user.assert_whole()
