@@ -300,7 +300,7 @@ def test_a_project_that_was_moved(world: World, tmp_path: Path) -> None:
 @pytest.fixture
 def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network share without locks: the lease alone keeps two machines apart."""
-    monkeypatch.setattr(Locks, "writing", lambda _: nullcontext())
+    monkeypatch.setattr(Locks, "writing", lambda _, **_brief: nullcontext())
 
 
 def busy_in(error: BaseException, host: str) -> bool:

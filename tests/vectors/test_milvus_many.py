@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -95,6 +95,10 @@ class Listed:
     def categories(self) -> dict[str, int]:
         """How many of each."""
         return {name: self.names.count(name) for name in set(self.names)}
+
+    def outlast_rebuild(self, work: Callable[[], Any]) -> Any:
+        """Nothing is rebuilt."""
+        return work()
 
     def resolve(self, vids: Iterable[int]) -> dict[int, Row]:
         """All are valid."""
