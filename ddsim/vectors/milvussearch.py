@@ -67,9 +67,18 @@ class Searching:
             IndexBusy: it is being made ready, for longer than patience lasts.
             ConfigError: it compares in another way than the settings say.
         """
-        return self._records.outlast_rebuild(
-            lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among))
-        )
+
+        def ask() -> list[Hits]:
+            return self._records.outlast_rebuild(
+                lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among))
+            )
+
+        hits = ask()
+        if self._keeping.known or any(one.found for one in hits) or not self._records.categories():
+            return hits
+        # A collection whose place another has taken answers once more without rows while it is removed.
+        self._records.forget()
+        return ask()
 
     def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
         name = self.collection

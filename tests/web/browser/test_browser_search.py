@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from shop import Shop
 from tabs import Tab, error
+from webshop import stocked
 
 
 @pytest.mark.long
@@ -327,9 +328,10 @@ def test_no_link_is_copied_before_there_is_one(tab: Tab, lamp: bytes, bed: bytes
 
 
 def test_words_from_right_to_left_turn_no_sentence(
-    shop: Shop, serving: Callable[..., Any], tab_on: Callable[..., Tab]
+    tmp_path: Path, serving: Callable[..., Any], tab_on: Callable[..., Tab]
 ) -> None:
     """A product's Arabic name is kept from turning the words around it."""
+    shop = stocked(Shop(tmp_path))
     (shop.catalogue / "products.csv").write_text("uri,name\nlamp/a0.png,\u0643\u0631\u0633\u064a (1)\n", "utf-8")
     tab = tab_on(serving(shop)).open("/?like=lamp/a0.png").done()
     assert tab.see("#query-name").inner_text() == "More like \u2068\u0643\u0631\u0633\u064a (1)\u2069"
