@@ -76,18 +76,20 @@ def test_searches_get_in_during_a_run(home: Home) -> None:
     home.index()
     home.shop.add(*(f"bed/{number:02}.png" for number in range(40)))
     patience = Patience(sleep=home.clock.sleep, clock=lambda: home.clock.now, busy=60.0)
-    ended, found = threading.Event(), list[int]()
+    begun, ended, found = threading.Event(), threading.Event(), list[int]()
 
     def search() -> None:
         with closing(home.backend(patience=patience)) as reader:
             reader.open(writing=False)
             while not ended.is_set():
                 found.append(len(reader.search([plain("grey")], 100)[0].found))
+                begun.set()
 
     with home.run() as (manifest, _), closing(home.backend(manifest, patience=patience)) as backend:
         backend.open(writing=True)
         thread = threading.Thread(target=search)
         thread.start()
+        assert begun.wait(60.0)
         settings = home.shop.settings
         limits = settings.index.model_copy(update={"checkpoint": 4})
         run = Run(manifest, backend, FolderSource(home.shop.catalogue), limits=limits, upload=settings.upload_options())
