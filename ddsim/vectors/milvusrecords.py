@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -106,16 +107,23 @@ class DatabaseRecords(Records):
             self._seen.clear()
             self._named.clear()
 
-    def outlast_rebuild(self, work: Callable[[], _Made]) -> _Made:
+    def outlast_rebuild(
+        self, work: Callable[[], _Made], doubtful: Callable[[_Made], bool] = lambda _made: False
+    ) -> _Made:
         """Do some work on the collection that answers, and once more where another has taken its place meanwhile.
+
+        Args:
+            work: raises Missing where the collection is gone.
+            doubtful: whether what it gave may be the last word of one that is being removed.
 
         Raises:
             IndexLost: it is gone, and none has taken its place.
         """
-        try:
-            return work()
-        except Missing:
-            self.forget()
+        with suppress(Missing):
+            made = work()
+            if not doubtful(made):
+                return made
+        self.forget()
         try:
             return work()
         except Missing as error:

@@ -68,17 +68,14 @@ class Searching:
             ConfigError: it compares in another way than the settings say.
         """
 
-        def ask() -> list[Hits]:
-            return self._records.outlast_rebuild(
-                lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among))
-            )
+        def doubtful(hits: list[Hits]) -> bool:
+            # A collection whose place another has taken answers without rows while it is removed.
+            found = self._keeping.known or any(one.found for one in hits)
+            return not found and bool(self._records.categories())
 
-        hits = ask()
-        if self._keeping.known or any(one.found for one in hits) or not self._records.categories():
-            return hits
-        # A collection whose place another has taken answers once more without rows while it is removed.
-        self._records.forget()
-        return ask()
+        return self._records.outlast_rebuild(
+            lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among)), doubtful
+        )
 
     def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
         name = self.collection

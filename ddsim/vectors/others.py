@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from ddsim.deepdetect import Client
 from ddsim.errors import (
     ConnectionLost,
     DatabaseTrouble,
+    DDSimError,
     IndexBusy,
     ServerBusy,
     ServerFault,
@@ -87,19 +88,13 @@ class Patience:
         Raises:
             TransportError, ServerFault, ServerBusy: the last try's.
         """
-        end, pause = self.clock() + self.seconds, self.first_wait
-        while True:
-            try:
+
+        def ask() -> None:
+            with suppress(ServiceNotFound):
                 client.get_service(service)
-                return
-            except ServiceNotFound:
-                return
-            except (TransportError, ServerFault, ServerBusy) as error:
-                if isinstance(error, Unconnectable) or self.clock() + pause > end:
-                    raise
-                _log.warning("the server does not answer (%s); asking again in %g s", error, pause)
-            self.sleep(pause)
-            pause = min(2 * pause, self.longest_wait)
+
+        words = "the server does not answer (%s); asking again in %g s"
+        self._again(ask, (TransportError, ServerFault, ServerBusy), self.seconds, words)
 
     def outlast(self, client: Client, service: str, work: Callable[[], T]) -> T:
         """Do some work that can be done again, and once more where the server ends meanwhile and comes back.
@@ -123,16 +118,7 @@ class Patience:
         Raises:
             DatabaseTrouble: it does not come back in time.
         """
-        end, pause = self.clock() + self.seconds, self.first_wait
-        while True:
-            try:
-                return work()
-            except DatabaseTrouble as error:
-                if self.clock() + pause > end:
-                    raise
-                _log.warning("%s; trying again in %g s", error, pause)
-            self.sleep(pause)
-            pause = min(2 * pause, self.longest_wait)
+        return self._again(work, (DatabaseTrouble,), self.seconds, "%s; trying again in %g s")
 
     def outlast_busy(self, work: Callable[[], T]) -> T:
         """Do some work that can be done again, and once more while the index is being made ready.
@@ -140,12 +126,24 @@ class Patience:
         Raises:
             IndexBusy: that takes longer than :attr:`busy`.
         """
-        end, pause = self.clock() + self.busy, self.first_wait
+        return self._again(work, (IndexBusy,), self.busy)
+
+    def _again(
+        self, work: Callable[[], T], passing: tuple[type[DDSimError], ...], seconds: float, words: str | None = None
+    ) -> T:
+        """Do some work until nothing that passes by itself is in its way; ``words`` go into the log before each wait.
+
+        Raises:
+            DDSimError: what is in its way does not pass in that time, or by waiting.
+        """
+        end, pause = self.clock() + seconds, self.first_wait
         while True:
             try:
                 return work()
-            except IndexBusy:
-                if self.clock() + pause > end:
+            except passing as error:
+                if isinstance(error, Unconnectable) or self.clock() + pause > end:
                     raise
+                if words is not None:
+                    _log.warning(words, error, pause)
             self.sleep(pause)
             pause = min(2 * pause, self.longest_wait)

@@ -96,7 +96,7 @@ class Listed:
         """How many of each."""
         return {name: self.names.count(name) for name in set(self.names)}
 
-    def outlast_rebuild(self, work: Callable[[], Any]) -> Any:
+    def outlast_rebuild(self, work: Callable[[], Any], doubtful: Callable[[Any], bool]) -> Any:
         """Nothing is rebuilt."""
         return work()
 
