@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from shop import Sent, Shop, once, picture, refusal
+from turns import turn_asked_for
 
 from ddsim import (
     ApiError,
@@ -31,7 +29,6 @@ from ddsim import (
     ServiceNotFound,
     Timings,
 )
-from ddsim.catalogue.locks import Locks
 from ddsim.vectors import Select
 
 
@@ -391,14 +388,7 @@ def test_searches_that_make_the_service_at_once_wait_for_each_other(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with embedded servers of several processes, of which each has to be told the service."""
-    asked, here, held = threading.Event(), threading.get_ident(), Locks._held
-
-    def told(self: Locks, name: str, *arguments: Any) -> AbstractContextManager[None]:
-        if name == "turn.lock" and threading.get_ident() != here:
-            asked.set()
-        return held(self, name, *arguments)
-
-    monkeypatch.setattr(Locks, "_held", told)
+    asked = turn_asked_for(monkeypatch)
     monkeypatch.setattr("ddsim.catalogue.locks._PROBE_S", 0)
     with shop.search() as search, ThreadPoolExecutor(1) as pool:
         with search.collection.manifest.writing(brief=True):

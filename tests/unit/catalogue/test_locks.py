@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import portalocker
 import pytest
+from turns import turn_asked_for
 
 from ddsim.catalogue.locks import Locks
 from ddsim.errors import ConfigError, DDSimError, IndexBusy, ManifestBusy
@@ -66,23 +66,10 @@ def test_one_run_at_a_time(locks: Locks) -> None:
         pass
 
 
-def waiting_for(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set as soon as another thread than this one asks for its turn."""
-    asked, here, held = threading.Event(), threading.get_ident(), Locks._held
-
-    def told(self: Locks, name: str, *arguments: Any) -> AbstractContextManager[None]:
-        if name == "turn.lock" and threading.get_ident() != here:
-            asked.set()
-        return held(self, name, *arguments)
-
-    monkeypatch.setattr(Locks, "_held", told)
-    return asked
-
-
 @pytest.mark.parametrize("brief", [False, True])
 def test_what_takes_a_moment_is_waited_for(locks: Locks, monkeypatch: pytest.MonkeyPatch, brief: bool) -> None:
     """A run, and another one that needs a moment, begin once it has ended."""
-    asked, order = waiting_for(locks, monkeypatch), []
+    asked, order = turn_asked_for(monkeypatch), []
 
     def wait() -> None:
         with locks.writing(brief=brief):
