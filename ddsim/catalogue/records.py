@@ -83,18 +83,12 @@ class Records:
         Returns:
             The valid ones alone: of items that are indexed or added, under the number they have now.
         """
-        rows: dict[int, Row] = {}
-        unknown: list[int] = []
+        wanted, known = set(vids), self._resolved
         with self._database.reading() as db:
             self._forget_what_changed(db)
-            for vid in map(int, vids):  # numpy's integers too
-                row = self._resolved.get(vid)
-                if row is not None:
-                    rows[vid] = row
-                elif is_vid(vid):
-                    unknown.append(vid)
-            if len(self._resolved) > _REMEMBERED:
-                self._resolved.clear()
+            if len(known) > _REMEMBERED:
+                known.clear()
+            unknown = [int(vid) for vid in wanted if vid not in known and is_vid(vid)]  # numpy's integers too
             for start in range(0, len(unknown), _CHUNK):
                 chunk = unknown[start : start + _CHUNK]
                 marks = ", ".join("?" * len(chunk))
@@ -102,10 +96,8 @@ class Records:
                     f"SELECT * FROM items WHERE vid IN ({marks}) AND state <> 'sending'",  # noqa: S608
                     chunk,
                 )
-                read = {record[-1]: _row(record) for record in found}
-                rows |= read
-                self._resolved |= read
-        return rows
+                known |= {record[-1]: _row(record) for record in found}
+            return {vid: row for vid in wanted if (row := known.get(vid)) is not None}
 
     def _forget_what_changed(self, db: sqlite3.Connection) -> None:
         """Every search asks the same again; the answers are remembered until any connection changes anything."""

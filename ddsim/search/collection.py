@@ -218,9 +218,11 @@ class Collection(Holdings):
                 f"nothing of {self.catalogue} is indexed under the configuration {self.settings.name!r}: "
                 "run `ddsim index` for it first"
             )
-        names = Names(known)
+        if categories is None:
+            return ()
+        names = self.records.derived("names", lambda: Names(known))
         found: list[str] = []
-        for category in categories or ():
+        for category in categories:
             meant = names.find(category)
             if meant is None:
                 raise InvalidRequest(f"no category {category!r} is indexed; {choices(category, known)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Client, closeness_by
@@ -15,6 +16,8 @@ from ddsim.vectors.served import Served
 from ddsim.vectors.valid import Ranking, search_valid
 
 _log = logging.getLogger(__name__)
+# Searches meet the same rows again and again, hundreds in each.
+_NAMES = 50_000
 
 
 class Searching:
@@ -103,6 +106,7 @@ def _explained(error: ServerFault) -> ServerFault:
     )
 
 
+@lru_cache(_NAMES)
 def _vid(name: str) -> int:
     """The number in a row's name, 0 (which is nobody's) where there is none."""
     digits = name.rpartition("#")[2]

@@ -161,8 +161,8 @@ class _Search:
         self, valid: Sequence[_Valid], score: Callable[[float], float], only: Collection[str] | None
     ) -> tuple[Found, ...]:
         kept = [one for one in valid if only is None or one[0].category in only]
-        groups = _folded(kept) if self._select.fold else [[one] for one in kept[: self._k]]
-        return tuple(_found(first, score, others) for first, *others in groups[: self._k])
+        groups = _folded(kept, self._k) if self._select.fold else [[one] for one in kept[: self._k]]
+        return tuple(_found(first, score, others) for first, *others in groups)
 
 
 def _wide(manifest: Records, k: int, likely: Collection[str] | None) -> int:
@@ -205,10 +205,14 @@ def _one_each(valid: Sequence[_Valid], most: int) -> list[_Valid]:
     return list(first.values())
 
 
-def _folded(valid: Sequence[_Valid]) -> list[list[_Valid]]:
-    """Items of the same content together, at the place of the nearest."""
+def _folded(valid: Sequence[_Valid], most: int) -> list[list[_Valid]]:
+    """Items of the same content together, at the place of the nearest; so many of such groups, each of them whole."""
     groups: dict[object, list[_Valid]] = {}
     for one in valid:
         row, vid, _ = one
-        groups.setdefault(row.sha256 or vid, []).append(one)
+        content = row.sha256 or vid
+        if content in groups:
+            groups[content].append(one)
+        elif len(groups) < most:
+            groups[content] = [one]
     return list(groups.values())

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from sharing import first_alone
 from shop import Shop
 from typer.testing import CliRunner, Result
 
@@ -54,7 +55,7 @@ def connect(process: subprocess.Popen[str]) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=60)
 
 
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("word", first_alone([signal.SIGINT, signal.SIGTERM]))
 def test_it_serves_until_it_is_told_to_stop(process: subprocess.Popen[str], shop: Shop, word: signal.Signals) -> None:
     """It prints its address, answers a search over a server of its own, and ends without an error."""
     door = connect(process)

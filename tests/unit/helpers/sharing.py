@@ -9,7 +9,11 @@ import pytest
 
 
 def first_alone(values: Iterable[Any], plain: int = 1) -> list[Any]:
-    """Parameters of a test: the first ones for every run, the others, which try the same again, for long ones."""
-    return [
-        value if number < plain else pytest.param(value, marks=pytest.mark.long) for number, value in enumerate(values)
-    ]
+    """Parameters of a test: the first ones for every run, the others, which try the same again, for long ones.
+
+    Args:
+        values: tuples where a test has several parameters.
+        plain: how many are for every run.
+    """
+    several = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*one, marks=() if number < plain else pytest.mark.long) for number, one in enumerate(several)]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sharing import first_alone
 
 from ddsim.errors import ConfigError
 from ddsim.vectors import files, listing, merging, store
@@ -233,7 +234,7 @@ def struck(folder: Path, arm: Callable[[], None]) -> bool:
 
 
 @needs_fork
-@pytest.mark.parametrize(("when", "apart"), [("before", 0.0), ("after", 0.0), ("before", 60.0)])
+@pytest.mark.parametrize(("when", "apart"), first_alone([("before", 0.0), ("after", 0.0), ("before", 60.0)]))
 def test_kill_9_at_every_write_leaves_a_checkpoint(
     tmp_path: Path, few: None, when: str, apart: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

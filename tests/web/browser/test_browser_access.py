@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sharing import first_alone
 from shop import Shop
 from tabs import Tab
 
 AXE = "axe-core@4"
 
 
-@pytest.mark.parametrize("width", [320, 360, 820, 1920])
+@pytest.mark.parametrize("width", first_alone([320, 1920, 360, 820], plain=2))
 def test_no_width_scrolls_sideways(served: Any, wide: bytes, width: int, tab_on: Callable[..., Tab]) -> None:
     """Start page, results, a part of the photo and an error fit into narrow and wide windows."""
     tab = tab_on(served, width, 740).open("/docs")
@@ -154,7 +155,7 @@ def axe(request: pytest.FixtureRequest) -> str:
         return script.read().decode()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", first_alone(["light", "dark"]))
 def test_axe(served: Any, wide: bytes, scheme: str, axe: str, tab_on: Callable[..., Tab]) -> None:
     """The checker finds nothing in start page, API, results, a part of the photo and an error, light and dark."""
     tab = tab_on(served, color_scheme=scheme, reduced_motion="reduce").open()

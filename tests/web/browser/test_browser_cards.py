@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from sharing import first_alone
 from shop import Shop, picture
 from tabs import Tab
 from webshop import Served
@@ -157,7 +158,7 @@ def test_results_begin_above_the_middle_of_a_phone(served: Any, lamp: bytes, tab
     assert len({one.bounding_box()["y"] for one in tab.see(".chip").all()}) == 1
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", first_alone([390, 1280]))
 def test_cards_have_the_shape_of_their_pictures(shaped: Served, tab_on: Callable[..., Tab], width: int) -> None:
     """No bars beside pictures, no card over another, and the best ones stand first."""
     tab = tab_on(shaped, width, 900).open("/?like=bed/b0.png&all=1").done()

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from proxies import proxied, snippet
+from sharing import first_alone
 from tabs import Tab
 from webshop import Served
 
 
-@pytest.mark.parametrize("kind", ["nginx", "caddy"])
+@pytest.mark.parametrize("kind", first_alone(["nginx", "caddy"]))
 def test_below_a_path(served: Served, tab_on: Callable[..., Tab], lamp: bytes, tmp_path: Path, kind: str) -> None:
     """Searching, going on from a product, going back and going home stay below the path."""
     with proxied(kind, snippet(kind), tmp_path, served.url) as outside:
