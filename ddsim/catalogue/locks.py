@@ -115,12 +115,22 @@ class Locks:
         """
         with ExitStack() as held:
             try:
-                # Searches that overlap without end would keep a writer out for good. So they pass a gate first, which
-                # a waiting writer closes; behind it there is nobody left to wait for.
-                with self._waiting(), self._held("adding.lock", LockFlags.SHARED, wait_s):
-                    held.enter_context(self._held("search.lock", LockFlags.SHARED, 0))
+                held.enter_context(self._passed(0))
             except _Taken:
-                raise IndexBusy("an indexing run is adding pictures; try again in a moment") from None
+                try:
+                    with self._waiting():
+                        held.enter_context(self._passed(wait_s))
+                except _Taken:
+                    raise IndexBusy("an indexing run is adding pictures; try again in a moment") from None
+            yield
+
+    @contextmanager
+    def _passed(self, wait_s: float) -> Iterator[None]:
+        # Searches that overlap without end would keep a writer out for good. So they pass a gate first, which a waiting
+        # writer closes; behind it there is nobody left to wait for.
+        with ExitStack() as held:
+            with self._held("adding.lock", LockFlags.SHARED, wait_s):
+                held.enter_context(self._held("search.lock", LockFlags.SHARED, 0))
             yield
 
     @contextmanager
