@@ -16,6 +16,8 @@ from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
 from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
 
+_PATHS = 100
+
 
 class HttpTransport:
     """Exchanges over HTTP with one pooled session; safe to use from several threads.
@@ -48,22 +50,39 @@ class HttpTransport:
         self._session.mount("https://", adapter)
         self._session.trust_env = not self._endpoint.local
         self._session.headers.update(self._endpoint.headers)
+        self._known: dict[tuple[str, str], requests.PreparedRequest] = {}
 
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
         body, headers = written(method, path, json)
         with _translated(self._endpoint, method, path, timeout), whole_within(timeout.read):
-            answer = self._session.request(
-                method,
-                self.url + path,
-                data=body,
-                headers=headers,
+            answer = self._session.send(
+                self._prepared(method, path, body, headers),
                 timeout=(timeout.connect, timeout.read),
                 allow_redirects=False,
                 verify=self._endpoint.verify,
             )
             lowered = {name.lower(): value for name, value in answer.headers.items()}
             return Reply(answer.status_code, answer.content, lowered)
+
+    def _prepared(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        """The request as the session makes it.
+
+        That takes longer than sending it, and but for the body it is the same for every request to one path.
+        """
+        known = self._known.get((method, path))
+        if known is None or len(self._session.cookies):  # what shares requests out to several servers may set some
+            known = self._session.prepare_request(requests.Request(method, self.url + path, headers))
+            if len(self._known) >= _PATHS:
+                self._known.clear()
+            self._known[method, path] = known
+        prepared = known.copy()
+        if body is not None:
+            prepared.body = body
+            prepared.headers["Content-Length"] = str(len(body))
+        return prepared
 
     def close(self) -> None:
         """Close the pooled connections."""

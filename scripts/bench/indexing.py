@@ -13,8 +13,8 @@ Beside a whole run stand
 * ONNX Runtime alone on blobs that are ready, for the embedded server.
 
 The slow server is the null server with so many milliseconds a picture in which it does nothing, as one with a GPU is
-slow without taking this machine's cores. ``client ms`` is the processor's time of the run beyond reading, decoding,
-shrinking and encoding, a picture.
+slow without taking this machine's cores. ``client ms`` is the processor's time of the run beyond decoding, shrinking
+and encoding, a picture.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import requests
@@ -41,9 +41,9 @@ from report import Report, arguments
 from ddsim.config import Settings, load
 from ddsim.deepdetect import HttpTransport, Reply, Timeout
 from ddsim.embedded import EmbeddedServer, Engine
-from ddsim.indexing.preparing import cores
+from ddsim.indexing import preparing
 from ddsim.networks import network_files
-from ddsim.pictures import encode
+from ddsim.pictures import Encoded, Picture, Upload, encode
 from ddsim.search import ImageSearch
 from ddsim.search.connection import connect
 
@@ -68,25 +68,18 @@ class Server:
     settings: Settings
 
 
-@dataclass
-class Recorder:
-    """HTTP that keeps the predictions' requests."""
+class Recorder(HttpTransport):
+    """HTTP that keeps the predictions' requests, several of which may be under way as in any run."""
 
-    url: str
-    bodies: list[bytes] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._http = HttpTransport(self.url)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.sent: list[Mapping[str, Any]] = []
 
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
-        if path == "/predict":
-            self.bodies.append(orjson.dumps(json))
-        return self._http.exchange(method, path, json, timeout)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        if path == "/predict" and json is not None:
+            self.sent.append(json)
+        return super().exchange(method, path, json, timeout)
 
 
 def settings(root: Path, catalogue: Path, url: str, batch: int, layer: str, name: str) -> Settings:
@@ -131,14 +124,40 @@ def servers(root: Path, catalogue: Path, batch: int, given: argparse.Namespace) 
         yield found
 
 
-def run(server: Server, catalogue: Path) -> tuple[Sent, list[bytes]]:
+@dataclass
+class Run:
+    """A whole run.
+
+    Attributes:
+        sent: what it took.
+        prepared: the processor's seconds of it for decoding, shrinking and encoding.
+        bodies: the requests it made.
+    """
+
+    sent: Sent
+    prepared: float
+    bodies: list[bytes]
+
+
+def run(server: Server, catalogue: Path) -> Run:
     """A whole run, and the requests it made."""
     recorder = Recorder(server.url)
     client = connect(server.settings, transport=recorder)
+    took: list[float] = []
+
+    def timed(picture: Picture, upload: Upload) -> Encoded:
+        begun = time.thread_time()
+        try:
+            return encode(picture, upload)
+        finally:
+            took.append(time.thread_time() - begun)
+
     with ImageSearch(server.settings, catalogue, client=client) as search:
         search.index()
-        recorder.bodies.clear()
-        return sending(search), recorder.bodies
+        recorder.sent.clear()
+        with patch.object(preparing, "encode", timed):
+            sent = sending(search)
+        return Run(sent, sum(took), [orjson.dumps(one) for one in recorder.sent])
 
 
 def replayed(server: Server, bodies: Sequence[bytes], pictures: int) -> float:
@@ -170,16 +189,6 @@ def one_by_one(server: Server, service: str, layer: str, paths: Sequence[Path]) 
     return len(paths) / (time.perf_counter() - begun)
 
 
-def prepared(paths: Sequence[Path], of: Settings) -> float:
-    """The processor's seconds to read, decode, shrink and encode a picture, on all cores as a run does."""
-    upload = of.upload_options()
-    begun = time.process_time()
-    with ThreadPoolExecutor(cores()) as pool:
-        for _ in pool.map(lambda path: encode(path, upload), paths):
-            pass
-    return (time.process_time() - begun) / len(paths)
-
-
 def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: argparse.Namespace) -> list[list[object]]:
     """A row for each server."""
     rows: list[list[object]] = []
@@ -191,14 +200,14 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
             for server in found:
                 turns = []
                 for _ in range(given.rounds):
-                    sent, bodies = run(server, catalogue)
-                    rate = sent.rate
-                    service = orjson.loads(bodies[0])["service"]
+                    whole = run(server, catalogue)
+                    rate = whole.sent.rate
+                    service = orjson.loads(whole.bodies[0])["service"]
                     layer = server.settings.similarity.extract_layer
-                    ceiling = replayed(server, bodies, count)
+                    ceiling = replayed(server, whole.bodies, count)
                     demo = one_by_one(server, service, layer, paths[: max(10, count // 5)])
                     alone = ready_blobs(2) if server.name == "embedded" else float("nan")
-                    beyond = sent.worked / count - prepared(paths, server.settings)
+                    beyond = (whole.sent.worked - whole.prepared) / count
                     turns.append((rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, 1000 * beyond))
                 middle = [statistics.median(column) for column in zip(*turns, strict=True)]
                 shown = [value if value == value else "-" for value in middle]

@@ -135,6 +135,36 @@ def test_a_request_is_plain(serving: Any) -> None:
     assert b"transfer-encoding:" not in head.lower()
 
 
+def test_requests_to_one_path_differ_by_their_bodies_alone(serving: Any) -> None:
+    """Each has its own body, and that one's length; what is deleted between them has none."""
+    transport, server = serving(http_bytes())
+    calls = [("POST", {"k": 1}), ("DELETE", None), ("POST", {"k": [10, 100]}), ("GET", None), ("POST", {})]
+    for method, json in calls:
+        transport.exchange(method, "/predict", json, LONG)
+    sent = [request.partition(b"\r\n\r\n") for request in server.requests]
+    assert [head.partition(b" ")[0].decode() for head, *_ in sent] == [method for method, _ in calls]
+    assert [orjson.loads(body) if body else None for *_, body in sent] == [json for _, json in calls]
+    assert len({head for head, *_ in sent[::4]}) == 2  # their lengths differ
+    kept = [{line for line in head.split(b"\r\n") if b"ength" not in line} for head, *_ in sent[::2]]
+    assert kept[0] == kept[1] == kept[2]
+
+
+def test_what_shares_requests_out_is_shown_its_cookie(serving: Any) -> None:
+    """From the answer that sets one on, and the newest of that name."""
+    cookies = iter(["one", "two", "two"])
+    transport, server = serving(
+        lambda connection: connection.sendall(
+            http_bytes(b"{}", "200 OK", f"Set-Cookie: member={next(cookies)}; Path=/")
+        )
+    )
+    for _ in range(3):
+        transport.exchange("POST", "/predict", {"k": 1}, LONG)
+    lines = [
+        [line for line in request.split(b"\r\n") if line.lower().startswith(b"cookie")] for request in server.requests
+    ]
+    assert [[line.lower() for line in some] for some in lines] == [[], [b"cookie: member=one"], [b"cookie: member=two"]]
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 def test_no_body_goes_with_get_and_delete(serving: Any, method: str) -> None:
     """A server takes such a body for the start of the next request (recording 11)."""
@@ -433,7 +463,7 @@ def test_a_password_stays_out_of_messages(monkeypatch: pytest.MonkeyPatch) -> No
     def fail(*_: Any, **__: Any) -> None:
         raise made(requests.ConnectTimeout)
 
-    monkeypatch.setattr(transport._session, "request", fail)
+    monkeypatch.setattr(transport._session, "send", fail)
     with pytest.raises(ServerUnreachable, match=r"http://dd\.example:8080;") as raised:
         transport.exchange("GET", "/info", None, LONG)
     assert "secret" not in str(raised.value)
@@ -454,7 +484,7 @@ def test_proxies_are_for_other_machines(url: str, here: bool) -> None:
 def test_what_json_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
     """A value that cannot be sent is an InvalidRequest, and nothing is sent."""
     transport = HttpTransport("http://localhost")
-    monkeypatch.setattr(transport._session, "request", lambda *_, **__: pytest.fail("it was sent"))
+    monkeypatch.setattr(transport._session, "send", lambda *_, **__: pytest.fail("it was sent"))
     with pytest.raises(InvalidRequest):
         transport.exchange("POST", "/predict", {"data": [value]}, LONG)
 
@@ -486,7 +516,7 @@ def test_nothing_from_below_comes_out(monkeypatch: pytest.MonkeyPatch, kind: typ
     def fail(*_: Any, **__: Any) -> None:
         raise made(kind)
 
-    monkeypatch.setattr(transport._session, "request", fail)
+    monkeypatch.setattr(transport._session, "send", fail)
     with pytest.raises(DDSimError) as raised:
         transport.exchange("POST", "/predict", {}, LONG)
     assert isinstance(raised.value, TransportError)
@@ -530,6 +560,6 @@ def test_the_cause_decides(
     def fail(*_: Any, **__: Any) -> None:
         raise made(outer, made(urllib3.exceptions.ProtocolError, made(inner)))
 
-    monkeypatch.setattr(transport._session, "request", fail)
+    monkeypatch.setattr(transport._session, "send", fail)
     with pytest.raises(expected):
         transport.exchange("POST", "/predict", {}, LONG)
