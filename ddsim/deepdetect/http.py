@@ -61,9 +61,16 @@ class HttpTransport:
                 timeout=(timeout.connect, timeout.read),
                 allow_redirects=False,
                 verify=self._endpoint.verify,
+                stream=True,
             )
+            try:
+                # At once: requests itself puts an answer of a megabyte together of a hundred pieces.
+                content = answer.raw.read(decode_content=True)
+            except BaseException:
+                answer.close()
+                raise
             lowered = {name.lower(): value for name, value in answer.headers.items()}
-            return Reply(answer.status_code, answer.content, lowered)
+            return Reply(answer.status_code, content, lowered)
 
     def _prepared(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

@@ -353,7 +353,9 @@ def _read_path(path: str, source: str, limit: int) -> bytes:
         if status.st_size > limit:
             raise ImageError(source, f"{status.st_size} bytes, more than the limit of {limit}")
         with open(path, "rb") as file:
-            return file.read(limit + 1)
+            # Memory for all that is asked for is taken beforehand; only a file that grows at this moment has more.
+            data = file.read(status.st_size + 1)
+            return data + file.read(limit + 1 - len(data)) if len(data) > status.st_size else data
     except ImageError:
         raise
     except (OSError, ValueError) as error:
