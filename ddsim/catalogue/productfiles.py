@@ -60,7 +60,7 @@ class ProductFile:
 
     Attributes:
         products: by the names of their items, made comparable by :func:`key`.
-        wrong: which lines are left out, and why.
+        wrong: which lines are left out, in whole or in part, and why.
         notes: what is worth knowing besides.
     """
 
@@ -90,10 +90,10 @@ def read_products(path: Path) -> ProductFile:
     text = _decoded(path.read_bytes(), found.notes)
     twice = 0
     for where, row in _json_rows(text) if path.suffix == ".json" else _csv_rows(text):
-        try:
-            product = Product.model_validate(row)
-        except ValidationError as error:
-            found.wrong.append(f"{where} ({_reason(error, row)})")
+        product, reason = _product(row)
+        if reason:
+            found.wrong.append(f"{where} ({reason})")
+        if product is None:
             continue
         twice += key(product.uri) in found.products
         found.products[key(product.uri)] = product
@@ -103,8 +103,22 @@ def read_products(path: Path) -> ProductFile:
     return found
 
 
+def _product(row: object) -> tuple[Product | None, str]:
+    """The product of a line, without what is wrong in it, and what that is; None where nothing can be used."""
+    try:
+        return Product.model_validate(row), ""
+    except ValidationError as error:
+        reason, wrong = _reason(error, row), {one["loc"][0] for one in error.errors() if one["loc"]}
+    if not isinstance(row, dict) or "uri" in wrong:
+        return None, reason
+    rest = Product.model_validate({name: value for name, value in row.items() if name not in wrong})
+    if not (rest.name or rest.price or rest.url):
+        return None, reason
+    return rest, f"{reason}; the rest of it is used"
+
+
 def _reason(error: ValidationError, row: object) -> str:
-    """Why a line cannot be used, in words for whoever writes such files."""
+    """What cannot be used, in words for whoever writes such files."""
     if not isinstance(row, dict):
         return "a product is an object with uri, and any of name, price and url"
     first = error.errors(include_url=False, include_input=False)[0]

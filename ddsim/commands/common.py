@@ -64,7 +64,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more a
 _FOLDER_FIRST = ("index", "train")
 _STDERR = 2
 _Given = TypeVar("_Given", Path, Path | None)
-_COMMAND = re.compile(r"`ddsim (index|train|serve|evaluate|catalogue \w+)( [^`]*|)`")
+_COMMAND = re.compile(r"`ddsim (index|train|serve|evaluate|catalogue \w+|state \w+)( [^`]*|)`")
 
 
 def prepare_output() -> None:
@@ -103,6 +103,8 @@ class Typed:
             if "--config" in rest or re.search(r"\b[A-Z]{4}", rest):
                 return found[0]
             where = "" if folder is None else f" {folder}" if name in _FOLDER_FIRST else f" --catalogue {folder}"
+            if name.startswith("state "):  # of all catalogues
+                where = ""
             settings = config.removeprefix(" --config") if name == "evaluate" else config
             return f"`ddsim {name}{where}{settings}{rest}`"
 

@@ -58,7 +58,7 @@ Examples:
 
   ddsim state prune shop/0a1b2c3d4e5f-0a1b2c3d4e5f
 
-Exit codes: 0 all well, also where a server cannot be asked and keeps what it has, 2 wrong use.
+Exit codes: 0 all well, 1 a server could not be asked and keeps the vectors of some, 2 wrong use.
 """
 _ADOPT_EPILOG = """
 Examples:
@@ -93,7 +93,7 @@ def list_states(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False)
         out.print(f"no index is in {printable(str(settings.state))}", markup=False)
     out.print(f"{_megabytes(cache)} of vectors kept by their pictures' content, for all of them")
     if any(one.status in _STALE for one in found):
-        out.print("`ddsim state prune` removes what is old or empty")
+        out.print(Typed(config).completed("`ddsim state prune` removes what is old or empty"), markup=False)
 
 
 @app.command(epilog=_PRUNE_EPILOG)
@@ -112,41 +112,47 @@ def prune(
     that another state folder calls its own stays, and one that is shared until it was not used for `index.unused_days`.
     """
     log_to_terminal(False)
-    with reported():
+    with reported(typed=Typed(config)):
         settings = load(config)
         found = {one.name: one for one in states(settings)}
         if unknown := [name for name in names or () if name not in found]:
             raise InvalidRequest(f"no index {unknown[0]!r}: `ddsim state list` shows those that are there")
         chosen = [found[name] for name in names] if names else [one for one in found.values() if one.status in _STALE]
-        services = _on_server(settings, chosen, dry_run)
+        services, kept = _on_server(settings, chosen, dry_run)
         for one in chosen:
             if not dry_run:
                 remove_state(one)
     if json:
         gone = [{"name": one.name, "why": one.why} for one in services]
         print_json({"removed": [] if dry_run else [_as_json(one) for one in chosen], "services": gone})
-        return
-    for one in chosen:
-        _print(one)
-    for service in services:
-        out.print(f"service {printable(service.name)}: {printable(service.why)}", markup=False)
-    freed = _megabytes(sum(one.bytes for one in chosen))
-    out.print(f"{len(chosen)} of {len(found)} {'would be ' if dry_run else ''}removed, {freed}")
+    else:
+        for one in chosen:
+            _print(one)
+        for service in services:
+            out.print(f"service {printable(service.name)}: {printable(service.why)}", markup=False)
+        freed = _megabytes(sum(one.bytes for one in chosen))
+        out.print(f"{len(chosen)} of {len(found)} {'would be ' if dry_run else ''}removed, {freed}")
+    if kept:
+        raise typer.Exit(SOME_FAILED)
 
 
-def _on_server(settings: Settings, chosen: Sequence[State], dry_run: bool) -> list[Unused]:
-    """Remove from the server what the chosen indexes have there, and what nobody uses; the services that it is."""
+def _on_server(settings: Settings, chosen: Sequence[State], dry_run: bool) -> tuple[list[Unused], bool]:
+    """Remove from the server what the chosen indexes have there, and what nobody uses.
+
+    Returns:
+        the services that it is, and whether vectors stay there that should go.
+    """
     try:
         with connect(settings, retries=0) as client:
             for one in chosen if not dry_run else ():
                 if one.on_server and not remove_from_server(client, one):
                     _stays(one, "it is another state folder's")
-            return unused_services(client, settings) if dry_run else remove_unused(client, settings)
+            return (unused_services if dry_run else remove_unused)(client, settings), False
     except (ApiError, TransportError, CapabilityError, InvalidRequest) as error:
-        for one in chosen:
-            if one.on_server:
-                _stays(one, str(error))
-        return []
+        kept = [one for one in chosen if one.on_server]
+        for one in kept:
+            _stays(one, str(error))
+        return [], bool(kept)
 
 
 def _stays(one: State, why: str) -> None:

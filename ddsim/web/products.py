@@ -42,7 +42,7 @@ class Matching:
         matched: how many of these are of an indexed picture.
         pictures: how many are indexed.
         unmatched: the others.
-        left_out: which lines cannot be used, and why.
+        left_out: which lines cannot be used, or not all of them, and why.
         notes: what is worth knowing besides.
         problem: why the whole file cannot be read; None where it can.
     """
@@ -68,7 +68,7 @@ class Matching:
             told.append(f"{head} {'matches' if self.products == 1 else 'match'} no indexed picture, such as {some}.")
         if self.left_out:
             left = counted(len(self.left_out), "line is left out", "lines are left out")
-            told.append(f"{left}, such as {_together(self.left_out[:_TOLD])}.")
+            told.append(f"{left}, in whole or in part, such as {_together(self.left_out[:_TOLD])}.")
         return [f"{self.file}: {one}" for one in [*told, *(f"{note}." for note in self.notes)]]
 
 

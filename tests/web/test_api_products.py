@@ -195,12 +195,14 @@ def test_json_goes_first(products: Products, tmp_path: Path) -> None:
 def test_addresses_of_other_kinds(
     products: Products, tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str
 ) -> None:
-    """Only http and https make a link; a product with anything else is left out, and the log says which."""
+    """Only http and https make a link; a product with anything else is shown without, and the log says which."""
     rows = [{"uri": "bed/a.png", "name": "Bed", "url": url}, {"uri": "bed/b.png", "name": "Whole"}]
     (tmp_path / "products.json").write_text(json.dumps(rows))
-    assert facts(products) is None
+    assert facts(products) == ("Bed", None, None)
     assert facts(products, "bed/b.png") == ("Whole", None, None)
-    assert "1 line is left out, such as number 1 (url is not an address" in caplog.text
+    told = "1 line is left out, in whole or in part, such as number 1 (url is not an address"
+    assert told in caplog.text
+    assert "the rest of it is used" in caplog.text
 
 
 @pytest.mark.parametrize("row", [{"name": "x"}, {"uri": ""}, {"uri": "bed/a.png", "name": "x" * 301}, "x", None, 3, []])
@@ -295,5 +297,8 @@ def test_a_reason_for_several_lines_is_told_once(
     rows = "".join(f"lamp/a{at}.png,javascript:x\n" for at in range(9))
     (tmp_path / "products.csv").write_text(f"uri,url\n{rows}")
     products.get("lamp/a0.png")
-    assert "9 lines are left out, such as line 2, line 3, line 4, line 5, line 6 (url is not" in caplog.text
+    assert (
+        "9 lines are left out, in whole or in part, such as line 2, line 3, line 4, line 5, line 6 (url is not"
+        in caplog.text
+    )
     assert caplog.text.count("url is not") == 1

@@ -181,12 +181,12 @@ def test_products(shop: Shop) -> None:
     assert result.stdout.splitlines() == [
         "lamp/B.png: no picture of that name is indexed; lamp/b.png may be meant",
         "bed/nobody.png: no picture of that name is indexed",
-        "left out: line 2 (url is not an address such as https://shop.example/lamp)",
-        "products.csv: 1 of 3 products match one of 4 indexed pictures",
+        "left out: line 2 (url is not an address such as https://shop.example/lamp; the rest of it is used)",
+        "products.csv: 2 of 4 products match one of 4 indexed pictures",
     ]
     told = json.loads(catalogue(shop, "products", "--json").stdout)
     assert told["unmatched"][0] == {"uri": "lamp/B.png", "near": "lamp/b.png"}
-    assert (told["file"], told["products"], told["matched"], told["problem"]) == ("products.csv", 3, 1, None)
+    assert (told["file"], told["products"], told["matched"], told["problem"]) == ("products.csv", 4, 2, None)
     file.write_text("name\nLamp\n")
     result = catalogue(shop, "products")
     assert (result.exit_code, result.stdout) == (1, "")

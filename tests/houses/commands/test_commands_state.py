@@ -43,7 +43,7 @@ def test_what_there_is(shop: Shop) -> None:
     text = state(shop, "list")
     assert f"{shop.catalogue}, 4 pictures, local l2, " in text
     assert "of this configuration with another network" in text
-    assert "`ddsim state prune`" in text
+    assert "`ddsim state prune --config " in text
 
 
 def test_before_anything_was_indexed(tmp_path: Path) -> None:
@@ -135,12 +135,15 @@ def test_an_index_on_the_server_goes_too(shop: Shop) -> None:
 
 
 def test_an_index_on_a_server_that_is_not_there_is_named(shop: Shop, loopback: None) -> None:
-    """Removing what is here leaves the server's files, and says where they are."""
+    """Removing what is here leaves the server's files, says where they are, and is not all well."""
     used = on_the_server(shop)
     places = {"classification": {"repository": "/m/classes"}, "similarity": {"repository": "/m/similar"}}
     shop.configure(server={"url": "http://127.0.0.1:1"}, **places)
+    result = run("state", "prune", "--dry-run", used, "--config", shop.config)
+    assert (result.exit_code, "its vectors stay" in result.stderr) == (1, True)
     result = run("state", "prune", used, "--config", shop.config)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
+    assert used not in listed(shop)
     assert "its vectors stay on the server, in " in result.stderr
 
 
@@ -201,7 +204,7 @@ def test_a_state_folder_from_another_machine_is_adopted(shop: Shop, monkeypatch:
     shop.configure(state=str(copied))
     monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
     for arguments in (("index",), ("search", shop.catalogue / "lamp/a.png")):
-        assert "`ddsim state adopt`" in error_line(command(shop, *arguments), 2)
+        assert "`ddsim state adopt --config " in error_line(command(shop, *arguments), 2)
     assert state(shop, "adopt").splitlines() == [str(shop.catalogue), "1 adopted"]
     assert state(shop, "adopt") == "0 adopted\n"
     assert json.loads(command(shop, "index", "--json").stdout)["sent"] == 0

@@ -22,7 +22,7 @@ from ddsim.errors import ConfigError
         ("`ddsim evaluate`", "`ddsim evaluate --catalogue 'my shop' own.yaml`"),
         ("`ddsim index --config other.yaml`", "`ddsim index --config other.yaml`"),
         ("`ddsim index FOLDER`", "`ddsim index FOLDER`"),
-        ("`ddsim state prune`", "`ddsim state prune`"),
+        ("`ddsim state prune`", "`ddsim state prune --config own.yaml`"),
     ],
 )
 def test_commands_have_what_was_given(advised: str, typed: str) -> None:
