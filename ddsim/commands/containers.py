@@ -158,9 +158,16 @@ def down(
     name: NameOption = NAME,
     json: JsonOption = False,
     verbose: VerboseOption = False,
+    *,
+    context: typer.Context,
 ) -> None:
     """Stop the servers and remove their containers; the volume stays."""
     log_to_terminal(verbose)
+    with reported():
+        source = context.get_parameter_source("volume")
+        # The environment may name it for all commands.
+        if not volumes and source is not None and source.name == "COMMANDLINE":
+            raise InvalidRequest("--volume names what --volumes removes: add --volumes, or leave it out to keep it")
     with reported(), _engine() as engine:
         removed = remove(engine, name, volume if volumes else None)
     if json:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ddsim.errors import ForeignCollection, IndexBusy
 from ddsim.vectors.milvuscalls import Calls, literal
+from ddsim.vectors.milvuslink import Missing
 
 #: Holds the facts of all collections that any ddsim has in a database.
 NOTES = "ddsim_notes"
@@ -72,7 +74,7 @@ class Notes:
         """Let go of a value; does nothing where there is none."""
         if self._there():
             before = self._pointer(key)
-            self._calls.delete(self._name, [key])
+            self._delete([key])
             self._forget(key, before)
 
     def texts(self, keys: Collection[str], *, sure: bool = False) -> dict[str, str]:
@@ -80,7 +82,11 @@ class Notes:
         if not keys or not self._there():
             return {}
         level = "Strong" if sure else "Bounded"
-        return {row["key"]: row["text"] for row in self._calls.get(self._name, keys, ["key", "text"], level)}
+        try:
+            return {row["key"]: row["text"] for row in self._calls.get(self._name, keys, ["key", "text"], level)}
+        except Missing:  # somebody has dropped it since
+            self._known = False
+            return {}
 
     def replace_all(self, texts: Mapping[str, str], mark: str) -> None:
         """Have these single texts, and no others; ``mark`` is another one for others."""
@@ -92,7 +98,12 @@ class Notes:
 
     def _put(self, rows: list[tuple[str, str, str]]) -> None:
         named = [{"key": key, "text": text, "mark": mark, "vector": _NO_VECTOR} for key, text, mark in rows]
-        self._calls.put(self._name, named)
+        try:
+            self._calls.put(self._name, named)
+        except Missing:  # somebody has dropped it since
+            self._known = False
+            self._make()
+            self._calls.put(self._name, named)
 
     def _pointer(self, key: str, *, sure: bool = True) -> Any:
         text = self.texts([key], sure=sure).get(key)
@@ -100,9 +111,11 @@ class Notes:
 
     def _forget(self, key: str, before: Any) -> None:
         if before is not None:
-            self._calls.delete(
-                self._name, [self._part(key, before["mark"], number) for number in range(before["parts"])]
-            )
+            self._delete([self._part(key, before["mark"], number) for number in range(before["parts"])])
+
+    def _delete(self, keys: list[str]) -> None:
+        with suppress(Missing):
+            self._calls.delete(self._name, keys)
 
     @staticmethod
     def _part(key: str, mark: str, number: int) -> str:

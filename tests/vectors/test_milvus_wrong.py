@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from ddsim import DatabaseTrouble, TransportError, Unconnectable
 from ddsim.config import IndexSettings
 from ddsim.vectors import Patience
 from ddsim.vectors.milvuscalls import Calls
+from ddsim.vectors.milvusnotes import Notes
 
 pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
@@ -93,3 +95,24 @@ def test_another_port(web_server: int) -> None:
 def test_https_where_there_is_none(milvus_url: str) -> None:
     """The scheme is named among what may be wrong."""
     assert "http or https" in refusal(DatabaseTrouble, milvus_url.replace("http:", "https:"))
+
+
+def test_notes_that_somebody_has_dropped(milvus_url: str) -> None:
+    """Nothing is noted then, and what is noted next is there for everybody."""
+    settings = IndexSettings(backend="milvus", url=milvus_url, token=TOKEN)
+    with Calls(settings) as calls:
+        name = f"test_{secrets.token_hex(6)}"
+        ours, theirs = Notes(calls, name), Notes(calls, name)
+        for notes in (ours, theirs):
+            notes.write("a", {"of": name})
+            calls.drop(name)
+            assert notes.read("a") is None
+        ours.write("b", [1])
+        calls.drop(name)
+        ours.remove("b")
+        theirs.write("b", [2])
+        assert (ours.read("b"), ours.read("a")) == ([2], None)
+        calls.drop(name)
+        ours.write("b", [3])
+        assert theirs.read("b") == [3]
+        calls.drop(name)

@@ -50,6 +50,15 @@ def test_a_server_from_up_to_down(fake: FakeDocker) -> None:
     assert fake.closed
 
 
+def test_a_volume_that_is_named_and_not_removed(fake: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names one wants something of it; the environment may name it for other commands."""
+    assert run("up").exit_code == 0
+    assert "add --volumes" in error_line(run("down", "--volume", "ddsim_models"), 2)
+    monkeypatch.setenv("DDSIM_VOLUME", "ddsim_models")
+    assert run("down").stdout == "removed: container ddsim\n"
+    assert run("down", "--volume", "ddsim_models", "--volumes").stdout == "removed: volume ddsim_models\n"
+
+
 def test_ports_that_there_are_not(fake: FakeDocker) -> None:
     """Several servers whose ports would go beyond the last one are wrong use, and none is started."""
     assert "ports end at 65535" in error_line(run("up", "--port", "65534", "--servers", "3"), 2)
