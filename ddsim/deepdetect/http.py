@@ -64,8 +64,9 @@ class HttpTransport:
                 stream=True,
             )
             try:
-                # At once: requests itself puts an answer of a megabyte together of a hundred pieces.
-                content = answer.raw.read(decode_content=True)
+                # At once: requests itself puts an answer of a megabyte together of a hundred pieces. It has read a
+                # redirection already.
+                content = answer.raw.read(decode_content=True) or answer.content
             except BaseException:
                 answer.close()
                 raise
@@ -81,11 +82,13 @@ class HttpTransport:
         """
         known = self._known.get((method, path))
         if known is None or len(self._session.cookies):  # what shares requests out to several servers may set some
-            known = self._session.prepare_request(requests.Request(method, self.url + path, headers))
+            prepared = self._session.prepare_request(requests.Request(method, self.url + path, headers))
             if len(self._known) >= _PATHS:
                 self._known.clear()
-            self._known[method, path] = known
-        prepared = known.copy()
+            if not len(self._session.cookies):
+                self._known[method, path] = prepared.copy()
+        else:
+            prepared = known.copy()
         if body is not None:
             prepared.body = body
             prepared.headers["Content-Length"] = str(len(body))

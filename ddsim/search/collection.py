@@ -220,7 +220,7 @@ class Collection(Holdings):
             )
         if categories is None:
             return ()
-        names = self.records.derived("names", lambda: Names(known))
+        names = self.records.derived("names", lambda: Names(self.records.categories()))
         found: list[str] = []
         for category in categories:
             meant = names.find(category)

@@ -26,8 +26,8 @@ class Router:
         routing = settings.routing
         self._learned = collection.learned()
         self._sizes = collection.records.categories()
-        sizes = self._sizes
-        categories = collection.records.derived("spelled", lambda: spelled(settings.categories, sizes))
+        records = collection.records
+        categories = records.derived("spelled", lambda: spelled(settings.categories, records.categories()))
         self._service = [by_labels(ones, categories) for ones in labels]
         self._trained = collection.trained()
         self._told: dict[int, Shares] = {}

@@ -202,8 +202,9 @@ def test_any_status_is_an_answer(serving: Any) -> None:
 
 def test_redirects_are_not_followed(serving: Any) -> None:
     """A redirect is an answer like any other: following one would send pictures to strangers."""
-    transport, server = serving(http_bytes(b"", "302 Found", "Location: /elsewhere"))
-    assert transport.exchange("POST", "/predict", {}, LONG).status == 302
+    transport, server = serving(http_bytes(b"moved", "302 Found", "Location: /elsewhere"))
+    answer = transport.exchange("POST", "/predict", {}, LONG)
+    assert (answer.status, answer.body) == (302, b"moved")
     assert len(server.requests) == 1
 
 
