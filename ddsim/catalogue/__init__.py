@@ -17,7 +17,7 @@ from ddsim.catalogue.productfiles import key as product_key
 from ddsim.catalogue.products import PRODUCTS, product_of, product_pattern
 from ddsim.catalogue.records import ItemState, Records, Row
 from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, Rules, compiled
-from ddsim.catalogue.spelling import Names, choices, on_disk, same_name, spelled, writings
+from ddsim.catalogue.spelling import Names, choices, is_nowhere, on_disk, same_name, spelled, writings
 from ddsim.catalogue.survey import Survey, is_named_like_a_picture
 from ddsim.catalogue.whereabouts import Verdict, note_whereabouts, noted_place, whereabouts
 
@@ -50,6 +50,7 @@ __all__ = [
     "choices",
     "compiled",
     "is_named_like_a_picture",
+    "is_nowhere",
     "look_at",
     "note_whereabouts",
     "noted_place",

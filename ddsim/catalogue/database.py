@@ -177,7 +177,11 @@ class Database:
     def _look(self) -> tuple[sqlite3.Connection, object]:
         """A connection, and the signature with which it has to be opened anew; see :func:`look_at`."""
         seen = signature(self.path)
-        if self.path.exists():
+        try:
+            there = self.path.exists()
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        if there:
             connection, unlocked = look_at(self.path)
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 return connection, unlocked
@@ -242,7 +246,7 @@ class Database:
                 f"{self.path}: the manifest cannot be used: {error}; "
                 "make sure that there is free space, and the right to write, there and in the temporary folder"
             )
-            if self.path.parent.is_dir() and not os.access(self.path.parent, os.W_OK):
+            if os.path.isdir(self.path.parent) and not os.access(self.path.parent, os.W_OK):
                 words = f"{self.path.parent}: the state folder cannot be written, which only searching does not need"
             unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full"))
             raise (StateNotWritable if unwritable else ConfigError)(words) from error

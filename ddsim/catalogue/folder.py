@@ -91,12 +91,14 @@ def walk(root: Path, patterns: Patterns = _EVERYTHING, survey: Survey | None = N
         ConfigError: there is no such folder, it cannot be read, or there is no item. An empty catalogue is an error as
             it may be a disk that is not there, and an index should not be emptied for that.
     """
-    if not root.is_dir():
-        raise ConfigError(f"{root}: no such folder; a catalogue is a folder of category folders with pictures in them")
     survey = Survey() if survey is None else survey
     found = False
     try:
         names, here = _names(str(root)), _identity(os.stat(root))
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise ConfigError(
+            f"{root}: no such folder; a catalogue is a folder of category folders with pictures in them"
+        ) from error
     except OSError as error:
         raise ConfigError(f"{error.filename or root}: cannot be read: {_reason(error)}") from error
     walked = _Walk(Rules(root, patterns), survey, here)

@@ -91,6 +91,17 @@ def on_disk(path: Path) -> Path:
     return path if found is None else parent / found
 
 
+def is_nowhere(path: Path) -> bool:
+    """Whether there is nothing of a name that was given; what may not be looked at is for whoever opens it."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def choices(name: str, known: Collection[str]) -> str:
     """What there is in place of a name that is not: all of it, or the nearest and some of it where it is much."""
     if len(known) <= _FEW:

@@ -42,7 +42,7 @@ DEFAULT_CONFIG = CONFIGS / "resnet50.yaml"
 
 def _only_one(config: Path) -> Path:
     """The usual configuration or, where that is not there, the only one that is."""
-    there = sorted(CONFIGS.glob("*.yaml")) if config == DEFAULT_CONFIG and not config.exists() else []
+    there = sorted(CONFIGS.glob("*.yaml")) if config == DEFAULT_CONFIG and not os.path.exists(config) else []
     return there[0] if len(there) == 1 else config
 
 
@@ -171,7 +171,7 @@ def given(path: _Given) -> _Given:
     if path is None:
         return path
     address = re.match(r"(https?|ftps?|s3|file|data):/*", str(path), re.IGNORECASE)
-    if address and not path.exists():
+    if address and not os.path.exists(path):
         shown = f"{address[1]}:{'///' if address[1].lower() == 'file' else '//'}{str(path)[address.end() :]}"
         raise InvalidRequest(
             f"{shown}: an address is given where a file or folder of this machine belongs: "
@@ -256,11 +256,11 @@ def check_place(path: Path | None, option: str = "") -> None:
     if path is None:
         return
     shown = f"{option} {path}".strip()
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ConfigError(f"{shown}: cannot be written: it is a folder; name a file in it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise ConfigError(f"{shown}: cannot be written: there is no folder {path.parent}; make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
         raise ConfigError(f"{shown}: cannot be written: permission denied")
 
 

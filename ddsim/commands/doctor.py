@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -70,7 +71,7 @@ def doctor(
     log_to_terminal(verbose)
     with reported(typed=Typed(config)), _working() as progress:
         # Without a configuration of one's own an address is enough: the networks of the official image are tried.
-        local = url is None or config.exists() or config != DEFAULT_CONFIG
+        local = url is None or os.path.exists(config) or config != DEFAULT_CONFIG
         settings = load(config) if local else _shipped()
         if url is not None:
             settings = settings.model_copy(update={"server": Server.at(url)})

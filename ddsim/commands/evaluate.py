@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ddsim.catalogue import PRODUCTS, Where
+from ddsim.catalogue import PRODUCTS, Where, is_nowhere
 from ddsim.commands.common import (
     DEFAULT_CONFIG,
     INTERRUPTED,
@@ -100,7 +100,7 @@ def evaluate_command(
         first = next(one.settings for one in found if one.settings is not None)
         items = given_catalogue(catalogue) or first.catalogue
         asked = given_catalogue(queries)
-        if isinstance(items, Path) and not items.exists():
+        if isinstance(items, Path) and is_nowhere(items):
             raise ConfigError(
                 f"{items}: no such folder. Name the reference pictures (`ddsim evaluate CONFIG --catalogue FOLDER`), "
                 "or change catalogue: in the first configuration"

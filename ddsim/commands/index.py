@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from ddsim.catalogue import Where
+from ddsim.catalogue import Where, is_nowhere
 from ddsim.commands.common import (
     AUDIT_FAILED,
     DEFAULT_CONFIG,
@@ -100,7 +101,8 @@ def index(
         _check_options(dry_run, audit, retry_failed, rebuild, allow_vanished)
         settings = _settings(config, backend)
         catalogue = given_catalogue(folder) or settings.catalogue
-        if isinstance(catalogue, Path) and not catalogue.is_dir() and not is_table(catalogue):
+        lacking = isinstance(catalogue, Path) and (is_nowhere(catalogue) or os.path.isfile(catalogue))
+        if lacking and not is_table(catalogue):
             raise ConfigError(
                 f"{catalogue}: no such folder. Put reference pictures there as CATEGORY/PICTURE, "
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +101,7 @@ def export_network(
             raise InvalidRequest(
                 f"--layer is for a definition's file, {network} comes with what it needs: leave it out"
             )
-        if _is_known(network) or not Path(network).is_file():
+        if _is_known(network) or not os.path.isfile(network):
             files = export(network, folder)
         elif layer is not None:
             files = [export_derived(Path(network), folder, layer, 1.0 if power is None else power)]
@@ -159,7 +160,7 @@ def _is_known(name: str) -> bool:
 
 def _shapes(network: str) -> list[LayerShape]:
     """The layers of a known network, or of a file."""
-    own_file = Path(network).is_file() and not _is_known(network)
+    own_file = os.path.isfile(network) and not _is_known(network)
     file = Path(network) if own_file else network_files(network).definition
     try:
         return layer_shapes(read_definition(file.read_text("utf-8", "surrogateescape")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def _sources(argument: str) -> tuple[list[str | Path], bool]:
     if argument == _STDIN or is_address(argument):
         return [argument], False
     path = given(Path(argument))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path], False
     found = pictures_below(path)
     if not found:

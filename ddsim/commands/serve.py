@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import threading
@@ -172,7 +173,7 @@ def serve(
 def _default() -> Path:
     """After the demonstration its page is what people want to see."""
     for candidate in (DEFAULT_CONFIG, _DEMO):
-        if candidate.exists() and was_indexed(load(candidate)):
+        if os.path.exists(candidate) and was_indexed(load(candidate)):
             return candidate
     return DEFAULT_CONFIG
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -205,5 +206,6 @@ def _print_network(settings: Settings, config: Path, files: list[Path], served: 
         copied = " ".join(printable(str(file)) for file in files)
         out.print(f"  scp {copied} SERVER:{MODELS}/{settings.name}-trained/", markup=False)
     if not settings.trained:
-        where = printable(str(config)) if config.is_file() else "a configuration of your own (`ddsim config init`)"
+        own = "a configuration of your own (`ddsim config init`)"
+        where = printable(str(config)) if os.path.isfile(config) else own
         out.print(f"`classification: trained` in {where} lets searches use it", markup=False)

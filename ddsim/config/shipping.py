@@ -31,10 +31,10 @@ def located(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     file, name = Path(path), os.fspath(path)
     here = [file, Path(f"{name}.yaml"), CONFIGS / f"{name}.yaml"] if _NAME.fullmatch(name) else [file]
     for found in here:
-        if found.is_file():
+        if os.path.isfile(found):
             return found, Path(os.path.abspath(found)).parent
     installed = _shipped_folder() / f"{name}.yaml"
-    if len(here) > 1 and installed.is_file():
+    if len(here) > 1 and os.path.isfile(installed):
         return installed, Path.cwd() / CONFIGS
     return file, Path(os.path.abspath(file)).parent
 
@@ -59,7 +59,7 @@ def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] 
         ConfigError: a name is none, the folder cannot be written, or this installation has no configurations.
     """
     source = _shipped_folder()
-    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in source.rglob("*") if os.path.isfile(path) and not path.name.startswith("."))
     if not files:
         raise ConfigError(f"{source}: the commented configurations are missing; install ddsim again")
     if names is not None:
@@ -69,7 +69,7 @@ def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] 
     try:
         for path in files:
             content, target = path.read_bytes(), folder / path.relative_to(source)
-            if overwrite or not target.exists():
+            if overwrite or not os.path.exists(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
                 written.append(target)
@@ -81,7 +81,7 @@ def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] 
 def _belonging(source: Path, name: str) -> list[Path]:
     """A configuration's file, and those that it uses or that editors want beside it."""
     file = source / f"{name}.yaml"
-    if not _NAME.fullmatch(name) or not file.is_file():
+    if not _NAME.fullmatch(name) or not os.path.isfile(file):
         known = ", ".join(Path(one).stem for one in shipped())
         raise ConfigError(f"no configuration {name!r} comes with ddsim: there are {known}")
     used = [file.parent / found[1] for found in _USED.finditer(file.read_text(encoding="utf-8"))]
@@ -91,4 +91,4 @@ def _belonging(source: Path, name: str) -> list[Path]:
 def _shipped_folder() -> Path:
     # A wheel carries them inside the package; in a checkout they stand beside it.
     inside = _PACKAGE / "_configs"
-    return inside if inside.is_dir() else _PACKAGE.parent / "configs"
+    return inside if os.path.isdir(inside) else _PACKAGE.parent / "configs"

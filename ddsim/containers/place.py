@@ -70,7 +70,7 @@ class Place:
         if self.certificates is None:
             return None
         files = {part: self.certificates / f"{part}.pem" for part in ("ca", "cert", "key")}
-        there = {part: str(file) for part, file in files.items() if file.is_file()}
+        there = {part: str(file) for part, file in files.items() if os.path.isfile(file)}
         pair = (there["cert"], there["key"]) if {"cert", "key"} <= there.keys() else None
         return sdk.tls.TLSConfig(client_cert=pair, ca_cert=there.get("ca"), verify=self.verify)
 
@@ -87,7 +87,8 @@ def find_place() -> Place:
     name, named = os.environ.get("DOCKER_CONTEXT"), "DOCKER_CONTEXT"
     if not name:
         config = folder / "config.json"
-        name, named = _read(config).get("currentContext") if config.is_file() else None, f"currentContext in {config}"
+        name = _read(config).get("currentContext") if os.path.isfile(config) else None
+        named = f"currentContext in {config}"
     if not name or name == _DEFAULT:
         return Place(SOCKET)
     return _of_context(folder, str(name), named)
@@ -96,7 +97,7 @@ def find_place() -> Place:
 def _of_context(folder: Path, name: str, named: str) -> Place:
     key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     file = folder / "contexts" / "meta" / key / "meta.json"
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise EngineError(
             f"Docker's context {name!r}, which {named} names, is not there: `docker context ls` shows those that are, "
             "`docker context use NAME` takes one, DOCKER_HOST names an engine without any"
@@ -110,7 +111,7 @@ def _of_context(folder: Path, name: str, named: str) -> Place:
         str(endpoint["Host"]),
         f"Docker's context {name!r}, which {named} names",
         name,
-        certificates if certificates.is_dir() else None,
+        certificates if os.path.isdir(certificates) else None,
         not endpoint.get("SkipTLSVerify", False),
     )
 

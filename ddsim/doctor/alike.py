@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from ddsim.config import Settings
@@ -42,7 +43,7 @@ def _check(url: str, canary: Canary | None, right: Canary, alike: list[str]) -> 
 
 def _kept(settings: Settings) -> Canary | None:
     """What goes with the vectors that are kept on this machine, where there are any."""
-    if not (settings.state / settings.name).is_dir():
+    if not os.path.isdir(settings.state / settings.name):
         return None
     with Collection(settings, None) as collection:
         return canary_of(collection.manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection as Words
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -107,15 +108,15 @@ def check_index(settings: Settings, note: Note) -> None:
     hint = "run `ddsim index` with this configuration"
     if settings.index.backend == "milvus":
         _check_database(settings, note)
-        if not (settings.state / settings.name).is_dir():
+        if not os.path.isdir(settings.state / settings.name):
             return  # a machine that only searches
-    if not (settings.state / settings.name).is_dir():
+    if not os.path.isdir(settings.state / settings.name):
         note(Check("indexed", "warning", "nothing yet under this configuration", hint))
         return
     with Collection(settings, None) as collection:
         counts, home = collection.manifest.counts(), collection.manifest.get_meta(HOME)
         folder, built = collection.catalogue, collection.manifest.get_meta(APPROXIMATE)
-        if folder == settings.catalogue and isinstance(folder, Path) and folder.is_dir():
+        if folder == settings.catalogue and isinstance(folder, Path) and os.path.isdir(folder):
             with suppress(ConfigError):  # told above, with the catalogue
                 check_losses(settings, collection, note)
     indexed, aside = counts[ItemState.INDEXED], counts[ItemState.QUARANTINED]
@@ -133,7 +134,7 @@ def check_index(settings: Settings, note: Note) -> None:
 
 def check_damage(settings: Settings, client: Client, note: Note) -> None:
     """Whether the index on the server was torn by a server that ended; the index is not used for that."""
-    if not (settings.state / settings.name).is_dir():
+    if not os.path.isdir(settings.state / settings.name):
         return
     with Collection(settings, None) as collection:
         found = damage(client, settings, collection.manifest)

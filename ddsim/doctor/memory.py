@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -132,7 +133,7 @@ def _here(part: Similarity | Classification, definition: str) -> bytes | None:
         paths.append(_cached(part.name))
     for path in paths:
         try:
-            if path.is_file() and path.stat().st_size <= MOST:
+            if os.path.isfile(path) and path.stat().st_size <= MOST:
                 return path.read_bytes()
         except OSError:
             continue  # whoever may not read it here may have it from the container

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ class Networks:
 
     def _similarity_spec(self) -> ServiceSpec:
         """Of what is indexed under this configuration, where anything is."""
-        if not (self.settings.state / self.settings.name).is_dir():
+        if not os.path.isdir(self.settings.state / self.settings.name):
             return shared(self.settings.similarity_spec())
         with Collection(self.settings, None) as collection:
             return service_of(self.client, self.settings, collection.manifest)

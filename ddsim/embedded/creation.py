@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,5 +171,5 @@ def keep_request(service: Service, body: bytes) -> None:
     try:
         path.write_bytes(body + b"\n")
     except OSError:
-        if not path.is_file():  # else the repository can only be read, and one from before will do
+        if not os.path.isfile(path):  # else the repository can only be read, and one from before will do
             raise

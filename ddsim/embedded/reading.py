@@ -153,7 +153,7 @@ def _read_one(position: int, text: str | bytes | Decoded, reader: Reader) -> Ite
     path = Path(text) if _is_path(text, reader.allowed) else None
     if path is not None and ".lmdb" in text:
         raise bad_input("LMDB databases are not in the embedded server")
-    if path is not None and path.is_dir():
+    if path is not None and os.path.isdir(path):
         yield from _read_directory(path, reader)
         return
     raw = path.read_bytes() if path is not None else _raw_bytes(text)
@@ -177,7 +177,7 @@ def _is_path(text: str, allowed: Allowed) -> bool:
         return False
     path = Path(text)
     try:
-        return (path.is_file() or path.is_dir()) and allowed(path)
+        return (os.path.isfile(path) or os.path.isdir(path)) and allowed(path)
     except (OSError, ValueError):
         return False
 

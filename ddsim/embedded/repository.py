@@ -58,10 +58,10 @@ def prepare(model: Json, allowed: Allowed) -> str:
         except PermissionError:
             raise internal(f'boost::filesystem::status: Permission denied: "{named}"') from None
         except OSError:
-            usable = path.exists()
-    if usable and path.is_file():
+            usable = os.path.exists(path)
+    if usable and os.path.isfile(path):
         raise bad_parameter(f"file exists with same name as repository {named}")
-    if not usable or not path.is_dir() or not _can_serve(path):
+    if not usable or not os.path.isdir(path) or not _can_serve(path):
         raise bad_parameter(f"destination model directory {named} is not writable or does not exist.")
     return named
 
@@ -71,7 +71,7 @@ def _can_serve(path: Path) -> bool:
 
     A real server wants to write in any case. Here people search with a state folder that they may only read.
     """
-    return os.access(path, os.W_OK | os.X_OK) or (path / REQUEST).is_file()
+    return os.access(path, os.W_OK | os.X_OK) or os.path.isfile(path / REQUEST)
 
 
 def find_model(model: Json, repository: str, allowed: Allowed) -> ModelFiles:
@@ -86,7 +86,7 @@ def find_model(model: Json, repository: str, allowed: Allowed) -> ModelFiles:
     found: dict[str, Path] = {}
     newest = -1.0
     for path in sorted(Path(repository).iterdir()):
-        if not path.is_file() or not allowed(path):
+        if not os.path.isfile(path) or not allowed(path):
             continue
         text = str(path)
         if "mean.binaryproto" in text:
@@ -103,7 +103,7 @@ def find_model(model: Json, repository: str, allowed: Allowed) -> ModelFiles:
     for key, word, line in (("deploy", "def", 55), ("weights", "weights", 74)):
         if word in model:
             found[key] = Path(a_string(model, word, ""))
-            if not found[key].is_file() or not allowed(found[key]):
+            if not os.path.isfile(found[key]) or not allowed(found[key]):
                 raise internal(f"src/caffe/util/io.cpp:{line} / Check failed (custom): (fd) != (-1)")
     if "corresp" in model:
         found["corresp"] = Path(a_string(model, "corresp", ""))
@@ -116,7 +116,7 @@ def read_labels(path: Path | None) -> dict[int, str]:
     Raises:
         Refusal: 500/1007 where a line does not begin with a number.
     """
-    if path is None or not path.is_file():
+    if path is None or not os.path.isfile(path):
         return {}
     labels = {}
     for line in path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):

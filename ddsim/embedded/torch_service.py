@@ -6,6 +6,7 @@ everything for training are not here.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -175,7 +176,7 @@ def changed(settings: InputSettings, given: Json) -> InputSettings:
 
 def _files(folder: Path, allowed: repository.Allowed) -> list[Path]:
     """A repository's files, the newest first."""
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and allowed(path)]
+    found = [path for path in sorted(folder.iterdir()) if os.path.isfile(path) and allowed(path)]
     return sorted(found, key=lambda path: -path.stat().st_mtime)
 
 

@@ -191,7 +191,7 @@ class _Reader:
             return Choice("model", name, name_of(name), {"name": name}, {})
         file = self._origin.folder / os.path.expanduser(name)
         label, base, problem = file.stem, None, None
-        if not file.is_file():
+        if not os.path.isfile(file):
             self._refuse(key, f"no such configuration file: {file}")
             return None
         try:

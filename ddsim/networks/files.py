@@ -82,7 +82,7 @@ def network_files(name: str) -> NetworkFiles:
         ConfigError: no network is called so, its package is not installed or another, or the cache cannot be written.
     """
     files = cached_files(name)
-    if not all(path.is_file() for path in (files.definition, files.weights, files.corresp)):
+    if not all(os.path.isfile(path) for path in (files.definition, files.weights, files.corresp)):
         _write(files.definition.parent, _contents(known(name)), _ELSEWHERE)
     return files
 
@@ -155,7 +155,7 @@ def export_file(file: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
             name, made, changes = DEFINITION, served.text.encode("utf-8", "surrogateescape"), served.changes
     except (PrototxtError, BlobError, LabelsError) as error:
         raise ConfigError(f"{file}: {error}") from error
-    if (folder / name).exists() and (folder / name).samefile(file):
+    if os.path.exists(folder / name) and (folder / name).samefile(file):
         raise ConfigError(f"{file}: would be written over itself: name another folder")
     return _write(folder, {name: made}, "Name another folder")[0], changes
 
@@ -182,7 +182,7 @@ def put_right(path: Path, kind: Literal["definition", "weights", "labels"], clas
     Raises:
         ConfigError: it is not there, is something else, or has what no server runs; the message says what.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"{path}: there is no such file: correct {_KEYS[kind]} in the configuration")
     try:
         content = path.read_bytes() if kind != "weights" else _start(path)
@@ -206,7 +206,7 @@ def put_right(path: Path, kind: Literal["definition", "weights", "labels"], clas
     written = made.encode("utf-8", "surrogateescape")
     folder = cache_folder() / "put-right" / hashlib.sha256(written).hexdigest()[:32]
     copy = folder / (LABELS if kind == "labels" else DEFINITION)
-    return copy if copy.is_file() else _write(folder, {copy.name: written}, _ELSEWHERE)[0]
+    return copy if os.path.isfile(copy) else _write(folder, {copy.name: written}, _ELSEWHERE)[0]
 
 
 def _start(path: Path) -> bytes:
@@ -229,7 +229,7 @@ def centre_file(definition: Path, layer: str, power: float) -> Path:
     key = hashlib.sha256(b"\0".join([content, layer.encode(), repr((power, _VERSION)).encode()])).hexdigest()
     folder = cache_folder() / "definitions"
     path = folder / f"{key[:32]}.prototxt"
-    if not path.is_file():
+    if not os.path.isfile(path):
         _write(folder, {path.name: _derived(definition, content, layer, power)}, _ELSEWHERE)
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ddsim.catalogue import Where, place_named
@@ -13,7 +14,7 @@ _FILE = "current"
 
 def was_indexed(settings: Settings) -> bool:
     """Whether anything was ever indexed under this configuration, whatever the catalogue."""
-    return (settings.state / settings.name / _FILE).exists()
+    return os.path.exists(settings.state / settings.name / _FILE)
 
 
 def current_catalogue(settings: Settings) -> Where:

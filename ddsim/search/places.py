@@ -54,7 +54,7 @@ class Place:
     @property
     def was_indexed(self) -> bool:
         """Whether a run ever came to its end here."""
-        return (self.folder / FAILURES).exists()
+        return os.path.exists(self.folder / FAILURES)
 
     def take(self) -> None:
         """Note, as a run, that this is the catalogue's place, so that it is found again wherever it moves.
@@ -71,7 +71,7 @@ class Place:
             raise ConfigError(f"{self.folder / NOTE}: cannot be written: {error.strerror or error}") from error
 
     def _mark(self, path: Path) -> str | None:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             return None  # a table has no place for a mark
         mark = read_mark(path)
         if mark is None or (mark != read_note(self.folder).get("mark") and _others(self.folder, mark, path)):
@@ -87,7 +87,7 @@ def place_of(settings: Settings, catalogue: Where) -> Place:
     path = Path(os.path.realpath(catalogue))
     home, kind = settings.state / settings.name, _short(_kind(settings))
     first = home / f"{_short(str(path))}-{kind}"
-    if not (first / FAILURES).exists():
+    if not os.path.exists(first / FAILURES):
         for folder in _moved(home, kind, path):
             return Place(folder, str(read_note(folder).get("known_as")), path)
     for number in range(1_000_000):
@@ -113,10 +113,22 @@ def _kind(settings: Settings) -> dict[str, object]:
     return {"vectors": vector_facts(settings), "index_type": settings.similarity.index_type}
 
 
+def found_below(folder: Path, pattern: str) -> list[Path]:
+    """What is below a folder of the state, by its name; nothing where there is no such folder.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        raise ConfigError(f"{error.filename or folder}: cannot be read: {error.strerror or error}") from error
+
+
 def _moved(home: Path, kind: str, path: Path) -> Iterator[Path]:
     """Folders of a catalogue with this one's mark which is no longer where it was. A copy leaves its original there."""
     mark = read_mark(path)
-    for note in sorted(home.glob(f"*-{kind}/{NOTE}")) if mark else []:
+    for note in found_below(home, f"*-{kind}/{NOTE}") if mark else []:
         found = read_note(note.parent)
         if found.get("mark") == mark and (found.get("path") == str(path) or not _is_there(found)):
             yield note.parent
@@ -124,7 +136,7 @@ def _moved(home: Path, kind: str, path: Path) -> Iterator[Path]:
 
 def _others(folder: Path, mark: str, path: Path) -> bool:
     """Whether a mark is that of another catalogue, of which this one is a copy."""
-    notes = (read_note(note.parent) for note in folder.parent.glob(f"*/{NOTE}"))
+    notes = (read_note(note.parent) for note in found_below(folder.parent, f"*/{NOTE}"))
     return any(note.get("mark") == mark and note.get("path") != str(path) and _is_there(note) for note in notes)
 
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import logging
+import os
 from pathlib import Path
 
 from ddsim.catalogue import PRODUCT_FILES, Manifest, read_products
@@ -52,7 +53,7 @@ def hand_on_owner(before: Manifest, after: Manifest) -> None:
 def _products(catalogue: Path | None) -> dict[str, str]:
     if catalogue is None:
         return {}
-    path = next((catalogue / name for name in PRODUCT_FILES if (catalogue / name).is_file()), None)
+    path = next((catalogue / name for name in PRODUCT_FILES if os.path.isfile(catalogue / name)), None)
     if path is None:
         return {}
     return {name: product.model_dump_json() for name, product in read_products(path).products.items()}

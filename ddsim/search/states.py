@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Literal, TypeAlias
 from ddsim.catalogue import Address, Locks, Manifest, Where, look_at, place_named
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
-from ddsim.search.places import place_of, read_note
+from ddsim.search.places import found_below, place_of, read_note
 from ddsim.vectors import CACHE_FOLDER, HOME
 
 Status: TypeAlias = Literal["used", "old", "empty", "missing", "other"]
@@ -84,21 +85,21 @@ def cache_bytes(settings: Settings) -> int:
 def catalogues(settings: Settings) -> Iterator[Where]:
     """The catalogues that a configuration has, or had and that are still there."""
     yield settings.catalogue
-    for folder in (settings.state / settings.name).glob("*/"):
+    for folder in found_below(settings.state / settings.name, "*/"):
         where = _where(folder)
         if where is not None and _is_there(where):
             yield where
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    for manifest in root.glob(f"*/*/{_MANIFEST}"):
+    for manifest in found_below(root, f"*/*/{_MANIFEST}"):
         yield manifest.parent
 
 
 def manifests(state: Path) -> Iterator[Path]:
     """The folders of all manifests in a state folder, also of those that are built beside others."""
     for pattern in (f"*/*/{_MANIFEST}", f"*/*/*/{_MANIFEST}"):
-        yield from (manifest.parent for manifest in state.glob(pattern))
+        yield from (manifest.parent for manifest in found_below(state, pattern))
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -148,7 +149,7 @@ def _where(folder: Path) -> Where | None:
 
 def _is_there(catalogue: Where) -> bool:
     """An address is asked by a run only."""
-    return isinstance(catalogue, Address) or catalogue.exists()
+    return isinstance(catalogue, Address) or os.path.exists(catalogue)
 
 
 def _facts(folder: Path) -> tuple[str | None, str | None, int | None]:
@@ -165,9 +166,9 @@ def _facts(folder: Path) -> tuple[str | None, str | None, int | None]:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*") if folder.is_dir() else ():
+    for path in folder.rglob("*") if os.path.isdir(folder) else ():
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.stat().st_size if os.path.isfile(path) else 0
         except OSError:
             continue  # removed meanwhile
     return total

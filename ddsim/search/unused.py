@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 import socket
 import time
@@ -166,7 +167,7 @@ def _since(settings: Settings, services: list[ServiceInfo], now: float) -> dict[
         last = known.get(one.name)
         same = isinstance(last, list) and last[:2] == [made, count] and isinstance(last[2], (int, float))
         noted[one.name] = [made, count, min(float(last[2]), now) if same and last is not None else now]
-    if settings.state.is_dir() and noted != known:
+    if os.path.isdir(settings.state) and noted != known:
         with suppress(OSError):  # whoever may not write there remembers nothing
             path.write_text(json.dumps({**every, address: noted}), encoding="utf-8")
     return {name: float(one[2]) for name, one in noted.items()}

@@ -7,6 +7,7 @@ pictures' files; doctor, evaluation, indexing, search and the page read through 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ddsim.catalogue import Address, Where
@@ -23,7 +24,7 @@ __all__ = ["FolderSource", "Source", "in_parallel", "is_table", "source_of"]
 
 def is_table(catalogue: Where) -> bool:
     """Whether this is a table of pictures' addresses."""
-    return isinstance(catalogue, Path) and catalogue.suffix.lower() in ENDINGS and not catalogue.is_dir()
+    return isinstance(catalogue, Path) and catalogue.suffix.lower() in ENDINGS and not os.path.isdir(catalogue)
 
 
 def source_of(settings: Settings, catalogue: Where) -> Source:

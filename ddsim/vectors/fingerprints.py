@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -78,7 +79,7 @@ def _service(settings: Settings, service: Service) -> dict[str, Any]:
     if stands_alone(service):
         return {"network": network, "files": _files(settings, named)}
     folder = Path(service.repository)
-    inside = sorted(folder.iterdir()) if settings.server.embedded and folder.is_dir() else []
+    inside = sorted(folder.iterdir()) if settings.server.embedded and os.path.isdir(folder) else []
     named += [str(path) for path in inside if path.name not in _INDEX_FILES]
     where = {} if settings.server.embedded else {"repository": service.repository}
     return {"network": network, **where, "files": _files(settings, named)}
@@ -88,7 +89,7 @@ def _files(settings: Settings, paths: list[str]) -> list[str]:
     """Hashes of the files that are here to be looked at; those of a server elsewhere are known by their names only."""
     if not settings.server.embedded:
         return list(paths)
-    return list(hash_files([Path(path) for path in paths if Path(path).is_file()]))
+    return list(hash_files([Path(path) for path in paths if os.path.isfile(path)]))
 
 
 def _sent(settings: Settings) -> dict[str, Any]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import signal
 import socket
 import urllib.request
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import yaml
+from shop import Shop
 from terminal import RUN, error, error_line, interrupt, python, run
 
 from ddsim import load
@@ -196,3 +199,37 @@ def test_without_a_command() -> None:
 def test_wrong_use(arguments: tuple[str, ...]) -> None:
     """Unknown commands and options and missing arguments end with 2."""
     assert "Usage: " in error(run(*arguments), 2)
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["index", "--config", "NAME"],
+        ["index", "NAME", "--config", "CONFIG"],
+        ["search", "NAME", "--config", "CONFIG"],
+        ["search", "x.png", "--sheet", "NAME.png", "--config", "CONFIG"],
+        ["evaluate", "NAME"],
+        ["serve", "--config", "NAME"],
+        ["config", "show", "NAME"],
+        ["config", "init", "NAME"],
+        ["network", "export", "NAME", "there"],
+    ],
+    ids=" ".join,
+)
+def test_names_longer_than_any_file_has(shop: Shop, arguments: list[str], length: int) -> None:
+    """They are wrong use like any name of what is not there."""
+    name = "9" * length
+    words = [one.replace("NAME", name).replace("CONFIG", str(shop.config)) for one in arguments]
+    assert error_line(run(*words), 2)
+
+
+def test_a_state_folder_that_may_not_be_looked_at(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named with the reason."""
+
+    def refuse(folder: Path, pattern: str) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "glob", refuse)
+    line = error_line(run("state", "list", "--config", shop.config), 2)
+    assert line.endswith("cannot be read: Permission denied\n")
