@@ -95,7 +95,10 @@ def read_products(path: Path) -> ProductFile:
             found.wrong.append(f"{where} ({reason})")
         if product is None:
             continue
-        twice += key(product.uri) in found.products
+        known = key(product.uri) in found.products
+        twice += known
+        if known and reason:
+            continue  # what is wrong in a line costs no other line
         found.products[key(product.uri)] = product
     if twice:
         lines = counted(twice, "line is of an item that has", "lines are of items that have")

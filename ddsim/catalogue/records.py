@@ -83,12 +83,12 @@ class Records:
         Returns:
             The valid ones alone: of items that are indexed or added, under the number they have now.
         """
-        wanted, known = set(vids), self._resolved
+        wanted, known = set(map(int, vids)), self._resolved  # numpy's integers too
         with self._database.reading() as db:
             self._forget_what_changed(db)
             if len(known) > _REMEMBERED:
                 known.clear()
-            unknown = [int(vid) for vid in wanted if vid not in known and is_vid(vid)]  # numpy's integers too
+            unknown = [vid for vid in wanted if vid not in known and is_vid(vid)]
             for start in range(0, len(unknown), _CHUNK):
                 chunk = unknown[start : start + _CHUNK]
                 marks = ", ".join("?" * len(chunk))

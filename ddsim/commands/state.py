@@ -142,17 +142,18 @@ def _on_server(settings: Settings, chosen: Sequence[State], dry_run: bool) -> tu
     Returns:
         the services that it is, and whether vectors stay there that should go.
     """
+    waiting = [one for one in chosen if one.on_server]
     try:
         with connect(settings, retries=0) as client:
-            for one in chosen if not dry_run else ():
-                if one.on_server and not remove_from_server(client, one):
-                    _stays(one, "it is another state folder's")
+            while waiting and not dry_run:
+                if not remove_from_server(client, waiting[0]):
+                    _stays(waiting[0], "it is another state folder's")
+                del waiting[0]
             return (unused_services if dry_run else remove_unused)(client, settings), False
     except (ApiError, TransportError, CapabilityError, InvalidRequest) as error:
-        kept = [one for one in chosen if one.on_server]
-        for one in kept:
+        for one in waiting:
             _stays(one, str(error))
-        return [], bool(kept)
+        return [], bool(waiting)
 
 
 def _stays(one: State, why: str) -> None:

@@ -17,6 +17,8 @@ from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain
 from ddsim.deepdetect.transport import Reply, Timeout
 
 _PATHS = 100
+# Bytes: requests itself puts an answer of a megabyte together of a hundred pieces.
+_PIECE = 2**20
 
 
 class HttpTransport:
@@ -42,7 +44,7 @@ class HttpTransport:
     ) -> None:
         self._endpoint = endpoint(url, credentials, verify)
         self.url = self._endpoint.url
-        self._session = requests.Session()
+        self._session = _Session()
         if self._endpoint.authorization is not None:
             self._session.auth = _Authorized(self._endpoint.authorization)
         adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
@@ -50,7 +52,7 @@ class HttpTransport:
         self._session.mount("https://", adapter)
         self._session.trust_env = not self._endpoint.local
         self._session.headers.update(self._endpoint.headers)
-        self._known: dict[tuple[str, str], requests.PreparedRequest] = {}
+        self._known: dict[tuple[str, str, bool], requests.PreparedRequest] = {}
 
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
         """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
@@ -64,9 +66,7 @@ class HttpTransport:
                 stream=True,
             )
             try:
-                # At once: requests itself puts an answer of a megabyte together of a hundred pieces. It has read a
-                # redirection already.
-                content = answer.raw.read(decode_content=True) or answer.content
+                content = b"".join(answer.iter_content(_PIECE))
             except BaseException:
                 answer.close()
                 raise
@@ -80,13 +80,14 @@ class HttpTransport:
 
         That takes longer than sending it, and but for the body it is the same for every request to one path.
         """
-        known = self._known.get((method, path))
+        kind = method, path, body is not None
+        known = self._known.get(kind)
         if known is None or len(self._session.cookies):  # what shares requests out to several servers may set some
             prepared = self._session.prepare_request(requests.Request(method, self.url + path, headers))
             if len(self._known) >= _PATHS:
                 self._known.clear()
-            if not len(self._session.cookies):
-                self._known[method, path] = prepared.copy()
+            if "Cookie" not in prepared.headers:
+                self._known[kind] = prepared.copy()
         else:
             prepared = known.copy()
         if body is not None:
@@ -97,6 +98,15 @@ class HttpTransport:
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
+
+
+class _Session(requests.Session):
+    """One for which a redirection is an answer like any other; requests would read it to look where it leads."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Nowhere."""
+        del resp
+        return None
 
 
 class _Authorized(AuthBase):

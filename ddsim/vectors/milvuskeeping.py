@@ -230,7 +230,7 @@ class Keeping:
 
     def publish_products(self, texts: Mapping[str, str], mark: str) -> None:
         """Have these texts for items in the database, and no others."""
-        if self._notes.read(self._products_key()) != mark:
+        if self._notes.read(self._products_key()) != mark or (texts and not self._products.is_there()):
             self._products.replace_all(texts, mark)
             self._notes.write(self._products_key(), mark)
 

@@ -43,11 +43,16 @@ class Notes:
         mark = hashlib.sha256(text.encode()).hexdigest()[:16]
         parts = [text[start : start + _PART] for start in range(0, len(text), _PART)]
         before = self._pointer(key)
-        if before is not None and before["mark"] == mark:
+        named = {self._part(key, mark, number): part for number, part in enumerate(parts)}
+        same = before is not None and before["mark"] == mark
+        if (
+            same and self.texts(named, sure=True) == named
+        ):  # parts may be gone, where somebody has dropped the collection
             return
-        self._put([(self._part(key, mark, number), part, mark) for number, part in enumerate(parts)])
+        self._put([(name, part, mark) for name, part in named.items()])
         self._put([(key, json.dumps({"mark": mark, "parts": len(parts)}), mark)])
-        self._forget(key, before)
+        if not same:
+            self._forget(key, before)
 
     def read(self, key: str, *, sure: bool = True) -> Any:
         """The value under a key, None where there is none.
@@ -94,7 +99,12 @@ class Notes:
             return
         self._make()
         self._put([(key, text, mark) for key, text in texts.items()])
-        self._calls.delete_where(self._name, f"mark != {literal(mark)}")
+        with suppress(Missing):
+            self._calls.delete_where(self._name, f"mark != {literal(mark)}")
+
+    def is_there(self) -> bool:
+        """Whether the database has the collection at this moment."""
+        return self._calls.describe(self._name) is not None
 
     def _put(self, rows: list[tuple[str, str, str]]) -> None:
         named = [{"key": key, "text": text, "mark": mark, "vector": _NO_VECTOR} for key, text, mark in rows]

@@ -115,4 +115,9 @@ def test_notes_that_somebody_has_dropped(milvus_url: str) -> None:
         calls.drop(name)
         ours.write("b", [3])
         assert theirs.read("b") == [3]
+        calls.delete_where(name, 'key != "b"')
+        ours.write("b", [3])
+        assert theirs.read("b") == [3]
         calls.drop(name)
+        ours.replace_all({}, "mark")
+        assert not ours.is_there()

@@ -205,6 +205,13 @@ def test_addresses_of_other_kinds(
     assert "the rest of it is used" in caplog.text
 
 
+def test_a_line_that_is_wrong_in_part_replaces_no_other(products: Products, tmp_path: Path) -> None:
+    """Of several lines of one item the last one counts, but for those."""
+    rows = [{"uri": "bed/a.png", "name": "Bed"}, {"uri": "bed/a.png", "name": "Worse", "url": "x:y"}]
+    (tmp_path / "products.json").write_text(json.dumps(rows))
+    assert facts(products) == ("Bed", None, None)
+
+
 @pytest.mark.parametrize("row", [{"name": "x"}, {"uri": ""}, {"uri": "bed/a.png", "name": "x" * 301}, "x", None, 3, []])
 def test_rows_that_make_no_sense(products: Products, tmp_path: Path, row: object) -> None:
     """One wrong row does not cost the others."""

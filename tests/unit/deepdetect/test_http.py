@@ -135,6 +135,28 @@ def test_a_request_is_plain(serving: Any) -> None:
     assert b"transfer-encoding:" not in head.lower()
 
 
+HUGE = [
+    http_bytes(b"short").replace(b"Length: 5", b"Length: 1000000000000000"),
+    http_bytes(b"short").replace(b"Length: 5", b"Length: 1" + 30 * b"0"),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n38D7EA4C68000\r\nshort",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + 30 * b"f" + b"\r\nshort",
+    http_bytes(b"mov", "302 Found", "Location: /x").replace(b"Length: 3", b"Length: 5"),
+]
+
+
+@pytest.mark.parametrize("answer", HUGE, ids=["length", "longer", "chunk", "larger chunk", "redirection"])
+def test_answers_that_are_cut_short_of_what_they_promise(serving: Any, answer: bytes) -> None:
+    """Whatever that is, no memory is taken for it, and the error has a name."""
+
+    def end(connection: socket.socket) -> None:
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+
+    transport, _ = serving(end)
+    with pytest.raises(TransportError):
+        transport.exchange("POST", "/predict", {}, LONG)
+
+
 def test_requests_to_one_path_differ_by_their_bodies_alone(serving: Any) -> None:
     """Each has its own body, and that one's length; what is deleted between them has none."""
     transport, server = serving(http_bytes())
