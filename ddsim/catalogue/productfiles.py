@@ -95,11 +95,12 @@ def read_products(path: Path) -> ProductFile:
             found.wrong.append(f"{where} ({reason})")
         if product is None:
             continue
-        known = key(product.uri) in found.products
+        name = key(product.uri)
+        known = name in found.products
         twice += known
         if known and reason:
             continue  # what is wrong in a line costs no other line
-        found.products[key(product.uri)] = product
+        found.products[name] = product
     if twice:
         lines = counted(twice, "line is of an item that has", "lines are of items that have")
         found.notes.append(f"{lines} one before: the last one counts")

@@ -102,9 +102,10 @@ class Typed:
             name, rest = found.groups()
             if "--config" in rest or re.search(r"\b[A-Z]{4}", rest):
                 return found[0]
-            where = "" if folder is None else f" {folder}" if name in _FOLDER_FIRST else f" --catalogue {folder}"
-            if name.startswith("state "):  # of all catalogues
+            if folder is None or name.startswith("state "):  # which is about all catalogues
                 where = ""
+            else:
+                where = f" {folder}" if name in _FOLDER_FIRST else f" --catalogue {folder}"
             settings = config.removeprefix(" --config") if name == "evaluate" else config
             return f"`ddsim {name}{where}{settings}{rest}`"
 

@@ -168,8 +168,8 @@ def down(
         # The environment may name it for all commands.
         if not volumes and source is not None and source.name == "COMMANDLINE":
             raise InvalidRequest("--volume names what --volumes removes: add --volumes, or leave it out to keep it")
-    with reported(), _engine() as engine:
-        removed = remove(engine, name, volume if volumes else None)
+        with _engine() as engine:
+            removed = remove(engine, name, volume if volumes else None)
     if json:
         print_json({"removed": removed})
     else:

@@ -16,6 +16,7 @@ from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
 from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
 
+# Requests that are remembered, by what they go to.
 _PATHS = 100
 # Bytes: requests itself puts an answer of a megabyte together of a hundred pieces.
 _PIECE = 2**20
@@ -58,20 +59,17 @@ class HttpTransport:
         """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
         body, headers = written(method, path, json)
         with _translated(self._endpoint, method, path, timeout), whole_within(timeout.read):
-            answer = self._session.send(
+            sent = self._session.send(
                 self._prepared(method, path, body, headers),
                 timeout=(timeout.connect, timeout.read),
                 allow_redirects=False,
                 verify=self._endpoint.verify,
                 stream=True,
             )
-            try:
+            with sent as answer:
                 content = b"".join(answer.iter_content(_PIECE))
-            except BaseException:
-                answer.close()
-                raise
-            lowered = {name.lower(): value for name, value in answer.headers.items()}
-            return Reply(answer.status_code, content, lowered)
+                lowered = {name.lower(): value for name, value in answer.headers.items()}
+                return Reply(answer.status_code, content, lowered)
 
     def _prepared(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]

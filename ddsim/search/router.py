@@ -25,8 +25,8 @@ class Router:
     ) -> None:
         routing = settings.routing
         self._learned = collection.learned()
-        self._sizes = collection.records.categories()
         records = collection.records
+        self._sizes = records.categories()
         categories = records.derived("spelled", lambda: spelled(settings.categories, records.categories()))
         self._service = [by_labels(ones, categories) for ones in labels]
         self._trained = collection.trained()

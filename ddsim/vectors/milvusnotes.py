@@ -45,9 +45,8 @@ class Notes:
         before = self._pointer(key)
         named = {self._part(key, mark, number): part for number, part in enumerate(parts)}
         same = before is not None and before["mark"] == mark
-        if (
-            same and self.texts(named, sure=True) == named
-        ):  # parts may be gone, where somebody has dropped the collection
+        # The parts may be gone, where somebody has dropped the collection meanwhile.
+        if same and self.texts(named, sure=True) == named:
             return
         self._put([(name, part, mark) for name, part in named.items()])
         self._put([(key, json.dumps({"mark": mark, "parts": len(parts)}), mark)])

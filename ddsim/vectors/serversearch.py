@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
 
 from ddsim.catalogue import Manifest
 from ddsim.deepdetect import Client, closeness_by
@@ -16,8 +15,6 @@ from ddsim.vectors.served import Served
 from ddsim.vectors.valid import Ranking, search_valid
 
 _log = logging.getLogger(__name__)
-# Searches meet the same rows again and again, hundreds in each.
-_NAMES = 50_000
 
 
 class Searching:
@@ -106,7 +103,6 @@ def _explained(error: ServerFault) -> ServerFault:
     )
 
 
-@lru_cache(_NAMES)
 def _vid(name: str) -> int:
     """The number in a row's name, 0 (which is nobody's) where there is none."""
     digits = name.rpartition("#")[2]
