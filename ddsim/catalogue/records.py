@@ -88,7 +88,7 @@ class Records:
             self._forget_what_changed(db)
             if len(known) > _REMEMBERED:
                 known.clear()
-            unknown = [vid for vid in wanted if vid not in known and is_vid(vid)]
+            unknown = [vid for vid in wanted.difference(known) if is_vid(vid)]
             for start in range(0, len(unknown), _CHUNK):
                 chunk = unknown[start : start + _CHUNK]
                 marks = ", ".join("?" * len(chunk))

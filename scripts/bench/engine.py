@@ -2,7 +2,7 @@
 """What the embedded server makes of a processor: ratios, each of things that were timed in turns in one run.
 
     python scripts/bench/engine.py                      # all of it, about five minutes
-    python scripts/bench/engine.py forward              # one of: forward indexing large query memory
+    python scripts/bench/engine.py forward              # one of: memory forward indexing large query
 
 needs the extras ``embedded`` and ``photos``, and OpenCV 4 for the comparison with its DNN module (the ``test`` group).
 README.md beside this file shows what came out.
@@ -264,26 +264,29 @@ def large(report: Report, rounds: int, count: int) -> None:
 
 
 def query(report: Report, rounds: int) -> None:
-    """A query among 1,000 items, beside its decoding and one forward pass."""
+    """A query among 1,000 items, beside its decoding and one forward pass; shrinking comes on top of decoding."""
     files = network_files("efficientnet-lite0")
     network = Network(files.definition, files.weights)
     blob = np.random.default_rng(4).normal(0, 50, (1, *network.input_shape)).astype(np.float32)
+    rows = []
     with tempfile.TemporaryDirectory() as root:
         catalogue = make_catalogue(Path(root, "catalogue"), 1000, (300, 600))
-        with ImageSearch(settings_for(Path(root), catalogue, True)) as search:
-            search.index(options=IndexOptions(audit=False))
-            photos = [path.read_bytes() for path in sorted(catalogue.rglob("*.jpg"))[: 10 * rounds]]
-            seconds = [
-                (
-                    timed(lambda data=data: search.query(data)),
-                    timed(lambda data=data: Image.open(BytesIO(data)).load()),
-                    timed(lambda: network.forward(blob, LAYER, 1)),
-                )
-                for data in photos
-            ]
-    whole, decoding, passing = (1000 * statistics.median(column) for column in zip(*seconds, strict=True))
-    beyond = 1000 * statistics.median(one - two - three for one, two, three in seconds)
-    report.table(["query ms", "decoding ms", "forward pass ms", "beyond both ms"], [[whole, decoding, passing, beyond]])
+        photos = [path.read_bytes() for path in sorted(catalogue.rglob("*.jpg"))[: 10 * rounds]]
+        for shrink in (True, False):
+            with ImageSearch(settings_for(Path(root), catalogue, shrink)) as search:
+                search.index(options=IndexOptions(audit=False))
+                seconds = [
+                    (
+                        timed(lambda data=data: search.query(data)),
+                        timed(lambda data=data: Image.open(BytesIO(data)).load()),
+                        timed(lambda: network.forward(blob, LAYER, 1)),
+                    )
+                    for data in photos
+                ]
+            whole, decoding, passing = (1000 * statistics.median(column) for column in zip(*seconds, strict=True))
+            beyond = 1000 * statistics.median(one - two - three for one, two, three in seconds)
+            rows.append(["yes" if shrink else "no", whole, decoding, passing, beyond])
+    report.table(["shrunk before", "query ms", "decoding ms", "forward pass ms", "beyond both ms"], rows)
 
 
 def resident() -> float:
@@ -315,7 +318,7 @@ def memory(report: Report) -> None:
 def main() -> None:
     """Run the command line."""
     parser = arguments(__doc__)
-    parser.add_argument("what", nargs="*", help="forward, indexing, large, query, memory; by default all")
+    parser.add_argument("what", nargs="*", help="memory, forward, indexing, large, query; by default all")
     parser.add_argument("--rounds", type=int, default=5, help="how often each thing is timed")
     parser.add_argument("--photos", type=int, default=1200, help="photos of 300 to 600 pixels")
     parser.add_argument(
@@ -328,11 +331,12 @@ def main() -> None:
     if given.cpu:
         _CLOCKS.append(time.process_time)
     parts: dict[str, tuple[str, Callable[[Report], None]]] = {
+        # First, while nothing is free in the process that it could take.
+        "memory": ("Memory", memory),
         "forward": ("Forward passes", lambda report: forward(report, given.rounds)),
         "indexing": ("Runs, photos of 300 to 600 pixels", lambda report: indexing(report, given.rounds, given.photos)),
         "large": ("Runs, photos of 12 megapixels", lambda report: large(report, given.rounds, given.large)),
         "query": ("Queries among 1,000 items", lambda report: query(report, given.rounds)),
-        "memory": ("Memory", memory),
     }
     if unknown := set(given.what) - parts.keys():
         sys.exit(f"nothing here is called {', '.join(sorted(unknown))}: there are {', '.join(parts)}")

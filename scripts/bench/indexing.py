@@ -12,6 +12,10 @@ Beside a whole run stand
   connection each time;
 * ONNX Runtime alone on blobs that are ready, for the embedded server.
 
+Runs send pictures at the network's size, as they do by default, while the server's own client sends files as they are.
+So there is a run of the embedded server without a socket, as ``server: {url: embedded}`` has it, that sends them as
+they are, too: no connection is there that smaller pictures would relieve.
+
 The slow server is the null server with so many milliseconds a picture in which it does nothing, as one with a GPU is
 slow without taking this machine's cores. ``client ms`` is the processor's time of the run beyond decoding, shrinking
 and encoding, a picture.
@@ -22,6 +26,7 @@ from __future__ import annotations
 import argparse
 import base64
 import http.client
+import math
 import statistics
 import tempfile
 import time
@@ -35,7 +40,7 @@ from unittest.mock import patch
 import orjson
 import requests
 from bench_index import null_server
-from engine import LAYER, Sent, make_catalogue, ready_blobs, sending
+from engine import LAYER, Sent, make_catalogue, ready_blobs, sending, settings_for
 from report import Report, arguments
 
 from ddsim.config import Settings, load
@@ -57,6 +62,9 @@ routing: {{by: neighbours}}
 index: {{backend: local, batch_size: {batch}}}
 """
 _FILES = "{{def: {definition}, weights: {weights}, nclasses: 1000, width: 224, height: 224, mean: [127, 127, 127]}}"
+
+
+_NONE = math.nan
 
 
 @dataclass
@@ -189,6 +197,16 @@ def one_by_one(server: Server, service: str, layer: str, paths: Sequence[Path]) 
     return len(paths) / (time.perf_counter() - begun)
 
 
+def _turn(rate: float, ceiling: float, demo: float, alone: float, beyond: float) -> tuple[float, ...]:
+    return rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, beyond
+
+
+def _middle(turns: Sequence[Sequence[float]]) -> list[object]:
+    """The medians, a dash where there is none."""
+    middle = [statistics.median(column) for column in zip(*turns, strict=True)]
+    return ["-" if math.isnan(value) else value for value in middle]
+
+
 def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: argparse.Namespace) -> list[list[object]]:
     """A row for each server."""
     rows: list[list[object]] = []
@@ -198,7 +216,7 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
         paths = sorted(catalogue.rglob("*.jpg"))
         with servers(root, catalogue, batch, given) as found:
             for server in found:
-                turns = []
+                turns, inside = [], []
                 for _ in range(given.rounds):
                     whole = run(server, catalogue)
                     rate = whole.sent.rate
@@ -206,13 +224,18 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
                     layer = server.settings.similarity.extract_layer
                     ceiling = replayed(server, whole.bodies, count)
                     demo = one_by_one(server, service, layer, paths[: max(10, count // 5)])
-                    alone = ready_blobs(2) if server.name == "embedded" else float("nan")
-                    beyond = (whole.sent.worked - whole.prepared) / count
-                    turns.append((rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, 1000 * beyond))
-                middle = [statistics.median(column) for column in zip(*turns, strict=True)]
-                shown = [value if value == value else "-" for value in middle]
-                # The embedded server works in this process, too.
-                rows.append([size, server.name, *shown[:-1], "-" if server.name == "embedded" else shown[-1]])
+                    if server.name != "embedded":
+                        beyond = (whole.sent.worked - whole.prepared) / count
+                        turns.append(_turn(rate, ceiling, demo, _NONE, 1000 * beyond))
+                        continue
+                    # It works in this process, too, so the client's part cannot be told.
+                    alone = ready_blobs(2)
+                    turns.append(_turn(rate, ceiling, demo, alone, _NONE))
+                    with ImageSearch(settings_for(root, catalogue, shrink=False, batch=batch)) as search:
+                        inside.append(_turn(sending(search).rate, _NONE, demo, alone, _NONE))
+                rows.append([size, server.name, *_middle(turns)])
+                if inside:
+                    rows.append([size, "embedded, no socket, files as they are", *_middle(inside)])
     return rows
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """A DeepDetect server whose network takes no time, so that what is left to measure is the client.
 
-    python scripts/bench/null_server.py [--rate 150]
+    python scripts/bench/null_server.py [--rate 150] [--remember]
 
 prints its address and serves until its standard input ends. It knows what an indexing run and a search need: ``/info``,
 services with their description, features, index and search. A layer named ``d16`` gives 16 values, drawn from the
 picture's bytes: equal pictures have equal vectors, others have not. Every answer's header ``X-Seconds`` tells how long
 the server itself took, so that it can be subtracted. With ``--rate`` it does so many pictures a second, one request
-after the other, as a server does whose network takes its time.
+after the other, as a server does whose network takes its time. With ``--remember`` a search that comes once more is
+answered as it was: then the server does not sweep this machine's caches, which one elsewhere cannot either.
 """
 
 from __future__ import annotations
@@ -142,12 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
     services = Services()
+    remembered: dict[bytes, tuple[int, bytes]] | None = None
 
     def _serve(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         begun = time.perf_counter()
-        code, payload = self.services.answer(self.command, self.path, orjson.loads(raw) if raw else None)
-        content = orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
+        code, content = self._answer(raw)
         took = time.perf_counter() - begun
         self.send_response_only(code)
         self.send_header("Content-Type", "application/json")
@@ -157,6 +158,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
         self.wfile.flush()
 
+    def _answer(self, raw: bytes) -> tuple[int, bytes]:
+        known = self.remembered
+        if known is not None and raw in known:
+            return known[raw]
+        body = orjson.loads(raw) if raw else None
+        code, payload = self.services.answer(self.command, self.path, body)
+        answer = code, orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
+        if known is not None and self.path == "/predict" and body["parameters"]["output"].get("search"):
+            known[raw] = answer
+        return answer
+
     do_GET = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815 - the base class's names
 
 
@@ -164,7 +176,10 @@ def main() -> None:
     """Serve until standard input ends, which it does when whoever started this is gone."""
     parser = argparse.ArgumentParser(description="A DeepDetect server whose network takes no time.")
     parser.add_argument("--rate", type=float, help="pictures a second at most")
-    _Handler.services.rate = parser.parse_args().rate
+    parser.add_argument("--remember", action="store_true", help="answer a search that comes once more as before")
+    given = parser.parse_args()
+    _Handler.services.rate = given.rate
+    _Handler.remembered = {} if given.remember else None
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
