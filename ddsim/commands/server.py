@@ -41,7 +41,10 @@ def server(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
     root: Annotated[
-        Path, typer.Option(help="The server sees only models and repositories inside this folder.")
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, help="The server sees only models and repositories inside this folder."
+        ),
     ] = Path(),
     allow_paths: Annotated[
         bool, typer.Option("--allow-paths", help="Let requests name pictures on this machine's disk, below --root.")

@@ -277,8 +277,8 @@ def query(report: Report, rounds: int) -> None:
                 search.index(options=IndexOptions(audit=False))
                 seconds = [
                     (
-                        timed(lambda data=data: search.query(data)),
-                        timed(lambda data=data: Image.open(BytesIO(data)).load()),
+                        timed(partial(search.query, data)),
+                        timed(Image.open(BytesIO(data)).load),
                         timed(lambda: network.forward(blob, LAYER, 1)),
                     )
                     for data in photos

@@ -162,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         known = self.remembered
         if known is not None and raw in known:
             return known[raw]
-        body = orjson.loads(raw) if raw else None
+        body: Any = orjson.loads(raw) if raw else None
         code, payload = self.services.answer(self.command, self.path, body)
         answer = code, orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
         if known is not None and self.path == "/predict" and body["parameters"]["output"].get("search"):

@@ -110,6 +110,11 @@ def test_a_port_that_is_taken(loopback: None) -> None:
     assert "--port" in text
 
 
+def test_a_root_that_is_not_there(tmp_path: Path) -> None:
+    """A server that could see nothing does not start."""
+    assert "Invalid value for '--root'" in error(run("server", "--root", tmp_path / "missing"), 2)
+
+
 @pytest.mark.parametrize("host", ["nobody.invalid", "[red]", "a" * 70, "256.1.1.1"])
 def test_a_host_that_is_none(loopback: None, host: str) -> None:
     """Exit code 2 for an address that cannot be had, printed as it was given."""
