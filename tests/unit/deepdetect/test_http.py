@@ -171,6 +171,16 @@ def test_requests_to_one_path_differ_by_their_bodies_alone(serving: Any) -> None
     assert kept[0] == kept[1] == kept[2]
 
 
+def test_a_request_without_a_body_has_nothing_of_one_that_had_one(serving: Any) -> None:
+    """Neither its type nor its length, whichever of the two went first."""
+    transport, server = serving(http_bytes())
+    for json in ({"k": 1}, None, {"k": 2}, None):
+        transport.exchange("PUT", "/services/a", json, LONG)
+    heads, bodies = zip(*(request.split(b"\r\n\r\n", 1) for request in server.requests), strict=True)
+    assert bodies == (b'{"k":1}', b"", b'{"k":2}', b"")
+    assert [b"application/json" in head for head in heads] == [True, False, True, False]
+
+
 def test_what_shares_requests_out_is_shown_its_cookie(serving: Any) -> None:
     """From the answer that sets one on, and the newest of that name."""
     cookies = iter(["one", "two", "two"])
