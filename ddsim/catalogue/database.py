@@ -19,6 +19,8 @@ FILE = "manifest.sqlite"
 _APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
 _VERSION = 1
 _WAIT_S = 10.0
+# Connections of a process that forked this one: closing them, too, would touch the parent's locks.
+_INHERITED: list[sqlite3.Connection] = []
 
 
 def _counting(name: str, event: str, *sides: Literal["new", "old"]) -> str:
@@ -108,6 +110,7 @@ class Database:
         self._closed = False
         self._looking = looking
         self._seen: object = None
+        self._process = os.getpid()
         if not looking:
             self._make_folder()
         self.connection = self._shared()
@@ -127,6 +130,7 @@ class Database:
         with self.lock, self.translated():
             if not self._looking or self._closed:
                 return
+            self._be_of_this_process()
             self._make_folder()
             before, self._looking = self.connection, False
             try:
@@ -195,18 +199,28 @@ class Database:
         """Close the shared connection; a second time does nothing."""
         with self.lock:
             self._closed = True
-            self.connection.close()
+            if self._process == os.getpid():
+                self.connection.close()
+            else:
+                _INHERITED.append(self.connection)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """The shared connection for a short query; what is made of its records is made inside the block."""
         with self.lock, self.translated():
+            self._be_of_this_process()
             if self._seen is not None and not self._closed and self._seen != signature(self.path):
                 # What is looked at without locks has changed, or has come into being.
                 before, self.connection = self.connection, self._shared()
                 before.close()
             with self.understood():
                 yield self.connection
+
+    def _be_of_this_process(self) -> None:
+        """Leave the connection of a parent that has forked alone, as SQLite wants it, and have another one."""
+        if self._process != os.getpid() and not self._closed:
+            _INHERITED.append(self.connection)
+            self.connection, self._process = self._shared(), os.getpid()
 
     @contextmanager
     def understood(self) -> Iterator[None]:
@@ -227,6 +241,7 @@ class Database:
         """
         self.make_writable()
         with self.lock, self.translated():
+            self._be_of_this_process()
             # The setting cannot be changed inside a transaction, and a second block inside the first is never opened.
             self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             with transaction(self.connection):

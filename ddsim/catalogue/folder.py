@@ -54,7 +54,7 @@ class Entry:
     mtime_ns: int
 
 
-def scan(root: Path, patterns: Patterns = _EVERYTHING) -> list[Item]:
+def scan(root: str | os.PathLike[str], patterns: Patterns = _EVERYTHING) -> list[Item]:
     """List the items of a catalogue, sorted by uri.
 
     Which files are items is told at :func:`ddsim.catalogue.walk`. Folders that cannot be read are logged as warnings.
@@ -66,10 +66,10 @@ def scan(root: Path, patterns: Patterns = _EVERYTHING) -> list[Item]:
     Raises:
         ConfigError: there is no such folder, it cannot be read, or there is no item.
     """
-    survey = Survey()
-    items = [Item(entry.uri, entry.category, entry.path) for entry in walk(root, patterns, survey)]
+    survey, folder = Survey(), Path(root)
+    items = [Item(entry.uri, entry.category, entry.path) for entry in walk(folder, patterns, survey)]
     for uri, reason in survey.shut.items():
-        _log.warning("%s: left out: %s", root / uri, reason)
+        _log.warning("%s: left out: %s", folder / uri, reason)
     return sorted(items, key=lambda item: item.uri)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from ddsim.commands import (
     catalogue,
@@ -23,8 +24,38 @@ from ddsim.commands import (
 )
 from ddsim.errors import DISTRIBUTION
 
+
+def _check(context: Any, words: list[str]) -> None:
+    """Refuse an empty word: as a path it would be the current folder, whatever that is.
+
+    Raises:
+        typer.BadParameter: there is one.
+    """
+    if "" in words:
+        raise typer.BadParameter(f"argument {words.index('') + 1} is empty: is a variable not set?", ctx=context)
+
+
+class _Commands(TyperGroup):
+    """Looks at all that was written before any command does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the words apart."""
+        _check(ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Command(TyperCommand):
+    """The same for one command alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the words apart."""
+        _check(ctx, args)
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     name="ddsim",
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -72,5 +103,5 @@ def main() -> None:
 def index_alone() -> None:
     """Run `ddsim index` as a program of its own."""
     alone = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown", add_completion=False)
-    alone.command(epilog=index.EPILOG)(index.index)
+    alone.command(cls=_Command, epilog=index.EPILOG)(index.index)
     alone(prog_name="python -m ddsim.index")

@@ -58,6 +58,8 @@ def read(path: str | os.PathLike[str]) -> Document:
     Raises:
         ConfigError: it cannot be read, or holds no mapping.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ConfigError(f"a configuration is named by its file, or by the name of one, not by {path!r}")
     file, folder = located(path)
     document = _parsed(file)
     document.file, document.folder = file, folder

@@ -60,7 +60,7 @@ class TimeLimits:
         for limit in fields(self):
             seconds = getattr(self, limit.name)
             # A socket takes no more than some hundred years.
-            if not isinstance(seconds, (int, float)) or not 0 < seconds <= 1e9:
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 1e9:
                 raise InvalidRequest(f"time limit {limit.name}={seconds!r}: more than 0 and at most 1e9 seconds")
 
 

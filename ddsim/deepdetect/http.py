@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from ddsim.deepdetect.address import Credentials
 from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
 from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
+from ddsim.errors import InvalidRequest
 
 # Requests that are remembered, by what they go to.
 _PATHS = 100
@@ -23,7 +25,7 @@ _PIECE = 2**20
 
 
 class HttpTransport:
-    """Exchanges over HTTP with one pooled session; safe to use from several threads.
+    """Exchanges over HTTP with one pooled session, for any thread; a process that is forked gets one of its own.
 
     Args:
         url: where the server is, e.g. ``http://localhost:8080``. A user and password in it go into a header, and
@@ -45,18 +47,34 @@ class HttpTransport:
     ) -> None:
         self._endpoint = endpoint(url, credentials, verify)
         self.url = self._endpoint.url
-        self._session = _Session()
-        if self._endpoint.authorization is not None:
-            self._session.auth = _Authorized(self._endpoint.authorization)
-        adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=pool, max_retries=0)
-        self._session.mount("http://", adapter)
-        self._session.mount("https://", adapter)
-        self._session.trust_env = not self._endpoint.local
-        self._session.headers.update(self._endpoint.headers)
+        self._pool = pool
+        self._closed = False
         self._known: dict[tuple[str, str, bool], requests.PreparedRequest] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have a session without any connection, of this process."""
+        session = _Session()
+        if self._endpoint.authorization is not None:
+            session.auth = _Authorized(self._endpoint.authorization)
+        adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=self._pool, max_retries=0)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        session.trust_env = not self._endpoint.local
+        session.headers.update(self._endpoint.headers)
+        self._session, self._process = session, os.getpid()
 
     def exchange(self, method: str, path: str, json: Mapping[str, Any] | None, timeout: Timeout) -> Reply:
-        """See :meth:`ddsim.deepdetect.transport.Transport.exchange`."""
+        """See :meth:`ddsim.deepdetect.transport.Transport.exchange`.
+
+        Raises:
+            InvalidRequest: it is closed.
+        """
+        if self._closed:
+            raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
+        if self._process != os.getpid():
+            # A fork shares its parent's connections, where each of them would read what was answered to the other.
+            self._begin()
         body, headers = written(method, path, json)
         with _translated(self._endpoint, method, path, timeout), whole_within(timeout.read):
             sent = self._session.send(
@@ -94,7 +112,8 @@ class HttpTransport:
         return prepared
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections, for good; a second time does nothing."""
+        self._closed = True
         self._session.close()
 
 

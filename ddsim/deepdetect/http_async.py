@@ -6,6 +6,7 @@ sends a PUT or DELETE again after a lost answer: a service would be created twic
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ class AsyncHttpTransport:
     ) -> None:
         self._endpoint = endpoint(url, credentials, verify)
         self.url = self._endpoint.url
+        self._loop: asyncio.AbstractEventLoop | None = None
         secret = self._endpoint.authorization
         self._client = httpx2.AsyncClient(
             headers=self._endpoint.headers | ({} if secret is None else {"Authorization": secret}),
@@ -56,10 +58,15 @@ class AsyncHttpTransport:
         """See :meth:`ddsim.deepdetect.transport.AsyncTransport.exchange`.
 
         Raises:
-            InvalidRequest: it is closed.
+            InvalidRequest: it is closed, or of another event loop.
         """
         if self._client.is_closed:
             raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if loop is not self._loop:
+            # Its connections ended with their loop, or still belong to it.
+            raise InvalidRequest(f"{method} {path}: this client is for another event loop: open one for each")
         body, headers = written(method, path, json)
         limits = httpx2.Timeout(timeout.read, connect=timeout.connect)
         try:

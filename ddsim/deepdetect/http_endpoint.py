@@ -90,6 +90,8 @@ def endpoint(url: str, credentials: Credentials | None, verify: str | None) -> E
 
 def _checked(url: str) -> tuple[str, str, Credentials]:
     """The url without user and password, its host, and those two."""
+    if not isinstance(url, str):
+        raise InvalidRequest(f"server url {url!r}: expected text such as http://localhost:8080; is a variable not set?")
     try:
         address, credentials = split_address(url)
         parts = urlsplit(address)

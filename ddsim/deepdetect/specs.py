@@ -32,6 +32,8 @@ def service_name(name: str) -> str:
         InvalidRequest: the name holds characters that do not survive a URL (the server decodes nothing), no letter,
             or is reserved.
     """
+    if not isinstance(name, str):
+        raise InvalidRequest(f"service name {name!r}: expected text")
     lowered = name.lower()
     if len(lowered) > 200 or not _NAME.fullmatch(lowered):
         raise InvalidRequest(

@@ -9,12 +9,14 @@ and PostScript are no pictures here; nothing but plain decoders ever sees a stra
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import os
 import re
 import stat
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -184,12 +186,17 @@ class Upload:
     pixels: bool = False
 
     def __post_init__(self) -> None:
-        if self.shrink is not None and (len(self.shrink) != 2 or min(self.shrink) < 1):
+        pair = isinstance(self.shrink, (tuple, list)) and len(self.shrink) == 2
+        if self.shrink is not None and not (pair and all(map(_positive, self.shrink))):
             raise InvalidRequest(f"Upload(shrink={self.shrink!r}): width and height, each at least 1, are needed")
-        if not 1 <= self.quality <= 100:
+        if not (_positive(self.quality) and self.quality <= 100):
             raise InvalidRequest(f"Upload(quality={self.quality!r}): 1 to 100 is needed")
-        if min(self.max_pixels, self.max_bytes) < 1:
-            raise InvalidRequest("Upload: max_pixels and max_bytes must be at least 1")
+        if not (_positive(self.max_pixels) and _positive(self.max_bytes)):
+            raise InvalidRequest("Upload: max_pixels and max_bytes must be whole numbers, at least 1")
+
+
+def _positive(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1
 
 
 _AS_IT_IS = Upload()
@@ -372,6 +379,9 @@ def _read_file(file: Any, source: str, limit: int) -> bytes:
         while wanted > 0:
             # Raw streams may give less than they are asked for; only b"" is the end.
             chunk = file.read(wanted)
+            if inspect.iscoroutine(chunk):  # as an UploadFile of FastAPI gives it
+                chunk.close()
+                raise ImageError(source, "read() has to be awaited: await it, and give what it returns")
             if not isinstance(chunk, (bytes, bytearray)):
                 raise ImageError(source, f"read() gave {type(chunk).__name__}, not bytes; open the file with mode 'rb'")
             if not chunk:

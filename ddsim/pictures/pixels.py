@@ -313,7 +313,9 @@ def from_array(array: NDArray[Any], source: str) -> tuple[Image.Image, str]:
             raise ImageError(source, "floats must lie within 0 and 1; for 0 to 255 give array.round().astype('uint8')")
         array = _rounded(array * 255)
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        array, stretched = _from_16_bits(array)
+        colours, stretched = _from_16_bits(array[:, :, :3] if array.ndim == 3 else array)
+        # How opaque it is says nothing of the range that the colours have.
+        array = np.dstack([colours, _from_16_bits(array[:, :, 3])[0]]) if array.shape[2:] == (4,) else colours
     elif array.dtype != np.uint8:
         raise ImageError(source, "no clear black and white; give uint8, bool, uint16 or floats from 0 to 1")
     return Image.fromarray(np.ascontiguousarray(array)), STRETCHED if stretched else ""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ddsim.catalogue import Where
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors
+from ddsim.deepdetect import Client, Vectors, check_list
 from ddsim.errors import InvalidRequest
 from ddsim.pictures import Encoded, Picture, describe, encode, part_of
 from ddsim.routing import Classifier
@@ -99,8 +99,7 @@ class Queries:
             InvalidRequest, ConfigError, IndexBusy, ApiError, TransportError: as :meth:`query`.
         """
         self._check_open()
-        if isinstance(pictures, (str, bytes)):
-            raise InvalidRequest("query_many: one picture is given, expected several; query() takes one")
+        check_list(pictures)
         pictures = list(pictures)
         return self._query(pictures, [describe(one) for one in pictures], k, category, route, labels, twins)
 
@@ -247,6 +246,9 @@ class Queries:
         return by == "service" or (by == "combined" and not (learned is not None and learned.weight == 0.0))
 
 
+_NO_NUMBERS = {"c": "complex numbers", "m": "times", "M": "dates"}
+
+
 def _check_k(k: int) -> None:
     if isinstance(k, bool) or not isinstance(k, Integral):
         raise InvalidRequest(f"query: k={k!r} must be a whole number")
@@ -255,12 +257,13 @@ def _check_k(k: int) -> None:
 
 
 def _one_vector(vector: ArrayLike) -> Vectors:
-    if np.iscomplexobj(vector):
-        raise InvalidRequest("query_vector: the vector's values are complex numbers, plain ones are needed")
     try:
+        kind = np.asarray(vector).dtype.kind
+        if kind in "cmM":
+            raise InvalidRequest(f"query_vector: the vector's values are {_NO_NUMBERS[kind]}, plain numbers are needed")
         with np.errstate(over="ignore"):  # what is too large is told below
             values: Vectors = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidRequest(f"query_vector: no vector of numbers: {error}") from error
     if values.ndim != 1 or not values.size:
         raise InvalidRequest(f"query_vector: one vector of shape (d,) is needed, this has shape {values.shape}")

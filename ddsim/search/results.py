@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ddsim.catalogue import product_of
 from ddsim.deepdetect import Label
@@ -136,7 +136,13 @@ class SearchResult(Shown):
     def __len__(self) -> int:
         return len(self.neighbours)
 
-    def __getitem__(self, place: int) -> Neighbour:
+    @overload
+    def __getitem__(self, place: int) -> Neighbour: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Neighbour, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Neighbour | tuple[Neighbour, ...]:
         return self.neighbours[place]
 
     def to_dict(self, labels: int | None = _LABELS) -> dict[str, Any]:

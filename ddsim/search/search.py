@@ -263,10 +263,10 @@ class ImageSearch(Queries):
 
 
 def _place(catalogue: object) -> Where | None:
-    """Where a catalogue is, as somebody gave it; None is none.
+    """Where a catalogue is, as somebody gave it, whatever the current folder is later; None is none.
 
     Raises:
-        InvalidRequest: it is neither text nor a path.
+        InvalidRequest: it is neither text nor a path, or empty.
     """
     if catalogue is None:
         return None
@@ -274,4 +274,7 @@ def _place(catalogue: object) -> Where | None:
         raise InvalidRequest(
             f"a catalogue is named by a path, or an address as text, not by {clipped(repr(catalogue))}"
         )
-    return place_named(str(catalogue))
+    if not str(catalogue).strip():
+        raise InvalidRequest("a catalogue is named by an empty text: is a variable not set? None is the settings' own")
+    place = place_named(str(catalogue))
+    return place if isinstance(place, Address) else place.absolute()

@@ -143,9 +143,10 @@ class Fetcher:
         raise too_often(url)
 
     def _session(self) -> requests.Session:
-        session = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = self._opened()
+        process, session = getattr(self._threads, "session", (0, None))
+        if session is None or process != os.getpid():  # a fork must not read from its parent's connections
+            session = self._opened()
+            self._threads.session = os.getpid(), session
             self._sessions.append(session)
         return session
 

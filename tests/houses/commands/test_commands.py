@@ -110,6 +110,12 @@ def test_a_port_that_is_taken(loopback: None) -> None:
     assert "--port" in text
 
 
+@pytest.mark.parametrize("words", [("index", ""), ("search", "--config", "demo", ""), ("--version", "")])
+def test_empty_words_are_refused(words: tuple[str, ...]) -> None:
+    """As a path one would be the current folder: exit code 2, with its place."""
+    assert f"argument {len(words)} is empty" in error(run(*words), 2)
+
+
 def test_a_root_that_is_not_there(tmp_path: Path) -> None:
     """A server that could see nothing does not start."""
     assert "Invalid value for '--root'" in error(run("server", "--root", tmp_path / "missing"), 2)

@@ -160,6 +160,10 @@ def test_query_a_vector(local: Shop) -> None:
         ([1e300] * 16, "not finite"),
         ([1e38] * 16, "distances do not fit into 32 bits"),
         ("lamp", "no vector of numbers"),
+        ([[1.0], [1.0, 2.0]], "no vector of numbers"),
+        ([10**400] * 16, "no vector of numbers"),
+        ([1j] * 16, "complex numbers"),
+        (np.zeros(16, "M8[s]"), "dates"),
         ([None] * 16, "not finite"),
     ],
 )

@@ -451,5 +451,25 @@ def test_many_pictures_may_come_from_anywhere(shop: Shop) -> None:
         search.index()
         pictures = sorted(shop.catalogue.rglob("*.png"))[:2]
         assert [one.query for one in search.query_many(path for path in pictures)] == list(map(str, pictures))
-        with pytest.raises(InvalidRequest, match=r"query\(\) takes one"):
-            search.query_many("photo.jpg")
+        photo = Image.open(pictures[0])
+        for one in ("photo.jpg", pictures[0], photo, np.asarray(photo), b"photo", None):
+            with pytest.raises(InvalidRequest, match="give a list of pictures, even for one"):
+                search.query_many(one)
+
+
+def test_a_folder_is_where_it_was_when_it_was_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder may be another one by the time of a run."""
+    shop.add("lamp/a.png")
+    monkeypatch.chdir(shop.catalogue.parent)
+    with ImageSearch(shop.settings, shop.catalogue.name, client=shop.client()) as search:
+        monkeypatch.chdir("/")
+        assert search.index().indexed
+        assert search.catalogue == shop.catalogue
+
+
+def test_an_empty_name_is_no_folder(shop: Shop) -> None:
+    """A path of no letters would be the current folder."""
+    with shop.search() as search:
+        for folder in ("", " "):
+            with pytest.raises(InvalidRequest, match="an empty text"):
+                search.index(folder)

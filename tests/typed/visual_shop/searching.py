@@ -22,6 +22,7 @@ def similar(config: str, photo: Path) -> list[str]:
         assert_type(list(result), list[ddsim.Neighbour])
         assert_type(result[0].score, float)
         assert_type(result[0].product, str | None)
+        assert_type(result[:3], tuple[ddsim.Neighbour, ...])
         assert_type(result.to_dict(), dict[str, Any])
         assert_type(search.query_many([photo, b"...", np.zeros((8, 8, 3), np.uint8)]), list[ddsim.SearchResult])
         return [neighbour.uri for neighbour in result]

@@ -27,8 +27,9 @@ def uris(root: Path) -> list[str]:
 def test_items(tmp_path: Path) -> None:
     """An item is its uri, the category that it lies in, and the file."""
     touch(tmp_path, "lamp/a.jpg")
-    (item,) = scan(tmp_path)
-    assert (item.uri, item.category, item.path) == ("lamp/a.jpg", "lamp", tmp_path / "lamp" / "a.jpg")
+    for folder in (tmp_path, str(tmp_path)):
+        (item,) = scan(folder)
+        assert (item.uri, item.category, item.path) == ("lamp/a.jpg", "lamp", tmp_path / "lamp" / "a.jpg")
 
 
 def test_sorted_by_uri(tmp_path: Path) -> None:

@@ -778,3 +778,20 @@ def test_a_file_that_a_first_run_is_making_is_an_empty_manifest(folder: Path) ->
             fill(made, "lamp/a.jpg")
             index(made, "lamp/a.jpg")
         assert looking.categories() == {"lamp": 1}
+
+
+def test_a_forked_process_leaves_its_parents_connection_alone(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads and writes by one of its own, and closes that one only."""
+    fill(manifest, "a/1")
+    inherited = manifest._database.connection
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        assert manifest.counts()[PENDING] == 1
+        index(manifest, "a/1")
+        assert manifest._database.connection is not inherited
+        assert manifest.counts()[INDEXED] == 1
+        manifest.close()
+    assert inherited.execute("SELECT state FROM items").fetchall() == [("indexed",)]
+    inherited.close()

@@ -19,6 +19,7 @@ from ddsim import (
     InvalidRequest,
     Reply,
     ServerTimeout,
+    ServerUnreachable,
     ThreadedTransport,
     UnsafeCall,
 )
@@ -92,6 +93,15 @@ def test_a_closed_client_is_refused() -> None:
 
     with pytest.raises(InvalidRequest, match="GET /info: this client is closed"):
         asyncio.run(use())
+
+
+def test_a_client_of_another_event_loop_is_refused(loopback: None) -> None:
+    """Its connections ended with its loop; sometimes that would show, and sometimes not."""
+    client = AsyncClient("http://127.0.0.1:9", retries=0)
+    with pytest.raises(ServerUnreachable):
+        asyncio.run(client.info())
+    with pytest.raises(InvalidRequest, match="GET /info: this client is for another event loop"):
+        asyncio.run(client.info())
 
 
 def test_tasks_get_their_own_results(transport: Any, draw: Any, as_sent: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import http.client
 import inspect
+import os
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,7 @@ import requests
 import urllib3
 from awaited import AwaitedTransport
 
+from ddsim import AsyncClient, Client
 from ddsim.deepdetect.http import HttpTransport
 from ddsim.deepdetect.transport import Timeout
 from ddsim.errors import (
@@ -42,6 +45,7 @@ class Server:
 
     def __init__(self, answer: Callable[[socket.socket], None]) -> None:
         self.requests: list[bytes] = []
+        self.connections = 0
         self._answer = answer
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._connection: socket.socket | None = None
@@ -57,6 +61,7 @@ class Server:
                 # A connection that ends without a request is the word to stop.
                 if not (request := received(connection)):
                     return
+                self.connections += 1
                 while request:
                     self.requests.append(request)
                     self._answer(connection)
@@ -224,6 +229,37 @@ def test_connections_are_kept(serving: Any) -> None:
         transport.exchange("GET", "/info", None, LONG)
     assert len(server.requests) == 3
     # The server above takes the next connection only when the one before has ended.
+
+
+def test_a_forked_process_has_connections_of_its_own(loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On those of its parent each of the two would read what was answered to the other."""
+    server = Server(lambda connection: connection.sendall(http_bytes()))
+    transport = HttpTransport(server.url)
+    transport.exchange("GET", "/info", None, LONG)
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        for _ in range(2):
+            transport.exchange("GET", "/info", None, LONG)
+    assert (len(server.requests), server.connections) == (3, 2)
+    transport.close()
+    server.stop()
+
+
+def test_a_closed_transport_is_refused() -> None:
+    """It opens nothing again, and says what is wrong."""
+    transport = HttpTransport("http://127.0.0.1:9")
+    for _ in range(2):
+        transport.close()
+    with pytest.raises(InvalidRequest, match="GET /info: this client is closed"):
+        transport.exchange("GET", "/info", None, LONG)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+@pytest.mark.parametrize("url", [None, 5, b"http://localhost", Path("http://localhost")])
+def test_an_address_is_text(client: Any, url: Any) -> None:
+    """A variable that is not set is what it mostly is."""
+    with pytest.raises(InvalidRequest, match="expected text such as http"):
+        client(url)
 
 
 def test_any_status_is_an_answer(serving: Any) -> None:

@@ -406,6 +406,8 @@ def test_a_pil_image_is_taken_at_its_frame() -> None:
         (np.full((2, 3), True), WHITE),
         (np.full((2, 3, 3), (0, 0xFFFF, 100 << 8), np.uint16), (0, 255, 100)),
         (np.full((2, 3, 3), (0, 0xFFFF, 100 << 8), ">u2"), (0, 255, 100)),
+        (np.full((2, 3, 4), (0, 0xFFFF, 100 << 8, 0xFFFF), np.uint16), (0, 255, 100)),
+        (np.full((2, 3, 4), (0, 0xFFF, 100 << 4, 0xFFFF), np.uint16), (0, 255, 100)),
         (np.full((2, 3, 3), (0, 1, 0.5), np.float32), (0, 255, 128)),
         (np.full((2, 3), 0.5, np.float16), (128, 128, 128)),
         (np.full((4, 6, 3), (1, 2, 3), np.uint8)[::2, ::-2], (1, 2, 3)),

@@ -234,10 +234,19 @@ class Failing(io.BytesIO):
         raise ConnectionResetError("gone")
 
 
+class Awaited:
+    """An upload as asynchronous frameworks have it."""
+
+    async def read(self, size: int = -1) -> bytes:
+        """Give nothing before it is awaited."""
+        return b""
+
+
 @pytest.mark.parametrize(
     ("picture", "reason"),
     [
         (io.StringIO("text"), "mode 'rb'"),
+        (Awaited(), "has to be awaited"),
         (Failing(), "cannot be read (gone)"),
         (None, "not a picture; give a path"),
         (7, "not a picture; give a path"),
