@@ -263,7 +263,7 @@ class Database:
             )
             if os.path.isdir(self.path.parent) and not os.access(self.path.parent, os.W_OK):
                 words = f"{self.path.parent}: the state folder cannot be written, which only searching does not need"
-            unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full"))
+            unwritable = any(word in str(error) for word in ("readonly", "unable to open", "full", "disk I/O"))
             raise (StateNotWritable if unwritable else ConfigError)(words) from error
         except (sqlite3.Error, UnicodeDecodeError) as error:
             # The latter where SQLite's own words quote what is damaged.

@@ -30,7 +30,7 @@ from typing import Any, Literal
 import portalocker
 from portalocker import LockFlags
 
-from ddsim.errors import IndexBusy, ManifestBusy, StateNotWritable
+from ddsim.errors import ConfigError, IndexBusy, ManifestBusy, StateNotWritable
 
 _NOTE = "run.json"
 _SEARCHES = ("search.lock", "adding.lock")
@@ -196,6 +196,8 @@ def _usable(path: Path) -> Iterator[None]:
     except portalocker.AlreadyLocked:
         raise _Taken from None
     except (portalocker.LockException, OSError) as error:
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path.parent}: the state folder is gone: run `ddsim index`") from error
         raise StateNotWritable(
             f"{path}: cannot be written or locked ({error}); the state folder must be writable, on a local disk"
         ) from error

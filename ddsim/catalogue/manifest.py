@@ -16,6 +16,7 @@ An item's state::
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -74,6 +75,10 @@ class Manifest(Records):
             ConfigError: the file is damaged or no manifest, it is of a newer ddsim, or its identity is another one.
         """
         return cls(Database(folder, identity, looking=True), folder)
+
+    def is_there(self) -> bool:
+        """Whether its file is: somebody may have removed the state folder since it was opened."""
+        return os.path.isfile(self._database.path)
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""

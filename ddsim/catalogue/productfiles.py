@@ -78,7 +78,8 @@ def read_products(path: Path) -> ProductFile:
     """Read a file of product data.
 
     Args:
-        path: a CSV file with a line of headings, or a ``.json`` file with a list of objects, or one object by uris.
+        path: a CSV file with a line of headings, or a ``.json`` file with a list of objects, one object by uris, or an
+            object a line.
 
     Raises:
         OSError: it cannot be read.
@@ -109,6 +110,8 @@ def read_products(path: Path) -> ProductFile:
 
 def _product(row: object) -> tuple[Product | None, str]:
     """The product of a line, without what is wrong in it, and what that is; None where nothing can be used."""
+    if isinstance(row, _Unusable):
+        return None, row.reason
     try:
         return Product.model_validate(row), ""
     except ValidationError as error:
@@ -153,14 +156,37 @@ def _decoded(data: bytes, notes: list[str]) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class _Unusable:
+    """A line of which nothing can be told for certain, and why."""
+
+    reason: str
+
+
 def _json_rows(text: str) -> Iterator[tuple[str, Any]]:
-    content = json.loads(text)
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            raise ValueError(f"it is no JSON: {error}") from error
+        yield from _json_lines(text)
+        return
     if isinstance(content, dict):
         content = [{**row, "uri": uri} if isinstance(row, dict) else row for uri, row in content.items()]
     if not isinstance(content, list):
         raise ValueError("a list of products is expected, or an object of them by their uris")
     for number, row in enumerate(content, 1):
         yield f"number {number}", row
+
+
+def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
+    """A product a line, as databases write them out."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except json.JSONDecodeError as error:
+                yield f"line {number}", _Unusable(f"it is no JSON: {error.msg}")
 
 
 def _csv_rows(text: str) -> Iterator[tuple[str, Any]]:
@@ -180,6 +206,15 @@ def _csv_rows(text: str) -> Iterator[tuple[str, Any]]:
     if "uri" not in headings:
         raise ValueError(f"its first line has no heading uri, but {', '.join(map(repr, headings[:9])) or 'nothing'}")
     rows = csv.reader(lines, delimiter=separator)
+    begins = 1
     for cells in rows:
-        if any(cell.strip() for cell in cells):
-            yield f"line {before + rows.line_num}", dict(zip(headings, cells, strict=False))
+        where, several = f"line {before + rows.line_num}", rows.line_num > begins
+        if several and lines.tell() == len(text) and text.count('"') % 2:
+            lost = "a quote is opened here and closed nowhere: what follows was taken for one cell"
+            yield f"line {before + begins}", _Unusable(lost)
+        elif any(cell.strip() for cell in cells[len(headings) :]):
+            many = f"{len(cells)} cells under {len(headings)} headings"
+            yield where, _Unusable(f"{many}: put in quotes what holds a {separator!r}")
+        elif any(cell.strip() for cell in cells):
+            yield where, dict(zip(headings, cells, strict=False))
+        begins = rows.line_num + 1

@@ -122,7 +122,11 @@ def _found(checked: Sequence[tuple[Row, Hits]], manifest: Manifest) -> Iterator[
     for uris, what in (
         (nothing, "find nothing at all: the index is empty, or was removed behind ddsim's back"),
         (far, "are not found at distance 0: the index was made with another layer, network or preprocessing"),
-        (others, "find another picture in their place: the index gives wrong names, as when two services share it"),
+        (
+            others,
+            "find another picture in their place: the index gives wrong names, as when two services share it, or their "
+            "files were exchanged for others of the same size and time",
+        ),
     ):
         if uris:
             shown = ", ".join(uris[:_NAMED]) + (", ..." if len(uris) > _NAMED else "")

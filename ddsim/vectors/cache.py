@@ -280,4 +280,7 @@ class Cache:
             # The latter where SQLite's own words quote what is damaged.
             raise self._unreadable(error) from error
         except OSError as error:
-            raise ConfigError(f"{error.filename}: the cache cannot be made: {error.strerror or error}") from error
+            raise ConfigError(
+                f"{error.filename}: the cache cannot be made: {error.strerror or error}; "
+                "`ddsim evaluate --cache FOLDER` has it elsewhere, and --no-cache does without"
+            ) from error

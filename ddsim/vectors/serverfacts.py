@@ -18,6 +18,7 @@ It stands in the manifest's meta::
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 
 from ddsim.catalogue import ItemState, Manifest, note_whereabouts, noted_place, whereabouts
@@ -54,12 +55,24 @@ class Facts:
     @property
     def repository(self) -> str:
         """The folder of this generation, on the server."""
-        return f"{self.generations}{self._manifest.get_meta('generation')}"
+        return f"{self.generations}{self._generation}"
 
     @property
     def generations(self) -> str:
         """What the folders of all generations begin with."""
-        return f"{self._manifest.get_meta('repository')}-g"
+        return f"{self._drawn()}-g"
+
+    def _drawn(self) -> str:
+        """The place that was drawn; that of today where the files of an embedded server moved with the project."""
+        drawn = str(self._manifest.get_meta("repository"))
+        if not self._settings.server.embedded:
+            return drawn  # a path of the server's own
+        moved = f"{self._settings.similarity.repository.rstrip('/')}/{drawn.rpartition('/')[2]}"
+        return moved if moved != drawn and os.path.isdir(f"{moved}-g{self._generation}") else drawn
+
+    @property
+    def _generation(self) -> object:
+        return self._manifest.get_meta("generation")
 
     @property
     def owner(self) -> str:
@@ -145,6 +158,9 @@ class Facts:
         if drawn := verdict == "copied" or not self.repository_drawn:
             folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
             self._begin(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
+        elif self._manifest.get_meta("repository") != (place := self._drawn()):
+            _log.info("the index was moved with its project: it is in %s now", place)
+            self.note(repository=place)
         elif self._manifest.get_meta("owner") is None:
             self.note(owner=owner_of(self._settings, self._manifest))  # of a version that did not
         note_whereabouts(self._manifest)

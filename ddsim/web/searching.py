@@ -95,7 +95,8 @@ class Searching:
     def trouble(self) -> Words | None:
         """Why no search would be answered now; None where there is no reason."""
         try:
-            if not self.categories():
+            manifest, records = self.collection.manifest, self.collection.records
+            if not self.categories() or (records is manifest and not manifest.is_there()):
                 return NOTHING_INDEXED
             # Not the list of all services: a server reads that without a lock.
             self._client.get_service(self.settings.similarity.service)

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 _QUALITY = 88
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 _SHOWN, _SENT = ".jpg", ".sent"
+# Bytes; about what one upload takes.
+_ROOM = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Photos:
             sent = encode(data, self._upload)
         except ImageError as error:
             raise not_a_picture(error.reason) from error
+        make_folder(self._folder)  # whoever removed the state folder took it along
         token = secrets.token_urlsafe(16)
         photo = Photo(token, self._folder / (token + _SHOWN), self._folder / (token + _SENT), image.size)
         write(photo.sent, sent.data)
@@ -95,10 +99,13 @@ class Photos:
         """See whether an upload could be kept.
 
         Raises:
-            ConfigError: its folder is gone, or may not be written.
+            ConfigError: its folder cannot be made or written, or the disk is full.
         """
+        make_folder(self._folder)
         if not os.access(self._folder, os.W_OK):
-            raise ConfigError(f"{self._folder}: uploads cannot be kept there: it is gone, or may not be written")
+            raise ConfigError(f"{self._folder}: uploads cannot be kept there: it may not be written")
+        if shutil.disk_usage(self._folder).free < _ROOM:
+            raise ConfigError(f"{self._folder}: uploads cannot be kept there: the disk is full")
 
     def get(self, token: str) -> Photo:
         """The upload of that name.

@@ -220,6 +220,36 @@ def test_rows_that_make_no_sense(products: Products, tmp_path: Path, row: object
     assert facts(products, "bed/b.png") == ("Whole", None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "reason"),
+    [
+        ("products.csv", "bed/a.png,Bed,3,50", "4 cells under 3 headings: put in quotes what holds a ','"),
+        ("products.csv", 'bed/a.png,"Bed\nbed/c.png,x', "a quote is opened here and closed nowhere"),
+        ("products.json", '{"uri": "bed/a.png"', "line 2 (it is no JSON"),
+    ],
+)
+def test_lines_that_can_be_read_in_two_ways(
+    products: Products, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, line: str, reason: str
+) -> None:
+    """They are left out and told of: a wrong price is worse than none."""
+    good = "uri,name,price\nbed/b.png,Whole," if name.endswith("csv") else '{"uri": "bed/b.png", "name": "Whole"}'
+    (tmp_path / name).write_text(f"{good}\n{line}\n")
+    assert facts(products, "bed/b.png") == ("Whole", None, None)
+    assert facts(products) is None
+    assert reason in caplog.text
+
+
+def test_json_with_a_product_a_line(products: Products, tmp_path: Path) -> None:
+    """As databases write it; a cell of a CSV file may have lines, too."""
+    (tmp_path / "products.json").write_text('{"uri": "bed/a.png", "name": "Bed"}\n\n{"uri": "bed/b.png", "price": "3"}')
+    assert facts(products) == ("Bed", None, None)
+    assert facts(products, "bed/b.png") == (None, "3", None)
+    (tmp_path / "products.json").unlink()
+    (tmp_path / "products.csv").write_text('uri,name\nbed/b.png,"Two\nlines"\nbed/a.png,12" wide\n')
+    assert facts(products, "bed/b.png") == ("Two\nlines", None, None)
+    assert facts(products) == ('12" wide', None, None)
+
+
 def test_unknown_items_are_told(products: Products, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log names products of items that are not indexed: a mistyped name would go unnoticed."""
     (tmp_path / "products.csv").write_text("uri,name\nbed/A.png,Bed\nbed/a.png,Bed\n")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,15 +193,34 @@ def test_a_busy_server_is_waited_for_as_it_wants() -> None:
 
 
 def test_a_state_folder_that_is_gone(page: TestClient, shop: Shop) -> None:
+    """Nothing is indexed then; once something is, the page goes on as before."""
+    assert search(page).status_code == page.get("/healthz").status_code == 200
+    shutil.rmtree(shop.settings.state / shop.settings.name)
+    assert_refused(page.get("/healthz"), 503, "nothing_indexed")
+    with Shop(shop.root).search() as other:  # with a server of its own
+        other.index()
+    assert search(page).status_code == page.get("/healthz").status_code == 200
+
+
+def test_a_disk_that_is_full(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches the page hears of it before somebody's upload does."""
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        assert_refused(page.get("/healthz"), 503, "server_fault")
+    assert page.get("/healthz").status_code == 200
+
+
+def test_uploads_that_cannot_be_kept(page: TestClient, shop: Shop) -> None:
     """A search that cannot keep its upload does not blame the server, and whoever watches the page hears of it."""
     assert search(page).status_code == page.get("/healthz").status_code == 200
     photos = shop.settings.state / shop.settings.name / "web" / "photos"
     photos.rename(photos.with_name("elsewhere"))
+    photos.write_text("a file in its place")
     data = (shop.catalogue / "lamp" / "a0.png").read_bytes()
     error = assert_refused(page.post("/api/search", files={"picture": ("a.png", data)}), 503, "server_fault")
     assert error["message"] == "Something went wrong here."
     assert_refused(page.get("/healthz"), 503, "server_fault")
-    photos.with_name("elsewhere").rename(photos)
+    photos.unlink()
     assert page.get("/healthz").status_code == 200
 
 

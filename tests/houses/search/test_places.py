@@ -79,13 +79,17 @@ def test_another_catalogue_in_the_place_of_one_that_moved(shop: Shop) -> None:
 
 
 def test_a_project_that_moved(tmp_path: Path, shop: Shop) -> None:
-    """Configuration, state and catalogue in another folder: nothing is sent from there."""
-    if shop.settings.index.backend == "server":
-        pytest.skip("an index on the server stays where it was made")
-    shop.root.rename(tmp_path / "moved")
+    """Configuration, state and catalogue in another folder: searched there, and nothing is sent or left behind."""
+    before = shop.root
+    before.rename(tmp_path / "moved")
     shop.tap.restart()
     moved = Shop(tmp_path / "moved", shop.base, tap=shop.tap)
+    with moved.search() as search:
+        assert search.query(moved.catalogue / "lamp/00.png", 1)[0].uri == "lamp/00.png"
     assert untouched(again(moved, moved.catalogue))
+    moved.tap.restart()
+    assert untouched(again(moved, moved.catalogue))
+    assert not before.exists()
 
 
 def test_a_catalogue_that_cannot_be_marked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
