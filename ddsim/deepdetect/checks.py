@@ -30,7 +30,8 @@ def check_list(pictures: object) -> None:
         InvalidRequest: it is one picture, or none at all.
     """
     one = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image, Encoded, ServerPath, Url, Mapping)
-    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    # An array of names is a list of them, as a column of a table has it.
+    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 4 and pictures.dtype.kind not in "OUS"
     if isinstance(pictures, one) or flat or hasattr(pictures, "read") or not isinstance(pictures, Iterable):
         raise InvalidRequest("give a list of pictures, even for one: [picture]")
 

@@ -451,6 +451,7 @@ def test_many_pictures_may_come_from_anywhere(shop: Shop) -> None:
         search.index()
         pictures = sorted(shop.catalogue.rglob("*.png"))[:2]
         assert [one.query for one in search.query_many(path for path in pictures)] == list(map(str, pictures))
+        assert len(search.query_many(np.array(list(map(str, pictures))))) == len(search.query_many(np.array(pictures)))
         photo = Image.open(pictures[0])
         for one in ("photo.jpg", pictures[0], photo, np.asarray(photo), b"photo", None):
             with pytest.raises(InvalidRequest, match="give a list of pictures, even for one"):
