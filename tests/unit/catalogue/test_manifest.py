@@ -21,7 +21,7 @@ from ddsim.catalogue import database
 from ddsim.catalogue.folder import Entry
 from ddsim.catalogue.manifest import ItemState, Manifest, Row
 from ddsim.catalogue.plan import Change
-from ddsim.errors import ConfigError, IndexBusy, InvalidRequest, ManifestBusy
+from ddsim.errors import ConfigError, IndexBusy, InvalidRequest, ManifestBusy, StateNotWritable
 
 IDENTITY = {"catalogue": "/photos", "model": {"layer": "pool5", "width": 224}}
 PENDING, SENDING, ADDED, INDEXED, QUARANTINED = ItemState
@@ -778,6 +778,13 @@ def test_a_file_that_a_first_run_is_making_is_an_empty_manifest(folder: Path) ->
             fill(made, "lamp/a.jpg")
             index(made, "lamp/a.jpg")
         assert looking.categories() == {"lamp": 1}
+
+
+@pytest.mark.parametrize("words", ["disk I/O error", "database or disk is full", "attempt to write a readonly database"])
+def test_a_full_disk_is_no_damage(manifest: Manifest, words: str) -> None:
+    """SQLite has several words for it; whoever only looks can do so then."""
+    with pytest.raises(StateNotWritable, match="free space"), manifest._database.translated():
+        raise sqlite3.OperationalError(words)
 
 
 def test_a_forked_process_leaves_its_parents_connection_alone(
