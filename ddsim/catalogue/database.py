@@ -19,7 +19,7 @@ FILE = "manifest.sqlite"
 _APPLICATION = 0x64647369  # "ddsi", which tells our files from other SQLite files
 _VERSION = 1
 _WAIT_S = 10.0
-# Connections of a process that forked this one: closing them, too, would touch the parent's locks.
+# Connections in the middle of a transaction when their process forked this one: closing them would undo the parent's.
 _INHERITED: list[sqlite3.Connection] = []
 
 
@@ -199,10 +199,7 @@ class Database:
         """Close the shared connection; a second time does nothing."""
         with self.lock:
             self._closed = True
-            if self._process == os.getpid():
-                self.connection.close()
-            else:
-                _INHERITED.append(self.connection)
+            self._let_go()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -217,10 +214,21 @@ class Database:
                 yield self.connection
 
     def _be_of_this_process(self) -> None:
-        """Leave the connection of a parent that has forked alone, as SQLite wants it, and have another one."""
+        """Have a connection of this process, where it was forked from the one that opened it.
+
+        With a connection goes SQLite's knowledge of the locks that its process holds, which a fork does not. So it is
+        closed before another one is opened, which would otherwise rely on them: the parent would take itself for the
+        last user, and remove the log that this process writes.
+        """
         if self._process != os.getpid() and not self._closed:
-            _INHERITED.append(self.connection)
+            self._let_go()
             self.connection, self._process = self._shared(), os.getpid()
+
+    def _let_go(self) -> None:
+        if self._process != os.getpid() and self.connection.in_transaction:
+            _INHERITED.append(self.connection)
+        else:
+            self.connection.close()
 
     @contextmanager
     def understood(self) -> Iterator[None]:

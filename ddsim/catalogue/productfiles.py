@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _LOOKED_AT = 1000
 # Excel's own first line, with which it is told what separates columns.
+_END = "\ufdd0"  # no letter, and never will be
 _SEPARATOR = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 
 
@@ -167,16 +169,26 @@ def _json_rows(text: str) -> Iterator[tuple[str, Any]]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        if error.msg != "Extra data":
+        if not _has_lines(text):
             raise ValueError(f"it is no JSON: {error}") from error
         yield from _json_lines(text)
         return
+    if isinstance(content, dict) and isinstance(content.get("uri"), str):
+        content = [content]
     if isinstance(content, dict):
         content = [{**row, "uri": uri} if isinstance(row, dict) else row for uri, row in content.items()]
     if not isinstance(content, list):
         raise ValueError("a list of products is expected, or an object of them by their uris")
     for number, row in enumerate(content, 1):
         yield f"number {number}", row
+
+
+def _has_lines(text: str) -> bool:
+    """Whether the first line is an object by itself."""
+    try:
+        return isinstance(json.loads(text.lstrip().partition("\n")[0]), dict)
+    except ValueError:
+        return False
 
 
 def _json_lines(text: str) -> Iterator[tuple[str, Any]]:
@@ -205,16 +217,17 @@ def _csv_rows(text: str) -> Iterator[tuple[str, Any]]:
     headings = [name.strip().lower() for name in next(csv.reader([head], delimiter=separator), [])]
     if "uri" not in headings:
         raise ValueError(f"its first line has no heading uri, but {', '.join(map(repr, headings[:9])) or 'nothing'}")
-    rows = csv.reader(lines, delimiter=separator)
+    # Behind the last line, so that it is part of a cell only where a quote was not closed.
+    rows = csv.reader(chain(lines, [_END]), delimiter=separator)
     begins = 1
     for cells in rows:
-        where, several = f"line {before + rows.line_num}", rows.line_num > begins
-        if several and lines.tell() == len(text) and text.count('"') % 2:
-            lost = "a quote is opened here and closed nowhere: what follows was taken for one cell"
-            yield f"line {before + begins}", _Unusable(lost)
+        if cells and cells[-1].endswith(_END):
+            if cells != [_END]:
+                lost = "a quote is opened here and closed nowhere: what follows was taken for one cell"
+                yield f"line {before + begins}", _Unusable(lost)
         elif any(cell.strip() for cell in cells[len(headings) :]):
             many = f"{len(cells)} cells under {len(headings)} headings"
-            yield where, _Unusable(f"{many}: put in quotes what holds a {separator!r}")
+            yield f"line {before + rows.line_num}", _Unusable(f"{many}: put in quotes what holds a {separator!r}")
         elif any(cell.strip() for cell in cells):
-            yield where, dict(zip(headings, cells, strict=False))
+            yield f"line {before + rows.line_num}", dict(zip(headings, cells, strict=False))
         begins = rows.line_num + 1

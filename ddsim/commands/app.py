@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ from ddsim.commands import (
 )
 from ddsim.errors import DISTRIBUTION
 
+_NOTHING = re.compile(r"--[\w-]+=")
+
 
 def _check(context: Any, words: list[str]) -> None:
     """Refuse an empty word: as a path it would be the current folder, whatever that is.
@@ -31,8 +34,9 @@ def _check(context: Any, words: list[str]) -> None:
     Raises:
         typer.BadParameter: there is one.
     """
-    if "" in words:
-        raise typer.BadParameter(f"argument {words.index('') + 1} is empty: is a variable not set?", ctx=context)
+    empty = next((place for place, word in enumerate(words, 1) if not word or _NOTHING.fullmatch(word)), None)
+    if empty is not None and not context.resilient_parsing:  # which it is while a shell completes a line
+        raise typer.BadParameter(f"argument {empty} is empty: is a variable not set?", ctx=context)
 
 
 class _Commands(TyperGroup):

@@ -31,7 +31,8 @@ def check_list(pictures: object) -> None:
     """
     one = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image, Encoded, ServerPath, Url, Mapping)
     # An array of names is a list of them, as a column of a table has it.
-    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 4 and pictures.dtype.kind not in "OUS"
+    names = isinstance(pictures, np.ndarray) and pictures.ndim == 1 and pictures.dtype.kind in "OUS"
+    flat = isinstance(pictures, np.ndarray) and pictures.ndim < 4 and not names
     if isinstance(pictures, one) or flat or hasattr(pictures, "read") or not isinstance(pictures, Iterable):
         raise InvalidRequest("give a list of pictures, even for one: [picture]")
 

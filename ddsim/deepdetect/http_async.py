@@ -43,6 +43,7 @@ class AsyncHttpTransport:
         self._endpoint = endpoint(url, credentials, verify)
         self.url = self._endpoint.url
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         secret = self._endpoint.authorization
         self._client = httpx2.AsyncClient(
             headers=self._endpoint.headers | ({} if secret is None else {"Authorization": secret}),
@@ -60,7 +61,7 @@ class AsyncHttpTransport:
         Raises:
             InvalidRequest: it is closed, or of another event loop.
         """
-        if self._client.is_closed:
+        if self._closed:
             raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
@@ -85,8 +86,10 @@ class AsyncHttpTransport:
         return Reply(answer.status_code, content, {name.lower(): value for name, value in answer.headers.items()})
 
     async def close(self) -> None:
-        """Close the pooled connections."""
-        await self._client.aclose()
+        """Close the pooled connections, for good; those of another event loop ended with it."""
+        self._closed = True
+        if self._loop in (None, asyncio.get_running_loop()):
+            await self._client.aclose()
 
 
 def _trusted(target: Endpoint) -> ssl.SSLContext | bool:

@@ -285,6 +285,12 @@ def _upper_half(values: NDArray[Any]) -> NDArray[np.uint8]:
     return upper
 
 
+def _opacity(array: NDArray[Any], stretched: bool) -> NDArray[np.uint8]:
+    """The fourth channel of 16 bits in 8: of the colours' range where they use a small one, and it no more."""
+    alpha, largest = array[:, :, 3], int(array.max())
+    return _rounded(alpha * (255 / largest)) if stretched and largest < _LITTLE_OF_16_BITS else _upper_half(alpha)
+
+
 def _rounded(values: NDArray[Any]) -> NDArray[np.uint8]:
     levels: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
     return levels
@@ -314,8 +320,7 @@ def from_array(array: NDArray[Any], source: str) -> tuple[Image.Image, str]:
         array = _rounded(array * 255)
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
         colours, stretched = _from_16_bits(array[:, :, :3] if array.ndim == 3 else array)
-        # How opaque it is says nothing of the range that the colours have.
-        array = np.dstack([colours, _from_16_bits(array[:, :, 3])[0]]) if array.shape[2:] == (4,) else colours
+        array = np.dstack([colours, _opacity(array, stretched)]) if array.shape[2:] == (4,) else colours
     elif array.dtype != np.uint8:
         raise ImageError(source, "no clear black and white; give uint8, bool, uint16 or floats from 0 to 1")
     return Image.fromarray(np.ascontiguousarray(array)), STRETCHED if stretched else ""

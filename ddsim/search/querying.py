@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ddsim.catalogue import Where
 from ddsim.config import Settings
@@ -257,19 +258,24 @@ def _check_k(k: int) -> None:
 
 
 def _one_vector(vector: ArrayLike) -> Vectors:
-    try:
-        kind = np.asarray(vector).dtype.kind
-        if kind in "cmM":
-            raise InvalidRequest(f"query_vector: the vector's values are {_NO_NUMBERS[kind]}, plain numbers are needed")
-        with np.errstate(over="ignore"):  # what is too large is told below
-            values: Vectors = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidRequest(f"query_vector: no vector of numbers: {error}") from error
+    given = _array(vector)
+    if given.dtype.kind in _NO_NUMBERS:
+        words = _NO_NUMBERS[given.dtype.kind]
+        raise InvalidRequest(f"query_vector: the vector's values are {words}, plain numbers are needed")
+    with np.errstate(over="ignore"):  # what is too large is told below
+        values: Vectors = _array(given, np.float32)
     if values.ndim != 1 or not values.size:
         raise InvalidRequest(f"query_vector: one vector of shape (d,) is needed, this has shape {values.shape}")
     if not np.isfinite(values).all():
         raise InvalidRequest("query_vector: the vector holds values that are not finite (NaN or infinite)")
     return values
+
+
+def _array(values: ArrayLike, kind: type[np.float32] | None = None) -> NDArray[Any]:
+    try:
+        return np.asarray(values, kind)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidRequest(f"query_vector: no vector of numbers: {error}") from error
 
 
 def _is_endless(vector: Vectors) -> bool:

@@ -63,12 +63,12 @@ class Facts:
         return f"{self._drawn()}-g"
 
     def _drawn(self) -> str:
-        """The place that was drawn; that of today where the files of an embedded server moved with the project."""
+        """The place that was drawn; that of today where the files of an embedded server have moved with the project."""
         drawn = str(self._manifest.get_meta("repository"))
-        if not self._settings.server.embedded:
-            return drawn  # a path of the server's own
-        moved = f"{self._settings.similarity.repository.rstrip('/')}/{drawn.rpartition('/')[2]}"
-        return moved if moved != drawn and os.path.isdir(f"{moved}-g{self._generation}") else drawn
+        # Others' paths are those of another machine.
+        if not self._settings.server.embedded or os.path.isdir(f"{drawn}-g{self._generation}"):
+            return drawn
+        return f"{self._settings.similarity.repository.rstrip('/')}/{drawn.rpartition('/')[2]}"
 
     @property
     def _generation(self) -> object:

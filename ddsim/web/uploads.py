@@ -104,8 +104,15 @@ class Photos:
         make_folder(self._folder)
         if not os.access(self._folder, os.W_OK):
             raise ConfigError(f"{self._folder}: uploads cannot be kept there: it may not be written")
-        if shutil.disk_usage(self._folder).free < _ROOM:
+        if self._is_full():
             raise ConfigError(f"{self._folder}: uploads cannot be kept there: the disk is full")
+
+    def _is_full(self) -> bool:
+        try:
+            room = shutil.disk_usage(self._folder)
+        except OSError:
+            return False
+        return room.total > 0 and room.free < _ROOM  # some file systems do not tell
 
     def get(self, token: str) -> Photo:
         """The upload of that name.

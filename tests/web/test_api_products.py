@@ -225,6 +225,7 @@ def test_rows_that_make_no_sense(products: Products, tmp_path: Path, row: object
     [
         ("products.csv", "bed/a.png,Bed,3,50", "4 cells under 3 headings: put in quotes what holds a ','"),
         ("products.csv", 'bed/a.png,"Bed\nbed/c.png,x', "a quote is opened here and closed nowhere"),
+        ("products.csv", 'x,3",\nbed/a.png,"Bed\nbed/c.png,x', "line 4 (a quote is opened here"),
         ("products.json", '{"uri": "bed/a.png"', "line 2 (it is no JSON"),
     ],
 )
@@ -244,6 +245,9 @@ def test_json_with_a_product_a_line(products: Products, tmp_path: Path) -> None:
     (tmp_path / "products.json").write_text('{"uri": "bed/a.png", "name": "Bed"}\n\n{"uri": "bed/b.png", "price": "3"}')
     assert facts(products) == ("Bed", None, None)
     assert facts(products, "bed/b.png") == (None, "3", None)
+    (tmp_path / "products.json").write_text('{"uri": "bed/a.png", "name": "Alone"}\n')
+    os.utime(tmp_path / "products.json", ns=(1, 1))
+    assert facts(products) == ("Alone", None, None)
     (tmp_path / "products.json").unlink()
     (tmp_path / "products.csv").write_text('uri,name\nbed/b.png,"Two\nlines"\nbed/a.png,12" wide\n')
     assert facts(products, "bed/b.png") == ("Two\nlines", None, None)
@@ -266,6 +270,7 @@ def test_unknown_items_are_told(products: Products, tmp_path: Path, caplog: pyte
         ("products.csv", b""),
         ("products.json", b"{"),
         ("products.json", b"3"),
+        ("products.json", b'[{"uri": "bed/a.png"}]\nxx'),
         ("products.json", b"[" * 100_000),
     ],
 )

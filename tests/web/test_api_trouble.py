@@ -205,7 +205,7 @@ def test_a_state_folder_that_is_gone(page: TestClient, shop: Shop) -> None:
 def test_a_disk_that_is_full(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever watches the page hears of it before somebody's upload does."""
     with monkeypatch.context() as full:
-        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=1000))
         assert_refused(page.get("/healthz"), 503, "server_fault")
     assert page.get("/healthz").status_code == 200
 

@@ -110,7 +110,9 @@ def test_a_port_that_is_taken(loopback: None) -> None:
     assert "--port" in text
 
 
-@pytest.mark.parametrize("words", [("index", ""), ("search", "--config", "demo", ""), ("--version", "")])
+@pytest.mark.parametrize(
+    "words", [("index", ""), ("search", "--config", "demo", ""), ("--version", ""), ("--json", "--root=")]
+)
 def test_empty_words_are_refused(words: tuple[str, ...]) -> None:
     """As a path one would be the current folder: exit code 2, with its place."""
     assert f"argument {len(words)} is empty" in error(run(*words), 2)

@@ -92,6 +92,21 @@ def test_a_project_that_moved(tmp_path: Path, shop: Shop) -> None:
     assert not before.exists()
 
 
+def test_an_index_stays_where_it_is(shop: Shop) -> None:
+    """Whatever the configuration says of a folder that holds an older one: only a project that moved goes elsewhere."""
+    folder = Path(shop.settings.similarity.repository)
+    if not folder.is_dir():
+        pytest.skip("vectors that ddsim keeps lie with the state")
+    shop.tap.restart()
+    aside = folder.with_name("aside")
+    shutil.copytree(folder, aside)
+    shop.configure(similarity={"repository": str(aside)})
+    shop.add("lamp/new.png")
+    assert again(shop, shop.catalogue).changes["new"] == 1
+    with shop.search() as search:
+        assert search.query(shop.catalogue / "lamp/new.png", 1)[0].uri == "lamp/new.png"
+
+
 def test_a_catalogue_that_cannot_be_marked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is known by its path, and indexed like any other."""
     other = shop.root / "other"

@@ -102,6 +102,9 @@ def test_a_client_of_another_event_loop_is_refused(loopback: None) -> None:
         asyncio.run(client.info())
     with pytest.raises(InvalidRequest, match="GET /info: this client is for another event loop"):
         asyncio.run(client.info())
+    asyncio.run(client.close())
+    with pytest.raises(InvalidRequest, match="this client is closed"):
+        asyncio.run(client.info())
 
 
 def test_tasks_get_their_own_results(transport: Any, draw: Any, as_sent: Any) -> None:
