@@ -198,8 +198,9 @@ class Database:
     def close(self) -> None:
         """Close the shared connection; a second time does nothing."""
         with self.lock:
-            self._closed = True
-            self._let_go()
+            if not self._closed:
+                self._closed = True
+                self._let_go()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

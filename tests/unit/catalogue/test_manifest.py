@@ -826,3 +826,13 @@ def test_a_forked_process_writes_what_its_parent_reads(folder: Path) -> None:
     assert (done.stdout, done.stderr) == ("['a/1', 'a/2'] ['here', 'here', 'parent']\n", "")
     with closing(sqlite3.connect(folder / database.FILE)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_forked_process_may_close_twice(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a block does that is left there, too, and what its parent had closed."""
+    manifest = Manifest.open(folder, IDENTITY)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    for _ in range(2):
+        manifest.close()
+    with pytest.raises(InvalidRequest, match="closed"):
+        manifest.counts()
