@@ -24,8 +24,8 @@ _MOST_BYTES = 64 * 1024 * 1024
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _LOOKED_AT = 1000
-# Excel's own first line, with which it is told what separates columns.
 _END = "\ufdd0"  # no letter, and never will be
+# Excel's own first line, with which it is told what separates columns.
 _SEPARATOR = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 
 

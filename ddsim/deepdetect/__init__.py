@@ -11,7 +11,7 @@ from ddsim.deepdetect.address import Credentials, shown_address, split_address
 from ddsim.deepdetect.asynchronous import AsyncClient, ThreadedTransport
 from ddsim.deepdetect.calls import Calls, TimeLimits
 from ddsim.deepdetect.canary import SAME, SAME_FILES, Canary, differing, drawn, right_one
-from ddsim.deepdetect.checks import check_list
+from ddsim.deepdetect.checks import check_list, is_whole
 from ddsim.deepdetect.client import Client
 from ddsim.deepdetect.described import Capabilities, Info, ServiceInfo
 from ddsim.deepdetect.http import HttpTransport
@@ -70,6 +70,7 @@ __all__ = [
     "holders",
     "is_lease",
     "is_of_ddsim",
+    "is_whole",
     "mark_of",
     "members_of",
     "right_one",

@@ -37,6 +37,11 @@ def check_list(pictures: object) -> None:
         raise InvalidRequest("give a list of pictures, even for one: [picture]")
 
 
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number, numpy's too; yes and no are none."""
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
 def count(name: str, value: int) -> int:
     """A number that JSON and the server take for a count.
 
@@ -45,7 +50,7 @@ def count(name: str, value: int) -> int:
     Raises:
         InvalidRequest: it is no whole number, below 1, or needs more than 32 bits.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral):
+    if not is_whole(value):
         raise InvalidRequest(f"{name}={value!r}: expected a whole number")
     number = int(value)
     if not 1 <= number < 2**31:

@@ -14,9 +14,8 @@ from requests.auth import AuthBase
 
 from ddsim.deepdetect.address import Credentials
 from ddsim.deepdetect.http_deadline import DeadlineAdapter, whole_within
-from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
+from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, closed, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
-from ddsim.errors import InvalidRequest
 
 # Requests that are remembered, by what they go to.
 _PATHS = 100
@@ -71,7 +70,7 @@ class HttpTransport:
             InvalidRequest: it is closed.
         """
         if self._closed:
-            raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
+            raise closed(method, path)
         if self._process != os.getpid():
             # A fork shares its parent's connections, where each of them would read what was answered to the other.
             self._begin()

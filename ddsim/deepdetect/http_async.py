@@ -17,7 +17,7 @@ import httpx2
 import requests.utils
 
 from ddsim.deepdetect.address import Credentials
-from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, endpoint, explain, written
+from ddsim.deepdetect.http_endpoint import Endpoint, Meanings, closed, endpoint, explain, written
 from ddsim.deepdetect.transport import Reply, Timeout
 from ddsim.errors import InvalidRequest
 
@@ -62,7 +62,7 @@ class AsyncHttpTransport:
             InvalidRequest: it is closed, or of another event loop.
         """
         if self._closed:
-            raise InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
+            raise closed(method, path)
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         if loop is not self._loop:

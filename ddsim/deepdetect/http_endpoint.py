@@ -124,6 +124,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def closed(method: str, path: str) -> InvalidRequest:
+    """What is said to whoever uses a client after its end."""
+    return InvalidRequest(f"{method} {path}: this client is closed: open another one, or use it in its block")
+
+
 def written(method: str, path: str, json: Mapping[str, Any] | None) -> tuple[bytes | None, dict[str, str]]:
     """The body of a request and the headers that go with it.
 

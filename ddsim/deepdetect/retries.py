@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from numbers import Integral
 from typing import Any, TypeVar
 
 import tenacity
 
+from ddsim.deepdetect.checks import is_whole
 from ddsim.deepdetect.transport import Reply
 from ddsim.errors import (
     ApiError,
@@ -101,7 +101,7 @@ def retries_of(again: int | Retries | None) -> Retries:
     """The policy that the ``retries`` of a client stands for."""
     if isinstance(again, Retries):
         return again
-    if again is not None and (isinstance(again, bool) or not isinstance(again, Integral) or again < 0):
+    if again is not None and (not is_whole(again) or again < 0):
         raise InvalidRequest(f"retries={again!r} must be a whole number, 0 or more, or a ddsim.Retries")
     return Retries() if again is None else Retries(tries=again + 1)
 

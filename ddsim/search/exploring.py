@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ddsim.catalogue import Item
-from ddsim.deepdetect import Vectors
+from ddsim.deepdetect import Vectors, is_whole
 from ddsim.errors import CapabilityError, InvalidRequest, install_hint
 from ddsim.pictures import thumbnail
 from ddsim.search.collection import Collection
@@ -123,7 +122,7 @@ def explored(collection: Collection, category: str | None, method: Method, most:
 def _check(method: str, most: int, pictures: int) -> None:
     if method not in ("pca", "umap"):
         raise InvalidRequest(f"explore: method={method!r}: use 'pca' or 'umap'")
-    whole = all(isinstance(one, Integral) and not isinstance(one, bool) for one in (most, pictures))
+    whole = all(map(is_whole, (most, pictures)))
     if not whole or most < 1 or pictures < 0:
         raise InvalidRequest(
             f"explore: most={most!r} and pictures={pictures!r} must be whole numbers, 1 or more and 0 or more"

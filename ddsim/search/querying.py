@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ddsim.catalogue import Where
 from ddsim.config import Settings
-from ddsim.deepdetect import Client, Vectors, check_list
+from ddsim.deepdetect import Client, Vectors, check_list, is_whole
 from ddsim.errors import InvalidRequest
 from ddsim.pictures import Encoded, Picture, describe, encode, part_of
 from ddsim.routing import Classifier
@@ -251,7 +250,7 @@ _NO_NUMBERS = {"c": "complex numbers", "m": "times", "M": "dates"}
 
 
 def _check_k(k: int) -> None:
-    if isinstance(k, bool) or not isinstance(k, Integral):
+    if not is_whole(k):
         raise InvalidRequest(f"query: k={k!r} must be a whole number")
     if k < 1:
         raise InvalidRequest(f"query: k={k} must be 1 or more")

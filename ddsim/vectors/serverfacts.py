@@ -68,7 +68,10 @@ class Facts:
         # Others' paths are those of another machine.
         if not self._settings.server.embedded or os.path.isdir(f"{drawn}-g{self._generation}"):
             return drawn
-        return f"{self._settings.similarity.repository.rstrip('/')}/{drawn.rpartition('/')[2]}"
+        return self._configured(drawn.rpartition("/")[2])
+
+    def _configured(self, name: str) -> str:
+        return f"{self._settings.similarity.repository.rstrip('/')}/{name}"
 
     @property
     def _generation(self) -> object:
@@ -156,7 +159,7 @@ class Facts:
                 noted_place(self._manifest),
             )
         if drawn := verdict == "copied" or not self.repository_drawn:
-            folder = f"{self._settings.similarity.repository.rstrip('/')}/{secrets.token_hex(6)}"
+            folder = self._configured(secrets.token_hex(6))
             self._begin(repository=folder, generation=1, owner=owner_of(self._settings, self._manifest))
         elif self._manifest.get_meta("repository") != (place := self._drawn()):
             _log.info("the index was moved with its project: it is in %s now", place)

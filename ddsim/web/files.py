@@ -23,11 +23,12 @@ def make_folder(folder: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all.
+    """Write a file that is there whole or not at all; makes its folder where somebody removed it.
 
     Raises:
         ConfigError: it cannot be written.
     """
+    make_folder(path.parent)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
     try:
         draft.write_bytes(content)

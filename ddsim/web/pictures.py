@@ -85,7 +85,6 @@ class Pictures:
         made = self._made(data, row, size, _THUMBNAIL_QUALITY)
         place = self._place(found, size)
         try:
-            make_folder(place.parent)
             write(place, made)
         except ConfigError as error:  # a full disk: it is made anew the next time
             _log.warning("%s", error)

@@ -87,7 +87,6 @@ class Photos:
             sent = encode(data, self._upload)
         except ImageError as error:
             raise not_a_picture(error.reason) from error
-        make_folder(self._folder)  # whoever removed the state folder took it along
         token = secrets.token_urlsafe(16)
         photo = Photo(token, self._folder / (token + _SHOWN), self._folder / (token + _SENT), image.size)
         write(photo.sent, sent.data)
