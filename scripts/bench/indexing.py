@@ -18,7 +18,7 @@ they are, too: no connection is there that smaller pictures would relieve.
 
 The slow server is the null server with so many milliseconds a picture in which it does nothing, as one with a GPU is
 slow without taking this machine's cores. ``client ms`` is the processor's time of the run beyond decoding, shrinking
-and encoding, a picture.
+and encoding, a picture; ``libraries ms`` is that of a loop of the libraries alone, see ``bare.py``, in turns with it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from unittest.mock import patch
 
 import orjson
 import requests
+from bare import client_seconds
 from bench_index import null_server
 from engine import LAYER, Sent, make_catalogue, ready_blobs, sending, settings_for
 from report import Report, arguments
@@ -197,8 +198,17 @@ def one_by_one(server: Server, service: str, layer: str, paths: Sequence[Path]) 
     return len(paths) / (time.perf_counter() - begun)
 
 
-def _turn(rate: float, ceiling: float, demo: float, alone: float, beyond: float) -> tuple[float, ...]:
-    return rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, beyond
+def libraries(server: Server, body: bytes, paths: Sequence[Path], batch: int) -> float:
+    """Milliseconds of processor's time a picture of the libraries alone, for requests like this one."""
+    template = {key: value for key, value in orjson.loads(body).items() if key not in ("data", "ids")}
+    upload = server.settings.upload_options()
+    with tempfile.TemporaryDirectory() as scratch:
+        seconds = client_seconds(server.url, template, paths, upload, batch, Path(scratch))
+    return 1000 * seconds / len(paths)
+
+
+def _turn(rate: float, ceiling: float, demo: float, alone: float, beyond: float, bare: float) -> tuple[float, ...]:
+    return rate, ceiling, demo, alone, rate / ceiling, rate / demo, rate / alone, beyond, bare
 
 
 def _middle(turns: Sequence[Sequence[float]]) -> list[object]:
@@ -226,13 +236,14 @@ def measure(size: str, count: int, sides: tuple[int, int], batch: int, given: ar
                     demo = one_by_one(server, service, layer, paths[: max(10, count // 5)])
                     if server.name != "embedded":
                         beyond = (whole.sent.worked - whole.prepared) / count
-                        turns.append(_turn(rate, ceiling, demo, _NONE, 1000 * beyond))
+                        bare = libraries(server, whole.bodies[0], paths, batch)
+                        turns.append(_turn(rate, ceiling, demo, _NONE, 1000 * beyond, bare))
                         continue
                     # It works in this process, too, so the client's part cannot be told.
                     alone = ready_blobs(2)
-                    turns.append(_turn(rate, ceiling, demo, alone, _NONE))
+                    turns.append(_turn(rate, ceiling, demo, alone, _NONE, _NONE))
                     with ImageSearch(settings_for(root, catalogue, shrink=False, batch=batch)) as search:
-                        inside.append(_turn(sending(search).rate, _NONE, demo, alone, _NONE))
+                        inside.append(_turn(sending(search).rate, _NONE, demo, alone, _NONE, _NONE))
                 rows.append([size, server.name, *_middle(turns)])
                 if inside:
                     rows.append([size, "embedded, no socket, files as they are", *_middle(inside)])
@@ -255,7 +266,7 @@ def main() -> None:
     rows = measure("600 pixels", given.photos, (600, 600), 32, given)
     rows += measure("12 megapixels", given.large, (3464, 3464), 8, given)
     heads = ["photos", "server", "run /s", "(a) replay /s", "(b) one a call /s", "(c) ORT alone /s"]
-    report.table([*heads, "run/(a)", "run/(b)", "run/(c)", "client ms"], rows)
+    report.table([*heads, "run/(a)", "run/(b)", "run/(c)", "client ms", "libraries ms"], rows)
     if given.write:
         report.write()
 
