@@ -91,7 +91,8 @@ class Products:
         self._uris = uris
         self._elsewhere = elsewhere
         self._lock = threading.Lock()
-        self._seen: object = None
+        self._seen: dict[Path, object] | None = None
+        self._beside: tuple[str, ...] = ()
         self._name: str | None = None
         self._file = ProductFile()
         self._problem: str | None = None
@@ -118,34 +119,35 @@ class Products:
             pictures=len(known),
             unmatched=tuple(Unmatched(one.uri, near.to(key(one.uri))) for one in missing),
             left_out=tuple(file.wrong),
-            notes=tuple(file.notes),
+            notes=(*file.notes, *self._beside),
             problem=self._problem,
         )
 
     def _now(self) -> ProductFile:
         with self._lock:
-            path, seen = self._look()
-            if seen == self._seen:
+            there = self._look()
+            if there == self._seen:
                 return self._file
-            self._seen = seen
+            self._seen = there
+            path = next(iter(there), None)
             self._name = path.name if path else None
             self._file = self._read(path) if path else ProductFile()
+            self._beside = tuple(f"{other.name} is there, too, and does not count" for other in there if other != path)
             for sentence in self._matched(self._file).sentences:
                 _log.warning("%s", sentence)
             return self._file
 
-    def _look(self) -> tuple[Path | None, object]:
+    def _look(self) -> dict[Path, object]:
+        """The files that are there, the one that counts first, and what changes when they do."""
         folder = self._folder()
-        for name in FILES:
-            if folder is None:
-                break
-            path = folder / name
+        there: dict[Path, object] = {}
+        for path in [] if folder is None else [folder / name for name in FILES]:
             try:
                 status = path.stat()
             except OSError:
                 continue
-            return path, (path, status.st_ino, status.st_mtime_ns, status.st_size)
-        return None, None
+            there[path] = status.st_ino, status.st_mtime_ns, status.st_size
+        return there
 
     def _read(self, path: Path) -> ProductFile:
         """Everything in it that can be used; what was read before stays where the whole file cannot."""

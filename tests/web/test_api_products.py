@@ -182,11 +182,15 @@ def test_empty_cells_are_nothing(products: Products, tmp_path: Path) -> None:
     assert facts(products, "bed/b.png") == (None, None, None)
 
 
-def test_json_goes_first(products: Products, tmp_path: Path) -> None:
-    """Of two files the JSON file counts."""
-    (tmp_path / "products.csv").write_text("uri,name\nbed/a.png,CSV\n")
+def test_json_goes_first(products: Products, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of two files the JSON file counts, and the log says that the other one does not."""
     (tmp_path / "products.json").write_text('{"bed/a.png": {"name": "JSON"}}')
     assert facts(products) == ("JSON", None, None)
+    assert products.matching().notes == ()
+    (tmp_path / "products.csv").write_text("uri,name\nbed/a.png,CSV\n")
+    assert facts(products) == ("JSON", None, None)
+    assert products.matching().notes == ("products.csv is there, too, and does not count",)
+    assert "products.json: products.csv is there, too, and does not count." in caplog.text
 
 
 @pytest.mark.parametrize(
