@@ -296,7 +296,10 @@ class Database:
                 f"{self.path}: written by a newer ddsim (layout {found}, this one knows up to {_VERSION}): "
                 "update ddsim, or give another state folder"
             )
-        (stored,) = self.connection.execute("SELECT identity FROM about").fetchone()
+        about = self.connection.execute("SELECT identity FROM about").fetchone()
+        if about is None:
+            raise self._corrupt("it does not say what it belongs to")
+        (stored,) = about
         if stored != self._identity:
             raise ConfigError(
                 f"{self.path}: belongs to another catalogue or configuration ({_difference(stored, self._identity)}); "
