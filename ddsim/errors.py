@@ -12,6 +12,7 @@
     │   ├── CatalogueUnreachable           ... or the catalogue is elsewhere and cannot be read
     │   └── CatalogueVanished              ... or too much of the catalogue is gone to go on without being told
     ├── ImageError (also ValueError)       a picture cannot be read
+    │   └── ImageUnavailable               ... just now: who has it does not give it
     ├── CapabilityError                    this server was built without what the call needs
     ├── ServiceConflict                    a service exists with other settings
     ├── ManifestBusy                       another run works on this catalogue's index
@@ -129,6 +130,13 @@ class ImageError(DDSimError, ValueError):
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
+
+
+class ImageUnavailable(ImageError):
+    """A picture cannot be had just now: its host does not answer, is in trouble, or shows a page in its place.
+
+    That says nothing of the picture. What is indexed of it stays, and the next run asks for it again.
+    """
 
 
 class CapabilityError(DDSimError):

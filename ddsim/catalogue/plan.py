@@ -15,7 +15,7 @@ from types import TracebackType
 
 from ddsim.catalogue.database import Database, fit, pack, transaction, unpack
 from ddsim.catalogue.folder import Entry
-from ddsim.errors import ImageError
+from ddsim.errors import ImageError, ImageUnavailable
 
 _PAGE = 500
 _TABLE = """
@@ -31,14 +31,17 @@ CREATE TEMP TABLE plan (
 """
 _ENTER = "INSERT OR REPLACE INTO plan (uri, category, path, size, mtime_ns) VALUES (?, ?, ?, ?, ?)"
 # Size and time decide where they are the same. Otherwise the content does, but for what is sent anyway (waiting) and
-# what has no content to compare; NULL stands for "look at the content".
+# what has no content to compare; NULL stands for "look at the content". What is of another category now is added anew,
+# for an index may keep the category beside the vector.
 _COMPARE = """
 UPDATE plan SET change = coalesce((
     SELECT CASE
         WHEN items.state IN ('pending', 'sending') THEN 'waiting'
+        WHEN items.category <> plan.category AND items.state <> 'quarantined' THEN 'changed'
         WHEN items.size = plan.size AND items.mtime_ns = plan.mtime_ns
             THEN CASE items.state WHEN 'quarantined' THEN 'failed' ELSE 'unchanged' END
         WHEN items.sha256 IS NULL OR plan.size < 0 THEN 'changed'
+        WHEN items.state = 'quarantined' AND items.size < 0 THEN 'changed'
         ELSE 'unknown'
     END
     FROM main.items WHERE items.uri = plan.uri
@@ -65,26 +68,31 @@ _VANISHED = """
 INSERT INTO plan SELECT uri, category, x'', size, mtime_ns, 'vanished', NULL FROM main.items
 WHERE NOT EXISTS (SELECT 1 FROM plan WHERE plan.uri = items.uri)
 """
-# A file that was moved keeps its size and time.
+# A file that was moved keeps its size and time; one new file stands for one that is gone, however many have the same.
 _LOST = """
-SELECT count(*) FROM plan JOIN main.items USING (uri) WHERE plan.change = 'vanished'
-AND items.state IN ('added', 'indexed')
-AND (plan.size, plan.mtime_ns) NOT IN (SELECT size, mtime_ns FROM plan WHERE change = 'new')
+SELECT coalesce(sum(max(gone.items - coalesce(come.items, 0), 0)), 0)
+FROM (
+    SELECT plan.size, plan.mtime_ns, count(*) AS items FROM plan JOIN main.items USING (uri)
+    WHERE plan.change = 'vanished' AND items.state IN ('added', 'indexed') GROUP BY plan.size, plan.mtime_ns
+) AS gone
+LEFT JOIN (
+    SELECT size, mtime_ns, count(*) AS items FROM plan WHERE change = 'new' GROUP BY size, mtime_ns
+) AS come USING (size, mtime_ns)
 """
-_MOVED = "(items.size, items.mtime_ns) <> (SELECT size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
+_AS_FOUND = "(SELECT category, size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
+_MOVED = f"(items.category, items.size, items.mtime_ns) <> {_AS_FOUND}"
 _THOSE = "items.uri IN (SELECT uri FROM plan WHERE change = '{}')"
 _RESENT = f"({_THOSE.format('changed')} OR {_THOSE.format('waiting')} AND {_MOVED})"
 _FREED = f"SELECT vid FROM main.items WHERE vid IS NOT NULL AND ({_THOSE.format('vanished')} OR {_RESENT})"
-_AS_FOUND = "(SELECT size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
 _APPLY = [
     f"DELETE FROM main.items WHERE {_THOSE.format('vanished')}",
     f"""
     UPDATE main.items SET state = 'pending', vid = NULL, error = NULL, tries = 0, changed = :now,
-        sha256 = (SELECT sha256 FROM plan WHERE plan.uri = items.uri), (size, mtime_ns) = {_AS_FOUND}
+        sha256 = (SELECT sha256 FROM plan WHERE plan.uri = items.uri), (category, size, mtime_ns) = {_AS_FOUND}
     WHERE {_RESENT}
     """,
     f"""
-    UPDATE main.items SET (size, mtime_ns) = {_AS_FOUND}
+    UPDATE main.items SET (category, size, mtime_ns) = {_AS_FOUND}
     WHERE ({_THOSE.format("touched")} OR {_THOSE.format("failed")}) AND {_MOVED}
     """,
     """
@@ -103,7 +111,7 @@ class Change(str, Enum):
     NEW = "new"
     """Not in the manifest."""
     CHANGED = "changed"
-    """Its content is another one, or cannot be read any more."""
+    """Its content or category is another one, or it cannot be read any more."""
     TOUCHED = "touched"
     """Size or time differ, the content does not: nothing is sent."""
     UNCHANGED = "unchanged"
@@ -123,12 +131,15 @@ class Plan:
         counts: items by what became of them; every :class:`Change` is in it.
         retry_failed: whether items in quarantine are tried again.
         lost: how many items in the index vanished, but for those that seem to be there under another name.
+        unavailable: items whose content was to be compared and cannot be had just now, with the reason: they stay as
+            they are.
     """
 
     def __init__(self, database: Database, *, retry_failed: bool) -> None:
         self.retry_failed = retry_failed
         self.counts: dict[Change, int] = dict.fromkeys(Change, 0)
         self.lost = 0
+        self.unavailable: dict[str, str] = {}
         self._database = database
         self._connection = database.connect()
         self._applied = False
@@ -207,9 +218,15 @@ class Plan:
         while page := self._connection.execute(_UNKNOWN, (last, _PAGE)).fetchall():
             found = []
             for uri, path, known, state in page:
-                sha256 = _content(hash_file, Path(unpack(path)))
-                same = Change.FAILED if state == "quarantined" else Change.TOUCHED
-                found.append(((same if sha256 == known else Change.CHANGED).value, sha256, uri))
+                sha256, change = None, Change.CHANGED
+                try:
+                    sha256 = _content(hash_file, Path(unpack(path)))
+                except ImageUnavailable as error:
+                    if state != "quarantined":
+                        self.unavailable[unpack(uri)], change = error.reason, Change.UNCHANGED
+                if sha256 == known:
+                    change = Change.FAILED if state == "quarantined" else Change.TOUCHED
+                found.append((change.value, sha256, uri))
             self._connection.executemany("UPDATE plan SET change = ?, sha256 = ? WHERE uri = ?", found)
             last = page[-1][0]
 
@@ -225,6 +242,8 @@ def _row(entry: Entry) -> tuple[bytes, bytes, bytes, int, int]:
 def _content(hash_file: Callable[[Path], str], path: Path) -> str | None:
     try:
         return hash_file(path)
+    except ImageUnavailable:
+        raise
     except (OSError, ImageError):
         # As changed as can be: whoever opens it to send it will meet the reason and report it.
         return None

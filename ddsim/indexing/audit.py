@@ -117,6 +117,8 @@ def _found(checked: Sequence[tuple[Row, Hits]], manifest: Manifest) -> Iterator[
             nothing.append(row.uri)
         elif not _same(first):
             far.append(row.uri)
+        elif len(hits.found) == _NAMED and all(map(_same, hits.found)):
+            pass  # of so many pictures that are alike any five come back: nothing can be told
         elif not any(_is_twin(row, one.uri, manifest) for one in hits.found if _same(one)):
             others.append(row.uri)
     for uris, what in (

@@ -12,7 +12,7 @@ from typing import TypeVar, overload
 
 from ddsim.catalogue import Row
 from ddsim.deepdetect import Vectors, check_uri
-from ddsim.errors import ImageError, InvalidRequest
+from ddsim.errors import ImageError, ImageUnavailable, InvalidRequest
 from ddsim.pictures import Encoded, Upload, encode
 from ddsim.sources import Source
 
@@ -47,11 +47,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An item that cannot, and why; with the hash of its content where that could be read."""
+    """An item that cannot, and why; with the hash of its content where that could be read.
+
+    Attributes:
+        passing: whether it cannot be had just now, which says nothing of the picture.
+    """
 
     row: Row
     reason: str
     sha256: str | None = None
+    passing: bool = False
 
 
 @overload
@@ -86,7 +91,7 @@ def prepare(
         vector = known(sha256)
         return Ready(row, sha256, encode(data, upload)) if vector is None else Known(row, sha256, vector)
     except ImageError as error:
-        return Unreadable(row, error.reason, sha256)
+        return Unreadable(row, error.reason, sha256, passing=isinstance(error, ImageUnavailable))
     except InvalidRequest as error:
         return Unreadable(row, str(error), sha256)
 

@@ -194,7 +194,7 @@ class Run:
         )
         for item in ahead:
             if isinstance(item, Unreadable):
-                self._quarantine(item, item.reason)
+                self._quarantine(item, f"{item.reason}; the next run tries again" if item.passing else item.reason)
             elif isinstance(item, Known):
                 self._known.append(item)
                 if len(self._known) >= _KNOWN_AT_ONCE:
@@ -285,5 +285,8 @@ class Run:
     def _quarantine(self, item: Ready | Unreadable, reason: str) -> None:
         _log.warning("not indexed: %s: %s", item.row.uri, reason)
         row = item.row
-        self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
+        if isinstance(item, Unreadable) and item.passing:
+            self._manifest.quarantine(row.uri, reason, size=-1, mtime_ns=0)  # as a file that cannot be looked at
+        else:
+            self._manifest.quarantine(row.uri, reason, sha256=item.sha256, size=row.size, mtime_ns=row.mtime_ns)
         self.failed += 1

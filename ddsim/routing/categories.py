@@ -163,12 +163,13 @@ def by_labels(labels: Iterable[Label], categories: Mapping[str, str]) -> Shares:
     return ordered(shares)
 
 
-def unmatched(categories: Mapping[str, str], there: Collection[str]) -> list[str]:
+def unmatched(categories: Mapping[str, str], there: Collection[str], *, neighbours: bool) -> list[str]:
     """What does not go together between labels and categories, a sentence each.
 
     Args:
         categories: label -> category.
         there: the categories of the catalogue.
+        neighbours: whether those have a say in what a photo shows.
     """
     mapped, known = Names(categories.values()), Names(there)
     found = []
@@ -176,8 +177,13 @@ def unmatched(categories: Mapping[str, str], there: Collection[str]) -> list[str
         found.append(f"labels stand for categories without a picture: {_listed(missing)}; correct `categories:`")
     if unnamed := sorted(name for name in there if mapped.find(name) is None):
         found.append(
-            f"no label stands for these categories: {_listed(unnamed)}; photos of them are recognised by their "
-            "neighbours alone"
+            f"no label stands for these categories: {_listed(unnamed)}; "
+            + (
+                "photos of them are recognised by their neighbours alone"
+                if neighbours
+                else "with `routing: {by: service}` no photo is taken for one of them: correct `categories:`, or let "
+                "neighbours have a say with `by: combined`"
+            )
         )
     return found
 

@@ -20,6 +20,8 @@ class IndexOptions:
         rebuild: start with an empty index and send everything again.
         audit: check the index afterwards.
         allow_vanished: go on however much of the catalogue is gone.
+        take_over: in a database, take the place of another state folder's index, which is removed once this one is
+            whole.
 
     Raises:
         InvalidRequest: one of them is neither True nor False.
@@ -29,6 +31,7 @@ class IndexOptions:
     rebuild: bool = False
     audit: bool = True
     allow_vanished: bool = False
+    take_over: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -69,7 +72,9 @@ def planned(held: Holdings, options: IndexOptions, survey: Survey) -> Plan:
         ConfigError: there is no catalogue.
     """
     entries = held.source.walk(survey)
-    return held.manifest.plan(entries, held.source.digest, retry_failed=options.retry_failed, shut=survey.shut)
+    plan = held.manifest.plan(entries, held.source.digest, retry_failed=options.retry_failed, shut=survey.shut)
+    survey.shut |= plan.unavailable
+    return plan
 
 
 def outlook_of(held: Holdings, plan: Plan, survey: Survey, options: IndexOptions) -> Outlook:

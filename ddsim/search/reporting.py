@@ -60,4 +60,6 @@ def report_of(held: Holdings, backend: Backend, run: Run, outcome: Outcome) -> I
 
 def _unmapped(held: Holdings) -> Iterator[str]:
     if held.settings.classification and held.settings.categories:
-        yield from unmatched(held.settings.categories, held.manifest.categories())
+        yield from unmatched(
+            held.settings.categories, held.manifest.categories(), neighbours=held.settings.routing.by != "service"
+        )

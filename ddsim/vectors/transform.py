@@ -29,6 +29,8 @@ _LONG = 4096
 _ROWS_AT_ONCE = 4096
 # Components that hardly vary are noise, and would be blown up without bounds: relative to the largest variance.
 _LEAST_VARIANCE = 1e-6
+# Vectors that differ by less, relative to their squared length, are of one picture, but for rounding.
+_SAME_VARIANCE = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class Transform:
         recipe: what it does.
         inputs: length of the vectors that it takes.
         rows: how many vectors it was made for; it learned from 20,000 of them at most, of very long ones from fewer.
-            Fewer than there are to be components give as many components as they are.
+            Fewer than there are to be components give as many components as they are; where none differs from any
+            other there is nothing to learn, and they are compared by all their values.
         mean: subtracted after normalising, shape (inputs,); empty without components.
         components: one in a row, most variance first, shape (pca or fewer, inputs), divided by their standard
             deviations when whitening; empty without components.
@@ -133,13 +136,14 @@ class Transform:
         if not len(sample):
             raise ConfigError(f"pca: nothing can be learned from {count} pictures whose vectors are no finite numbers")
         values = _normalised(sample.astype(np.float64), recipe.normalisation)
+        same = _SAME_VARIANCE * np.square(values).sum(axis=1).mean()
         mean = values.mean(axis=0)
         values -= mean
         components, variances = _principal(values, min(recipe.pca, len(sample)))
+        if variances[0] <= same:
+            return cls(recipe, dimension, count)
         if recipe.whiten:
-            least = _LEAST_VARIANCE * variances[0]
-            # Where no picture differs from any other there is no weight to give.
-            components /= np.sqrt(variances + least)[:, np.newaxis] if least > 0 else 1.0
+            components /= np.sqrt(variances + _LEAST_VARIANCE * variances[0])[:, np.newaxis]
         return cls(recipe, dimension, count, mean, components)
 
     @staticmethod
@@ -150,7 +154,7 @@ class Transform:
     @property
     def dimension(self) -> int:
         """Length of the vectors that come out."""
-        return self.inputs if self.recipe.pca is None else len(self.components)
+        return len(self.components) or self.inputs
 
     @property
     def described(self) -> str:
@@ -181,9 +185,8 @@ class Transform:
 
     def _applied(self, values: _Float64) -> _Float64:
         values = _normalised(values, self.recipe.normalisation)
-        if self.recipe.pca is None:
-            return values
-        values = (values - self.mean) @ self.components.T
+        if len(self.components):
+            values = (values - self.mean) @ self.components.T
         return _of_length_one(values) if self.recipe.ends_in_length_one else values
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -206,7 +209,7 @@ class Transform:
         except (KeyError, TypeError) as error:
             raise ValueError(f"these arrays hold no transform: {error}") from error
         count = min(len(found.components), recipe.pca or 0)
-        shapes = ((0,), (0, 0)) if recipe.pca is None else ((inputs,), (count, inputs))
+        shapes = ((inputs,), (count, inputs)) if count else ((0,), (0, 0))
         if (found.mean.shape, found.components.shape) != shapes:
             raise ValueError(f"these arrays hold no transform: mean and components should be of shapes {shapes}")
         return found

@@ -381,6 +381,9 @@ def test_labels_and_categories_that_do_not_match_are_told_when_indexing(shop: Sh
         "labels stand for categories without a picture: stool; correct `categories:`",
         "no label stands for these categories: bed; photos of them are recognised by their neighbours alone",
     ]
+    shop.configure(classification={}, categories={"lamp": "lamp"}, routing={"by": "service"})
+    (warning,) = json.loads(command(shop, "index", "--json").stdout)["warnings"]
+    assert warning.startswith("no label stands for these categories: bed; with `routing: {by: service}` no photo is ")
     shop.configure(classification={}, categories={"lamp": "lamp", "chair": "bed"})
     assert json.loads(command(shop, "index", "--json").stdout)["warnings"] == []
 

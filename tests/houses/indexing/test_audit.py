@@ -126,6 +126,20 @@ def replace_first(hits: Hits, first: Found) -> Hits:
     return Hits(hits.vector, (first, *hits.found[1:]))
 
 
+def test_more_copies_than_come_back(fake: Fake) -> None:
+    """Where all that is found is the same picture, the item may be one more of them."""
+    usual = fake.spoil
+
+    def among_copies(place: int, hits: Hits) -> Hits:
+        if fake.rows[place].category != "lamp":
+            return usual(place, hits)
+        others = [other for other in range(len(fake.rows)) if other != place]
+        return Hits(hits.vector, tuple(fake.found(other, 0.0) for other in others[: len(hits.found)]))
+
+    fake.spoil = among_copies
+    assert fake.audit().problems == ()
+
+
 def test_tombstones_are_no_problem(fake: Fake) -> None:
     """An index may hold more rows than there are items."""
     fake.surplus = 100

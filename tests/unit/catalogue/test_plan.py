@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from ddsim.catalogue.folder import Entry, scan, walk
 from ddsim.catalogue.manifest import ItemState, Manifest
 from ddsim.catalogue.plan import Change, Plan
 from ddsim.catalogue.survey import Survey
-from ddsim.errors import ConfigError, ImageError, InvalidRequest
+from ddsim.errors import ConfigError, ImageError, ImageUnavailable, InvalidRequest
 
 PENDING, SENDING, ADDED, INDEXED, QUARANTINED = ItemState
 ROOT = Path("/photos")
@@ -218,6 +218,69 @@ def test_a_plan_changes_nothing(manifest: Manifest) -> None:
     with manifest.plan([entry("a", 11), entry("c")], content_of) as plan:
         assert changes(plan) == {Change.TOUCHED: ["a"], Change.NEW: ["c"], Change.VANISHED: ["b"]}
         assert manifest.rows() == before
+
+
+def test_another_category_is_added_anew(manifest: Manifest) -> None:
+    """A table may say so: what is of another category goes into the index under a new number, and is counted there."""
+    apply(manifest, [entry("a"), entry("b")])
+    (before, _) = index(manifest, "a", "b")
+    moved = replace(entry("a"), category="sofa")
+    with manifest.plan([moved, entry("b")], unasked) as plan:
+        assert changes(plan) == {Change.CHANGED: ["a"], Change.UNCHANGED: ["b"]}
+        assert manifest.apply(plan) == [before]
+    index(manifest, "a")
+    assert manifest.categories() == {"b": 1, "sofa": 1}
+    assert apply(manifest, [moved, entry("b")]) == {Change.UNCHANGED: ["a", "b"]}
+
+
+@pytest.mark.parametrize("aside", [True, False])
+def test_another_category_of_what_is_not_indexed(manifest: Manifest, aside: bool) -> None:
+    """What is put aside stays aside, and what waits waits, under the new category."""
+    apply(manifest, [entry("a")])
+    if aside:
+        manifest.quarantine("a", "no picture")
+    apply(manifest, [replace(entry("a"), category="sofa")])
+    (row,) = manifest.rows()
+    assert (row.category, row.state) == ("sofa", ItemState.QUARANTINED if aside else ItemState.PENDING)
+
+
+def unavailable(path: Path) -> str:
+    """A file that cannot be had at this moment."""
+    raise ImageUnavailable(str(path), "503 Service Unavailable")
+
+
+def test_what_cannot_be_had_just_now_stays(manifest: Manifest) -> None:
+    """It is unchanged and told of, and compared again by the next plan."""
+    apply(manifest, [entry("a"), entry("b")])
+    index(manifest, "a", "b")
+    with manifest.plan([entry("a", 11), entry("b")], unavailable) as plan:
+        assert changes(plan) == {Change.UNCHANGED: ["a", "b"]}
+        assert plan.unavailable == {"a": "503 Service Unavailable"}
+        assert manifest.apply(plan) == []
+    assert apply(manifest, [entry("a", 11), entry("b")], content_of) == {
+        Change.TOUCHED: ["a"],
+        Change.UNCHANGED: ["b"],
+    }
+
+
+def test_what_was_put_aside_in_passing_is_tried_again(manifest: Manifest) -> None:
+    """Also where its content was read before, and where it cannot be had now either."""
+    apply(manifest, [entry("a")])
+    index(manifest, "a")
+    manifest.quarantine("a", "503 Service Unavailable", size=-1, mtime_ns=0)
+    with manifest.plan([entry("a")], unavailable) as plan:
+        assert changes(plan) == {Change.CHANGED: ["a"]}
+        assert plan.unavailable == {}
+
+
+def test_a_new_file_stands_for_one_that_is_gone(manifest: Manifest) -> None:
+    """Of many with the same size and time, too: one new one does not excuse all of them."""
+    uris = [f"a/{number}" for number in range(9)]
+    apply(manifest, map(entry, uris))
+    index(manifest, *uris)
+    with manifest.plan(map(entry, [*uris[:2], "b/1", "b/2"]), unasked) as plan:
+        assert plan.counts[Change.VANISHED] == 7
+        assert plan.lost == 5
 
 
 def test_a_second_plan_with_nothing_to_do(manifest: Manifest) -> None:

@@ -103,6 +103,19 @@ def test_rows_that_hardly_differ(whiten: bool) -> None:
         assert np.abs(found[0] - found[-1]).max() >= least
 
 
+@pytest.mark.parametrize("recipe", [Recipe("l2", 3), Recipe("power", 3, whiten=True), Recipe(pca=3, whiten=True)])
+@pytest.mark.parametrize("count", [1, 12])
+def test_pictures_that_are_all_alike(recipe: Recipe, count: int) -> None:
+    """Of one picture, or of copies, nothing can be learned: they are compared whole, alike among themselves alone."""
+    rows = np.repeat(rows_of(1, 6), count, axis=0)
+    found = Transform.fit(recipe, rows)
+    assert found.dimension == 6
+    for made in (found, Transform.from_arrays(found.to_arrays())):
+        one, other = made.apply(np.stack([rows[0], rows_of(2, 6)[1]]))
+        assert (one @ one, other @ other) == pytest.approx((1, 1))
+        assert one @ other < 0.99
+
+
 def test_components_without_weight_stay_small() -> None:
     """Whitening does not blow noise up without bounds."""
     rng = np.random.default_rng(3)
