@@ -75,6 +75,13 @@ def index(
         bool, typer.Option("--allow-vanished", help="Go on though a large part of the catalogue is gone.")
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index and send everything again.")] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            help="Take the name in a Milvus from another state folder's index, such as a lost one, and remove that.",
+        ),
+    ] = False,
     audit: Annotated[
         bool | None,
         typer.Option(
@@ -98,7 +105,7 @@ def index(
     log_to_terminal(verbose)
     typed = Typed(config, folder)
     with reported("Interrupted. Run the same command again to go on.", typed):
-        _check_options(dry_run, audit, retry_failed, rebuild, allow_vanished)
+        _check_options(dry_run, audit, retry_failed, rebuild, allow_vanished, take_over)
         settings = _settings(config, backend)
         catalogue = given_catalogue(folder) or settings.catalogue
         lacking = isinstance(catalogue, Path) and (is_nowhere(catalogue) or os.path.isfile(catalogue))
@@ -108,7 +115,7 @@ def index(
                 "name another folder (ddsim index FOLDER), or change catalogue: in " + str(config)
             )
         _await_server(settings, 0.0 if dry_run else wait)
-        options = IndexOptions(retry_failed, rebuild, audit is not False, allow_vanished)
+        options = IndexOptions(retry_failed, rebuild, audit is not False, allow_vanished, take_over)
         with ImageSearch(settings, catalogue) as search:
             if dry_run:
                 show_outlook(search.collection.outlook(options), json, typed)
@@ -126,9 +133,11 @@ def index(
         _exit(report)
 
 
-def _check_options(dry_run: bool, audit: bool | None, retry_failed: bool, rebuild: bool, allow_vanished: bool) -> None:
+def _check_options(
+    dry_run: bool, audit: bool | None, retry_failed: bool, rebuild: bool, allow_vanished: bool, take_over: bool
+) -> None:
     given = {"--dry-run": dry_run, "--retry-failed": retry_failed, "--rebuild": rebuild}
-    given["--allow-vanished"] = allow_vanished
+    given |= {"--allow-vanished": allow_vanished, "--take-over": take_over}
     if audit and (others := [name for name, wanted in given.items() if wanted]):
         raise InvalidRequest(
             f"--audit only looks at the index, and {others[0]} asks for something else: give one of both"

@@ -97,7 +97,8 @@ def settle(raw: dict[str, Any], file: Path, document: Document) -> Settings:
         problems += described(error, document, inherited)
     if problems or settings is None:
         raise config_error(file, document, problems)
-    return settings
+    # Where one that comes with ddsim would lie here: that of the installation is everybody's.
+    return settings.read_from(document.folder / file.name) if document.file.name else settings
 
 
 def dump(settings: Settings) -> str:

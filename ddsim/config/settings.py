@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, get_args
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, model_validator
 
 from ddsim.catalogue import Patterns, Where
 from ddsim.config.database import DATABASE_DEFAULTS, database_rules
@@ -33,6 +34,13 @@ class RulesBroken(ValueError):
     def __init__(self, broken: list[tuple[Key, str]]) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, key))}: {reason}" for key, reason in broken))
         self.broken = broken
+
+
+@dataclass(frozen=True)
+class _Whence:
+    """The file that settings were read from; wherever that is, equal settings are equal."""
+
+    file: Path | None = field(default=None, compare=False)
 
 
 class Settings(Part):
@@ -62,6 +70,7 @@ class Settings(Part):
     """What is done to pictures before they are sent."""
     web: Web = Web()
     """How the web page looks and speaks, and what it takes."""
+    _whence: _Whence = PrivateAttr(default=_Whence())
 
     def __repr__(self) -> str:
         server = clipped(self.server.shown)
@@ -82,6 +91,17 @@ class Settings(Part):
     def catalogue(self) -> Where:
         """Where the reference pictures are."""
         return self.reference.folder
+
+    @property
+    def file(self) -> Path | None:
+        """The file that they were read from, which is no part of them; None where nobody knows."""
+        return self._whence.file
+
+    def read_from(self, file: Path) -> Settings:
+        """The same, read from this file."""
+        same = self.model_copy()
+        same._whence = _Whence(file)
+        return same
 
     def patterns(self) -> Patterns:
         """What of the catalogue is passed over."""

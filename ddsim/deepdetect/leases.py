@@ -14,9 +14,10 @@ theirs again.
 A server without Caffe takes no service without a network, so it holds no leases; that is said in the log, and its users
 have to agree among themselves.
 
-A holder is gone when it ended on this machine, or when the time is past until which it holds the lease. That time is by
-the holder's clock and is read by others': clocks may differ by five minutes. Where they differ by more, a lease
-may be taken over from somebody who works on; that run ends at its next renewal, two minutes later at most.
+A holder is gone when it ended on this machine, when its folder is the very one whose lock the caller has, or when the
+time is past until which it holds the lease. That time is by the holder's clock and is read by others': clocks may
+differ by five minutes. Where they differ by more, a lease may be taken over from somebody who works on; that run ends
+at its next renewal, two minutes later at most.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class Holder:
         command: what it was started as.
         since, until: seconds since 1970, by the holder's clock.
         word: drawn for this lease.
+        places: see :func:`places_of`; empty where they cannot be told, or an older version holds the lease.
     """
 
     owner: str
@@ -75,6 +77,7 @@ class Holder:
     since: float
     until: float
     word: str
+    places: str = ""
 
     def error(self) -> ManifestBusy:
         """What whoever comes second is told."""
@@ -96,6 +99,8 @@ class Holder:
         """
         if now > self.until + APART:
             return True
+        if folder and _are_nested(self.places.split(), places_of(Path(folder)).split()):
+            return True
         if (self.host, self.machine) != here():
             return False
         # On one machine the manifest's own lock, which the caller holds, says more than any number of a process. Who
@@ -107,10 +112,36 @@ class Holder:
 def here() -> tuple[str, str]:
     """This machine's name, and what tells it from others of that name: its start, and the container on it."""
     try:
-        start = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-        return socket.gethostname(), f"{start} {os.readlink('/proc/self/ns/pid')}"
+        return socket.gethostname(), f"{started()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return socket.gethostname(), f"{sys.platform} {uuid.getnode():x}"
+
+
+def started() -> str:
+    """What tells this start of this machine from all others; all containers on it have the same.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def places_of(folder: Path) -> str:
+    """A folder and the one around it, as all containers on this machine know them; empty where that cannot be told.
+
+    Each is this start of the machine and the numbers that it gave file system and folder, whatever the path. Only on
+    one machine does a lock that one has keep others out for certain: some network file systems do not pass theirs on.
+    """
+    try:
+        found = [os.stat(one) for one in (folder, folder.parent)]
+        return " ".join(f"{started()}/{one.st_dev}/{one.st_ino}" for one in found)
+    except OSError:
+        return ""
+
+
+def _are_nested(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether of two folders, each with the one around it, both are the same or one is within the other."""
+    return bool(one and other) and (one[0] in other or other[0] in one)
 
 
 class Lease:
@@ -154,6 +185,7 @@ class Lease:
             clock(),
             0.0,
             secrets.token_hex(8),
+            places_of(folder),
         )
 
     def take(self) -> None:
@@ -269,7 +301,8 @@ def holder_of(description: str) -> Holder | None:
     try:
         said = orjson.loads(description.removeprefix(_MARK))
         # What a later version says besides is not known here.
-        holder = Holder(**{one.name: _KINDS.get(one.name, str)(said[one.name]) for one in fields(Holder)})
+        known = [one.name for one in fields(Holder) if one.name in said or one.default is MISSING]
+        holder = Holder(**{name: _KINDS.get(name, str)(said[name]) for name in known})
         time.localtime(holder.since)
         time.localtime(holder.until)
     except (ValueError, TypeError, KeyError, OverflowError, OSError):

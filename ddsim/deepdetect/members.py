@@ -15,6 +15,7 @@ from ddsim.errors import (
     ApiError,
     ConnectionLost,
     DDSimError,
+    Intercepted,
     ServerBusy,
     ServerFault,
     ServerTimeout,
@@ -137,6 +138,26 @@ class Members:
             member.due = self._clock() + wait_s
         _log.warning("%s is left alone for %.3g s: %s", member.url, wait_s, error)
 
+    def part_with(self, failed: Mapping[Member, DDSimError], *, done: bool) -> None:
+        """Lose those that failed at what each was to do; where others have done it, whatever the reason.
+
+        Args:
+            failed: with which error.
+            done: whether any other one has done it.
+
+        Raises:
+            DDSimError: none has: what one of them refused, as all may for the same reason, with its address; or the
+                error of :meth:`nobody`.
+        """
+        refused = {} if done else {one: error for one, error in failed.items() if not is_trouble(error)}
+        for member, error in failed.items():
+            if member not in refused:
+                self.lose(member, error)
+        for member, error in refused.items():
+            raise named(member, error)
+        if not done:
+            raise self.nobody(lost=False)
+
     def proved(self, member: Member) -> None:
         """Note that a server did what it was asked for."""
         member.failures = 0
@@ -162,7 +183,7 @@ class Members:
             words = f"none of the {len(busy)} servers takes calls: {told}"
             return ServerBusy(429, None, words, method=first.method, path=first.path, retry_after=first.retry_after)
         kind: type[TransportError] = ConnectionLost if lost else ServerUnreachable
-        if not lost and all(isinstance(trouble, Unconnectable) for trouble in troubles):
+        if not lost and all(isinstance(trouble, (Unconnectable, Intercepted)) for trouble in troubles):
             kind = Unconnectable
         return kind(f"none of the {len(self.all)} servers can be used: {told}")
 
@@ -205,9 +226,15 @@ class Members:
 
 def is_trouble(error: BaseException) -> bool:
     """Whether an error is the server's, so that another one may do better."""
-    return isinstance(error, (TransportError, ServerFault, ServerBusy))
+    return isinstance(error, (TransportError, ServerFault, ServerBusy, Intercepted))
 
 
 def was_sent(error: BaseException) -> bool:
     """Whether a server may have worked on the call that ended with this error, and died of it."""
     return isinstance(error, (ConnectionLost, ServerTimeout))
+
+
+def named(member: Member, error: DDSimError) -> DDSimError:
+    """The same error with the server's address before its words."""
+    error.args = (f"{member.url}: {error.args[0]}", *error.args[1:])
+    return error

@@ -17,9 +17,10 @@ from ddsim.deepdetect.members import Member, Members, Pause, is_trouble, was_sen
 from ddsim.deepdetect.results import Classification, Ensured, Vectors
 from ddsim.deepdetect.retries import Retries, retries_of
 from ddsim.deepdetect.specs import ServiceSpec
-from ddsim.deepdetect.wanted import Wanted, WantedServices, named
+from ddsim.deepdetect.wanted import Wanted, WantedServices
 from ddsim.errors import (
     DDSimError,
+    Intercepted,
     InvalidRequest,
     ServerBusy,
     ServerUnreachable,
@@ -149,7 +150,8 @@ class Several(Client):
 
         Raises:
             NetworkChanged: some give other vectors than the others; they are named, and nothing is asked of any.
-            ServiceConflict, ApiError: as ``make`` raises; the message begins with the server's address.
+            ServiceConflict, ApiError: as ``make`` raises, where it does so on each that can be had; the message begins
+                with the address of one of them.
         """
         return self._wanted.ensured(self._servers, name, Wanted(layer, make), canary)
 
@@ -221,19 +223,17 @@ class Several(Client):
         """Do something on all that are in use; ``passing`` matters only where it is the same on all of them."""
         self._servers.await_any()
         members, passed = self._servers.in_use(), []
-        done = 0
+        failed: dict[Member, DDSimError] = {}
         for member in members:
             try:
                 do(member.client)
-                done += 1
             except passing as error:
                 passed.append(error)
             except DDSimError as error:
-                if not is_trouble(error):
-                    raise named(member, error) from error
-                self._servers.lose(member, error)
-        if not done:
-            raise passed[0] if passed else self._servers.nobody(lost=False)
+                failed[member] = error
+        self._servers.part_with(failed, done=len(failed) < len(members))
+        if passed and len(passed) + len(failed) == len(members):
+            raise passed[0]
 
     # What several servers cannot do
 
@@ -252,7 +252,7 @@ class Several(Client):
 
 
 # With these nothing happened on the server.
-_UNSENT = (ServerUnreachable, ServiceNotFound, ServerBusy)
+_UNSENT = (ServerUnreachable, ServiceNotFound, ServerBusy, Intercepted)
 
 
 def _worked_on(tried: Mapping[Member, DDSimError]) -> list[DDSimError]:

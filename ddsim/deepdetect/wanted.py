@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ddsim.deepdetect.canary import SAME_FILES, Canary, agreed, differing, drawn
 from ddsim.deepdetect.client import Client
-from ddsim.deepdetect.members import Member, Members, is_trouble
+from ddsim.deepdetect.members import Member, Members
 from ddsim.deepdetect.results import Ensured
 from ddsim.deepdetect.retries import Retries
 from ddsim.errors import DDSimError, NetworkChanged
@@ -69,17 +69,15 @@ class WantedServices:
         servers.await_any()
         members = servers.in_use()
         done: dict[Member, tuple[Ensured, Canary | None]] = {}
+        failed: dict[Member, DDSimError] = {}
         with ThreadPoolExecutor(max(len(members), 1), thread_name_prefix="ddsim-ensure") as pool:
             begun = [(member, pool.submit(self._made, member.client, wanted)) for member in members]
         for member, future in begun:
             try:
                 done[member] = future.result()
             except DDSimError as error:
-                if not is_trouble(error):
-                    raise named(member, error) from error
-                servers.lose(member, error)
-        if not done:
-            raise servers.nobody(lost=False)
+                failed[member] = error
+        servers.part_with(failed, done=bool(done))
         return done
 
     def _made(self, client: Client, wanted: Wanted) -> tuple[Ensured, Canary | None]:
@@ -101,9 +99,3 @@ class WantedServices:
             if found is not None and wanted.canary is not None and not found.same_as(wanted.canary):
                 told = differing({member.url: found}, wanted.canary)
                 raise NetworkChanged(f"{told}, and nothing was stored: {SAME_FILES}")
-
-
-def named(member: Member, error: DDSimError) -> DDSimError:
-    """The same error with the server's address before its words."""
-    error.args = (f"{member.url}: {error.args[0]}", *error.args[1:])
-    return error

@@ -27,7 +27,7 @@ from ddsim.routing.categories import Shares, by_labels
 from ddsim.routing.classifier import Classifier
 from ddsim.routing.sampling import SIZE, Sample, lot
 from ddsim.routing.trained import META, trained_before
-from ddsim.vectors import Backend, PictureOf
+from ddsim.vectors import Backend, PictureOf, label_facts
 
 _log = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ def learned_before(manifest: Records, settings: Settings) -> Learned | None:
     if not kept or kept["of"] != _distances(manifest, settings):
         return None
     learned = Learned.from_json(kept["learned"])
-    return learned if kept["service"] == _service(manifest, settings) else replace(learned, weight=None, classified=0)
+    return learned if _is_of(kept["service"], manifest, settings) else replace(learned, weight=None, classified=0)
 
 
 def named_before(manifest: Manifest, settings: Settings) -> dict[int | None, Shares]:
     """What the classification service said about some items, by vid; nothing where it is another one by now."""
     kept = manifest.get_meta("named") or {}
-    if not _wants_service(manifest, settings) or kept.get("of") != _service(manifest, settings):
+    if not _wants_service(manifest, settings) or not _is_of(kept.get("of"), manifest, settings):
         return {}
     return {int(vid): shares for vid, shares in kept["shares"].items()}
 
@@ -62,6 +62,7 @@ def is_due(manifest: Manifest, settings: Settings) -> bool:
         return True
     if learned.shown is None and learned.line is not None and len(manifest.categories()) > 1:
         return True  # of a version that learned less
+    # Also where an older version noted the same service by its paths, which machines elsewhere do not have.
     wanted = _service(manifest, settings)
     return bool(_wants_service(manifest, settings) and manifest.get_meta("learned")["service"] != wanted)
 
@@ -123,8 +124,17 @@ def _service(manifest: Records, settings: Settings) -> Any:
     """What the word of the classifier or classification service depends on; None where there is none."""
     if settings.trained:
         return (manifest.get_meta(META) or {}).get("mark")
+    labels = label_facts(settings)
+    return [labels, settings.categories] if labels and settings.categories else None
+
+
+def _is_of(noted: Any, manifest: Records, settings: Settings) -> bool:
+    """Whether a note is of the classifier or classification service that the settings name."""
+    if noted == _service(manifest, settings):
+        return True
     network = settings.classification
-    return [network.facts(), settings.categories] if network and settings.categories else None
+    # Older versions noted where the network's files lie.
+    return network is not None and noted == [network.facts(), settings.categories]
 
 
 def _wants_service(manifest: Manifest, settings: Settings) -> bool:
@@ -194,7 +204,7 @@ def _named(
     if len({row.category for row in rows}) < 2:
         return {}, True
     kept = manifest.get_meta("named") or {}
-    known: dict[str, Shares] = kept["shares"] if kept.get("of") == _service(manifest, settings) else {}
+    known: dict[str, Shares] = kept["shares"] if _is_of(kept.get("of"), manifest, settings) else {}
     groups: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lot):
         groups.setdefault(row.category, []).append(row)

@@ -13,6 +13,7 @@ from ddsim.routing import TrainedHead
 from ddsim.search.holdings import Holdings
 from ddsim.search.planning import IndexOptions, Outlook, outlook
 from ddsim.search.runs import Listeners, index
+from ddsim.search.sharing import show
 from ddsim.training import TrainReport, train
 from ddsim.vectors import Among, Hits, Select
 
@@ -77,6 +78,7 @@ class Collection(Holdings):
         Raises:
             ConfigError: there is no catalogue, or the settings do not fit what is indexed.
             CatalogueVanished: too much of the catalogue is gone; nothing was changed.
+            ForeignCollection: its place in a database is another state folder's, and it was not told to take over.
             ManifestBusy: another run is at work; the message says which one.
             ServiceConflict, CapabilityError, ApiError, TransportError: the server cannot be used, or fails. What was
                 written to the index so far stays; the next run does the rest.
@@ -107,6 +109,7 @@ class Collection(Holdings):
             if vids:
                 with self.writing() as backend:
                     backend.remove(vids)
+                    show(backend, self.manifest, self.settings)
         return count
 
     def audit(self) -> Audit:
@@ -145,7 +148,9 @@ class Collection(Holdings):
         """
         self.check()
         with self.manifest.writing(), self.writing() as backend:
-            return train(self.manifest, backend, self.settings, self.picture_of, computed=computed)
+            report = train(self.manifest, backend, self.settings, self.picture_of, computed=computed)
+            show(backend, self.manifest, self.settings)
+            return report
 
     def trained(self) -> TrainedHead | None:
         """The classifier of these settings; None where they ask for none, or there is only one category.

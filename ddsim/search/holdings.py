@@ -182,16 +182,19 @@ class Holdings:
         return self._backend
 
     @contextmanager
-    def writing(self, *, rebuild: bool = False) -> Iterator[Backend]:
+    def writing(self, *, rebuild: bool = False, take_over: bool = False) -> Iterator[Backend]:
         """The vectors' home, open for writing; the caller holds the right to write of the manifest.
 
         Args:
             rebuild: whether it begins empty.
+            take_over: whether, in a database, it may take the place of another state folder's.
 
         Raises:
+            ForeignCollection: the place in a database is another state folder's.
             CapabilityError, ServiceConflict, ApiError, TransportError: as :meth:`ddsim.vectors.Backend.open`.
         """
-        backend = backend_for(self.needed_client, self.settings, self.manifest, rebuilding=rebuild)
+        client = self.needed_client
+        backend = backend_for(client, self.settings, self.manifest, rebuilding=rebuild, taking_over=take_over)
         try:
             if rebuild:
                 backend.rebuild()

@@ -2,6 +2,9 @@
 
 A run leaves two notes of one mark, drawn at random: one in the catalogue, where that can be written, and one in the
 state, with the path where the catalogue was. Whoever comes with a path that is unknown looks for the mark.
+
+The note in the state also names the configuration files whose runs left it, by their paths from the state folder, which
+stay as they are where a project moves as a whole.
 """
 
 from __future__ import annotations
@@ -56,15 +59,19 @@ class Place:
         """Whether a run ever came to its end here."""
         return os.path.exists(self.folder / FAILURES)
 
-    def take(self) -> None:
+    def take(self, settings: Settings) -> None:
         """Note, as a run, that this is the catalogue's place, so that it is found again wherever it moves.
+
+        Args:
+            settings: the run's.
 
         Raises:
             ConfigError: the state folder cannot be written.
         """
         mark = None if self.path is None else self._mark(self.path)
         path = self.known_as if self.path is None else str(self.path)
-        text = json.dumps({"known_as": self.known_as, "path": path, "mark": mark})
+        files = sorted({_named(settings), *_other_files(self.folder, settings)} - {""})
+        text = json.dumps({"known_as": self.known_as, "path": path, "mark": mark, "configurations": files})
         try:
             _replace(self.folder / NOTE, text)
         except OSError as error:
@@ -147,6 +154,33 @@ def _went_away(note: Mapping[str, Any], path: Path) -> bool:
 
 def _is_there(note: Mapping[str, Any]) -> bool:
     return note.get("mark") is not None and read_mark(Path(str(note.get("path")))) == note["mark"]
+
+
+def is_anothers(folder: Path, settings: Settings) -> bool:
+    """Whether a folder of the state was indexed by another configuration's file, of whatever name, that is still there.
+
+    What older versions indexed says nothing of that.
+    """
+    return bool(_other_files(folder, settings))
+
+
+def _other_files(folder: Path, settings: Settings) -> list[str]:
+    """The files of other configurations that a folder of the state names, and that are still there."""
+    files, own = read_note(folder).get("configurations"), _named(settings)
+    named = [one for one in files if isinstance(one, str) and one != own] if isinstance(files, list) else []
+    return [one for one in named if os.path.isfile(os.path.join(os.path.realpath(settings.state), one))]
+
+
+def _named(settings: Settings) -> str:
+    """The file of settings, as seen from their state folder; empty where nobody knows it."""
+    if settings.file is None:
+        return ""
+    # A link to a file elsewhere is a configuration of its own: the paths in it begin from where the link is.
+    path = os.path.join(os.path.realpath(settings.file.parent), settings.file.name)
+    try:
+        return os.path.relpath(path, os.path.realpath(settings.state))
+    except ValueError:
+        return path  # on another drive
 
 
 def read_note(folder: Path) -> dict[str, Any]:

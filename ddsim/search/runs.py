@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ddsim.catalogue import Change, ItemState, Survey
-from ddsim.errors import CatalogueVanished, ConfigError
+from ddsim.errors import CatalogueVanished, ConfigError, InvalidRequest
 from ddsim.indexing import IndexReport, Progress, Run, audit_index
 from ddsim.routing import META as HEAD
 from ddsim.routing import Classifier, Learned, Sample, is_due, is_stale, learn_from
@@ -41,6 +41,11 @@ class Listeners:
 
 def index(held: Holdings, options: IndexOptions, listeners: Listeners) -> IndexReport:
     """Bring the index into step with the catalogue; see :meth:`ddsim.Collection.index`."""
+    if options.take_over and held.settings.index.backend != "milvus":
+        raise InvalidRequest(
+            "there is nothing to take over: only an index in a database has a name that another state folder can hold, "
+            f"and this configuration has index.backend {held.settings.index.backend}: leave it out"
+        )
     with held.manifest.writing():
         if beside.is_begun(held.manifest) or (options.rebuild and held.manifest.counts()[ItemState.INDEXED]):
             report = _index_beside(held, options, listeners)
@@ -58,7 +63,7 @@ def _index_beside(held: Holdings, options: IndexOptions, listeners: Listeners) -
     with held.beside() as found:
         replaced = beside.is_replaced(found.manifest)
         if replaced:
-            _share(held)
+            _share(held, options)
         if options.rebuild or replaced:
             beside.throw_away(client, settings, found.manifest)
             if not options.rebuild:
@@ -74,7 +79,7 @@ def _index_beside(held: Holdings, options: IndexOptions, listeners: Listeners) -
         report = _index(new, replace(options, allow_vanished=True), replace(listeners, progress=told))
         if report.finished:
             beside.take_place(held.manifest, new.manifest)
-            _share(held)
+            _share(held, options)
     if report.finished:
         with held.beside() as old:
             beside.throw_away(client, settings, old.manifest)
@@ -86,7 +91,7 @@ def _index(held: Holdings, options: IndexOptions, listeners: Listeners) -> Index
     survey = Survey()
     changes, gone = _planned(held, options, survey)
     before = None if options.rebuild else _compared(held)
-    with held.writing(rebuild=options.rebuild) as backend:
+    with held.writing(rebuild=options.rebuild, take_over=options.take_over) as backend:
         backend.remove(gone)
         _publish(held, backend)
         sample = Sample(held.manifest)
@@ -122,7 +127,7 @@ def _planned(held: Holdings, options: IndexOptions, survey: Survey) -> tuple[dic
         gone = held.manifest.apply(plan)
     held.manifest.set_meta(shut=survey.shut)
     if not held.is_beside:
-        held.place.take()
+        held.place.take(held.settings)
         note_current(held.manifest.folder.parent, held.catalogue)
     return would.changes, gone
 
@@ -168,9 +173,9 @@ def _compared(held: Holdings) -> str | None:
     return f"{home}, {how}" if how and held.manifest.counts()[ItemState.INDEXED] else None
 
 
-def _share(held: Holdings) -> None:
+def _share(held: Holdings, options: IndexOptions) -> None:
     """Have others who search without this manifest find what it holds by now."""
-    with held.writing() as backend:
+    with held.writing(take_over=options.take_over) as backend:
         _publish(held, backend)
 
 

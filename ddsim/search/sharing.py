@@ -31,8 +31,7 @@ def share(backend: Backend, manifest: Manifest, catalogue: Path | None, settings
     """
     if not isinstance(backend, MilvusBackend):
         return
-    trained = trained_before(manifest) if settings.trained else None
-    backend.publish(**{HEAD_FACTS: None if trained is None else facts_of_head(trained)})
+    show(backend, manifest, settings)
     try:
         texts = _products(catalogue)
     except (OSError, ValueError, RecursionError, csv.Error) as error:
@@ -41,6 +40,17 @@ def share(backend: Backend, manifest: Manifest, catalogue: Path | None, settings
         return
     mark = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     backend.publish_products(texts, mark)
+
+
+def show(backend: Backend, manifest: Manifest, settings: Settings) -> None:
+    """Have a database show what a manifest holds, and leave product data as it is there; see :func:`share`.
+
+    Raises:
+        DatabaseTrouble: the database does not answer; the next run does it again.
+    """
+    if isinstance(backend, MilvusBackend):
+        trained = trained_before(manifest) if settings.trained else None
+        backend.publish(**{HEAD_FACTS: None if trained is None else facts_of_head(trained)})
 
 
 def hand_on_owner(before: Manifest, after: Manifest) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from ddsim.catalogue import Address, Locks, Manifest, Where, look_at, place_named
 from ddsim.config import Settings
 from ddsim.errors import ConfigError
-from ddsim.search.places import found_below, place_of, read_note
+from ddsim.search.places import found_below, is_anothers, place_of, read_note
 from ddsim.vectors import CACHE_FOLDER, HOME
 
 Status: TypeAlias = Literal["used", "old", "empty", "missing", "other"]
@@ -36,7 +36,7 @@ class State:
         changed: when a run worked on it last, in seconds since 1970.
         status: ``used`` by the configuration as it is now; ``old``: of the same configuration with another network or
             preparation; ``empty``: nothing was indexed; ``missing``: its catalogue is not there, gone or not mounted;
-            ``other``: of another configuration.
+            ``other``: of another configuration, which may have the same name.
         on_server: the folder on the server that holds the index itself; None where the vectors are here.
     """
 
@@ -124,6 +124,8 @@ def _state(folder: Path, settings: Settings, used: set[Path]) -> State:
         status = "other"
     elif folder in used:
         status = "used"
+    elif is_anothers(folder, settings):
+        status = "other"
     elif catalogue is not None and not _is_there(catalogue):
         status = "missing"
     else:

@@ -23,13 +23,22 @@ from ddsim.vectors.cache import Cache
 from ddsim.vectors.canary import canary_of
 from ddsim.vectors.exact import Metric, load_faiss
 from ddsim.vectors.extracting import local_spec
-from ddsim.vectors.fingerprints import label_key, looks_alike, network_key, stands_alone, vector_facts, vector_key
+from ddsim.vectors.fingerprints import (
+    label_facts,
+    label_key,
+    looks_alike,
+    network_key,
+    stands_alone,
+    vector_facts,
+    vector_key,
+)
 from ddsim.vectors.keeping import tidy
 from ddsim.vectors.local import LocalBackend
 from ddsim.vectors.localkeeping import APPROXIMATE, COMPARED
 from ddsim.vectors.memory import kept_by_content
 from ddsim.vectors.milvus import MilvusBackend
 from ddsim.vectors.milvuscalls import Calls
+from ddsim.vectors.milvusglance import Glance
 from ddsim.vectors.milvusplace import OWNER
 from ddsim.vectors.milvusrecords import DatabaseRecords
 from ddsim.vectors.others import Patience
@@ -55,6 +64,7 @@ __all__ = [
     "Cache",
     "DatabaseRecords",
     "Found",
+    "Glance",
     "Hits",
     "LocalBackend",
     "Metric",
@@ -76,6 +86,7 @@ __all__ = [
     "damage",
     "database_records",
     "kept_by_content",
+    "label_facts",
     "label_key",
     "least_pictures",
     "load_faiss",
@@ -104,6 +115,7 @@ def backend_for(
     *,
     patience: Patience | None = None,
     rebuilding: bool = False,
+    taking_over: bool = False,
 ) -> Backend:
     """The home that the settings want, not opened yet.
 
@@ -116,6 +128,7 @@ def backend_for(
         manifest: of this catalogue and configuration.
         patience: how long to wait for a server that is gone.
         rebuilding: whether :meth:`Backend.rebuild` comes next, so that the home may be another one than before.
+        taking_over: whether, in a database, it may take the place of another manifest's.
 
     Raises:
         ConfigError: the manifest's items are in another home.
@@ -127,7 +140,7 @@ def backend_for(
     if kind == "server":
         backend = ServerBackend(client, settings, manifest, patience)
     elif kind == "milvus":
-        backend = MilvusBackend(client, settings, manifest, patience)
+        backend = MilvusBackend(client, settings, manifest, patience, taking_over=taking_over)
     else:
         backend = LocalBackend(client, settings, manifest, patience)
     # Among the metrics of vectors that are kept as the network gave them nothing has to move.

@@ -55,15 +55,21 @@ def vector_key(settings: Settings) -> str:
     return _key({"network": network_key(settings), "layer": settings.similarity.extract_layer})
 
 
-def label_key(settings: Settings) -> str | None:
-    """Of the labels that the classification service gives; None without one."""
+def label_facts(settings: Settings) -> dict[str, Any] | None:
+    """What the labels of the classification service depend on, wherever its files lie; None without one."""
     service = settings.classification
     if service is None:
         return None
     files = [service.corresp] if service.corresp else []
+    return {"labels": _service(settings, service), "corresp": _files(settings, files)}
+
+
+def label_key(settings: Settings) -> str | None:
+    """Of the labels that the classification service gives; None without one."""
+    facts = label_facts(settings)
     # Nothing tells labels of the same network from others', so those of another server are others.
-    where = {"server": settings.server.url or "embedded", "corresp": _files(settings, files)}
-    return _key({"labels": _service(settings, service), **where, **_sent(settings)})
+    where = {"server": settings.server.url or "embedded"}
+    return None if facts is None else _key({**facts, **where, **_sent(settings)})
 
 
 def stands_alone(service: Service) -> bool:

@@ -38,14 +38,21 @@ class MilvusBackend(Extracting):
         settings: the similarity service, the database and the metric.
         manifest: what is to be in the index; empty on machines that only search.
         patience: how long to wait for a server or a database that is gone.
+        taking_over: whether the collection may take the place of another manifest's.
     """
 
     def __init__(
-        self, client: Client, settings: Settings, manifest: Manifest, patience: Patience | None = None
+        self,
+        client: Client,
+        settings: Settings,
+        manifest: Manifest,
+        patience: Patience | None = None,
+        *,
+        taking_over: bool = False,
     ) -> None:
         super().__init__(client, settings, manifest, patience)
         self._calls = Calls(settings.index, self._patience.sleep)
-        self._keeping = Keeping(self._calls, settings, manifest)
+        self._keeping = Keeping(self._calls, settings, manifest, taking_over=taking_over)
         self._records = DatabaseRecords(self._calls, settings)
         self._searching = Searching(self._calls, self._keeping, self._records, manifest, self._metric, self._patience)
 
@@ -99,7 +106,7 @@ class MilvusBackend(Extracting):
     def stored(self) -> int:
         """How many rows there are."""
         name = self._searching.collection
-        return 0 if name is None else self._calls.count(name)
+        return 0 if name is None else self._searching.outlast_rebuild(lambda: self._calls.count(name))
 
     def tombstone_share(self) -> float:
         """The share of them that is not valid: none, once what is not valid was removed."""
@@ -149,7 +156,7 @@ class MilvusBackend(Extracting):
 
     def features_of(self, vids: Sequence[int]) -> Vectors:
         """The vectors of these numbers as the network gave them."""
-        return self._records.outlast_rebuild(lambda: self._features_of(list(vids)))
+        return self._searching.outlast_rebuild(lambda: self._features_of(list(vids)))
 
     def _features_of(self, wanted: list[int]) -> Vectors:
         name = self._searching.collection

@@ -26,6 +26,7 @@ from ddsim.vectors.milvusplace import (
     OWNER,
     alias_of,
     check_owner,
+    is_own,
     mark_of,
     new_generation,
     own_alias,
@@ -53,12 +54,14 @@ class Keeping:
         calls: the database.
         settings: the configuration.
         manifest: what is to be in the collection.
+        taking_over: whether it may take the place of another manifest's.
     """
 
-    def __init__(self, calls: Calls, settings: Settings, manifest: Manifest) -> None:
+    def __init__(self, calls: Calls, settings: Settings, manifest: Manifest, *, taking_over: bool = False) -> None:
         self._calls = calls
         self._settings = settings
         self._manifest = manifest
+        self._taking_over = taking_over
         self._metric = METRICS[settings.index.metric]
         self._alias = alias_of(settings)
         self._notes = Notes(calls)
@@ -114,7 +117,7 @@ class Keeping:
             InvalidResponse: its vectors have another length.
         """
         manifest = self._manifest
-        own_alias(self._calls, self._settings, manifest)
+        self.own_alias()
         if not self.known:
             # Noted before it is made, so that none is ever forgotten.
             manifest.set_meta(**new_generation(self._settings, manifest), in_doubt=True)
@@ -136,7 +139,7 @@ class Keeping:
 
     def begin_anew(self, dimension: int, home: str) -> None:
         """Have an empty collection in the place of the one before; the caller holds the right to write."""
-        own_alias(self._calls, self._settings, self._manifest)
+        self.own_alias()
         before = [str(self._manifest.get_meta(COLLECTION))] if self.known else []
         facts = new_generation(self._settings, self._manifest)
         facts |= {HOME: home, COMPARED: "as it is", "dimension": dimension, "in_doubt": True, APPROXIMATE: None}
@@ -148,7 +151,7 @@ class Keeping:
     def _remove_given_up(self) -> None:
         given_up = self._manifest.get_meta("given_up") or ()
         for name in given_up:
-            shown = own_alias(self._calls, self._settings, self._manifest)
+            shown = self.own_alias()
             if shown is not None and shown.name == name:
                 self._calls.point(self._alias, self.collection)
             self._drop(name)
@@ -199,13 +202,29 @@ class Keeping:
 
     # For others
 
+    def own_alias(self) -> Described | None:
+        """The collection that others find; see :func:`ddsim.vectors.milvusplace.own_alias`."""
+        return own_alias(self._calls, self._settings, self._manifest, taking_over=self._taking_over)
+
     def publish(self, extra: Mapping[str, object]) -> None:
-        """Have the alias stand for this collection, with its facts."""
+        """Have the alias stand for this collection, with its facts; another manifest's answers until this is whole."""
         before = self._notes.read(self.collection) or {}
         self._notes.write(self.collection, {**before, **facts_of(self._manifest), **extra})
-        own_alias(self._calls, self._settings, self._manifest)
+        shown = self.own_alias()
+        taken = shown if shown is not None and not is_own(shown, self._manifest) else None
+        if taken is not None and not self._is_whole():
+            return
         self._calls.point(self._alias, self.collection)
         self._shown = True
+        if taken is not None:
+            _log.warning("the collection %r of another index is removed: %r has its place", taken.name, self.collection)
+            self._manifest.set_meta(given_up=[*(self._manifest.get_meta("given_up") or ()), taken.name])
+            self._remove_given_up()
+
+    def _is_whole(self) -> bool:
+        counts = self._manifest.counts()
+        waiting = any(counts[state] for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED))
+        return counts[ItemState.INDEXED] > 0 and not waiting
 
     def settle(self) -> None:
         """After a run: see that the collection holds what the manifest says, and note that nothing is in doubt."""

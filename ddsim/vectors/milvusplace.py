@@ -74,7 +74,8 @@ def new_generation(settings: Settings, manifest: Manifest) -> dict[str, object]:
 
 def mark_of(settings: Settings, facts: Mapping[str, Any]) -> Mark:
     """What is to be written on a collection with these facts."""
-    who = f"configuration {settings.name}, catalogue {settings.catalogue}, on {socket.gethostname()}"
+    where = f"state folder {settings.state}, on {socket.gethostname()}"
+    who = f"configuration {settings.name}, catalogue {settings.catalogue}, {where}"
     who = who.encode("utf-8", "backslashreplace").decode("utf-8")
     return Mark(str(facts[OWNER]), who, vector_key(settings), int(facts[GENERATION]))
 
@@ -88,28 +89,58 @@ def check_owner(described: Described, settings: Settings, manifest: Records) -> 
     mark, own = Mark.of(described), str(manifest.get_meta(OWNER) or "")
     if mark is not None and mark.owner == own:
         return mark
-    asking = mark_of(settings, {OWNER: own, GENERATION: 0}).who
+    # Indexes on a server count their generations, too.
+    generation = manifest.get_meta(GENERATION) if manifest.get_meta(COLLECTION) else 0
+    asking = _in_words(mark_of(settings, {OWNER: own, GENERATION: generation}))
+    cure = (
+        "where nobody needs it any more, remove it from the database first"
+        if mark is None
+        else "where that index is lost, or nobody needs it any more, run `ddsim index --take-over`, which sends every "
+        "picture to a collection of this one's own and then removes that one"
+    )
     raise ForeignCollection(
         f"the collection {described.name!r} in the Milvus at {settings.index.url} belongs to "
         f"{_described(mark, described)}, and not to this one ({asking}): write another `collection` under `index:`; "
-        "or, where nobody needs it any more, remove it from the database first"
+        f"or, {cure}"
     )
+
+
+def _in_words(mark: Mark) -> str:
+    if not mark.generation:
+        return f"{mark.who}, which has made none"
+    try:
+        return f"{mark.who}, made {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(mark.generation / 1000))}"
+    except (ValueError, OverflowError, OSError):
+        return mark.who  # no time that there is
 
 
 def _described(mark: Mark | None, described: Described) -> str:
     if mark is not None:
-        return f"another index of ddsim's ({mark.who})"
+        return f"another index of ddsim's ({_in_words(mark)})"
     fields = ", ".join(f"{name} {kind}" for name, kind in sorted(described.fields.items()))
     return f"somebody else (fields {fields}; note {described.note[:100]!r})"
 
 
-def own_alias(calls: Calls, settings: Settings, manifest: Records) -> Described | None:
+def own_alias(calls: Calls, settings: Settings, manifest: Records, *, taking_over: bool = False) -> Described | None:
     """The collection that the alias stands for; None where it stands for none.
+
+    Args:
+        calls: the database.
+        settings: the configuration.
+        manifest: whose it should be.
+        taking_over: whether one of another manifest will do.
 
     Raises:
         ForeignCollection: it is somebody else's.
     """
     found = calls.describe(alias_of(settings))
-    if found is not None:
-        check_owner(found, settings, manifest)
+    if found is None or (taking_over and found.name != alias_of(settings) and Mark.of(found) is not None):
+        return found
+    check_owner(found, settings, manifest)
     return found
+
+
+def is_own(described: Described, manifest: Records) -> bool:
+    """Whether a collection is of whoever keeps this manifest."""
+    mark = Mark.of(described)
+    return mark is not None and mark.owner == manifest.get_meta(OWNER)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ddsim.catalogue import Manifest, Records
 from ddsim.deepdetect import Vectors
-from ddsim.errors import ConfigError, IndexBusy
+from ddsim.errors import ConfigError, IndexBusy, IndexLost
 from ddsim.vectors.base import Among, Hits
 from ddsim.vectors.exact import Metric
 from ddsim.vectors.milvuscalls import WIDEST, Calls, Kind
 from ddsim.vectors.milvuskeeping import METRICS, Keeping
+from ddsim.vectors.milvuslink import Missing
 from ddsim.vectors.milvusrecords import FRESH_S, DatabaseRecords, row_of
 from ddsim.vectors.others import Patience
 from ddsim.vectors.valid import Ranking, scorer_of, search_valid
+
+_Made = TypeVar("_Made")
 
 
 class Searching:
@@ -64,6 +67,7 @@ class Searching:
 
         Raises:
             IndexLost: the collection is gone.
+            ForeignCollection: it is gone, and another manifest's has taken its place.
             IndexBusy: it is being made ready, for longer than patience lasts.
             ConfigError: it compares in another way than the settings say.
         """
@@ -73,9 +77,25 @@ class Searching:
             found = self._keeping.known or any(one.found for one in hits)
             return not found and bool(self._records.categories())
 
-        return self._records.outlast_rebuild(
+        return self.outlast_rebuild(
             lambda: self._patience.outlast_busy(lambda: self._found(queries, k, among)), doubtful
         )
+
+    def outlast_rebuild(
+        self, work: Callable[[], _Made], doubtful: Callable[[_Made], bool] = lambda _made: False
+    ) -> _Made:
+        """Do some work on the collection that answers; see :meth:`DatabaseRecords.outlast_rebuild`.
+
+        Raises:
+            IndexLost: it is gone.
+            ForeignCollection: it is gone, and another manifest's has taken its place.
+        """
+        try:
+            return self._records.outlast_rebuild(work, doubtful)
+        except IndexLost:
+            if self._keeping.known:
+                self._keeping.own_alias()
+            raise
 
     def _found(self, queries: Vectors, k: int, among: Among) -> list[Hits]:
         name = self.collection
@@ -133,12 +153,15 @@ class Searching:
 
         Raises:
             ConfigError: it compares in another way than the settings say.
+            Missing: it is gone.
         """
         at, kept = self._kinds.get(name, (0.0, None))
         if kept is not None and time.monotonic() - at <= FRESH_S:
             return kept
         found = self._calls.index_of(name)
         if found is None:
+            if self._calls.describe(name) is None:
+                raise Missing(f"no collection {name!r}")
             raise IndexBusy(f"the database makes collection {name!r} ready; try again in a moment")
         metric, kind = found
         if metric != METRICS[self._metric]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
+
+from PIL import Image
 
 from ddsim.catalogue import ItemState, Locks, Names, Product, Row, Where
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, TimeLimits
-from ddsim.errors import DDSimError, ServiceNotFound
+from ddsim.errors import BadInput, DDSimError, ImageError, InvalidRequest, ServiceNotFound
 from ddsim.search import Collection, ImageSearch, connect
-from ddsim.vectors import DatabaseRecords
+from ddsim.vectors import HOME, DatabaseRecords, Glance
 from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
 
 T = TypeVar("T")
@@ -20,7 +24,12 @@ T = TypeVar("T")
 _PATIENCE = TimeLimits(connect=3.0, info=10.0, create=60.0, predict=20.0)
 _RETRIES = 1
 # What a run that makes an index anew writes into the manifest.
-_FACTS = ("home", "generation", "incarnation")
+_FACTS = (HOME, "generation", "incarnation")
+# What tells of the photo, or of how it was asked for, and not of whether others are answered.
+_NO_TROUBLE = (ImageError, InvalidRequest, BadInput)
+# Seconds between two searches that are made to learn whether searches are answered again.
+_TRIED_AGAIN_S = 5.0
+_GREY = Image.new("RGB", (64, 64), (128, 128, 128))
 
 
 class Searching:
@@ -50,9 +59,14 @@ class Searching:
         self._turn = threading.Condition()
         self._searching = 0
         self._opened: object = None
+        self._glance: Glance | None = None
+        self._failure: DDSimError | None = None
+        self._tried = float("-inf")
 
     def close(self) -> None:
-        """Let go of manifest and server."""
+        """Let go of manifest, database and server."""
+        if self._glance is not None:
+            self._glance.close()
         for collection in self._collections:
             collection.close()
         self._search.close()
@@ -93,18 +107,41 @@ class Searching:
         return Locks(self.collection.manifest.folder).running()
 
     def trouble(self) -> Words | None:
-        """Why no search would be answered now; None where there is no reason."""
+        """Why no search would be answered now; None where there is no reason. One thread at a time asks.
+
+        That costs a question to the server, and one to the database where vectors are kept in one. Only after a search
+        that failed another one is made now and then, until one is answered.
+        """
         try:
+            # Before anything is read there, which takes longer where it does not answer.
+            self._look_at_database()
             manifest, records = self.collection.manifest, self.collection.records
             if not self.categories() or (records is manifest and not manifest.is_there()):
                 return NOTHING_INDEXED
             # Not the list of all services: a server reads that without a lock.
             self._client.get_service(self.settings.similarity.service)
         except ServiceNotFound:
-            return None  # the server answers; the next search creates it
+            pass  # the server answers; the next search creates it
         except DDSimError as error:
             return words_for(error)
-        return None
+        failure = self._still_failing()
+        return None if failure is None else words_for(failure)
+
+    def _look_at_database(self) -> None:
+        manifest, wanted = self.collection.manifest, self.settings.index.backend
+        if wanted == "milvus" and str(manifest.get_meta(HOME) or wanted).startswith(wanted):
+            if self._glance is None:
+                self._glance = Glance(self.settings)
+            self._glance.check(manifest)
+
+    def _still_failing(self) -> DDSimError | None:
+        """What the last search failed with, where that was not for its photo, and searches still fail."""
+        now = time.monotonic()
+        if self._failure is not None and now - self._tried >= _TRIED_AGAIN_S:
+            self._tried = now
+            with suppress(DDSimError):
+                self.run(lambda search: search.query(_GREY, 1, labels=True))
+        return self._failure
 
     def check_categories(self, names: tuple[str, ...]) -> None:
         """Refuse a search that would find nothing.
@@ -126,6 +163,16 @@ class Searching:
         Raises:
             what ``work`` raises.
         """
+        try:
+            result = self._in_turn(work)
+        except DDSimError as error:
+            if not isinstance(error, _NO_TROUBLE):
+                self._failure = error
+            raise
+        self._failure = None
+        return result
+
+    def _in_turn(self, work: Callable[[ImageSearch], T]) -> T:
         with self._turn:
             while self._opened != self._facts() or self._opened is None:
                 if not self._searching:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forwarding import Way
 from homes import StrictTap
 from shop import Shop, picture
 from starlette.testclient import TestClient
-from test_milvus_shared import index, opened  # noqa: F401  index is a fixture
+from test_milvus_shared import calls, index, opened  # noqa: F401  index is a fixture
 from webshop import ADDRESS, app_of
+
+from ddsim.vectors.milvusplace import alias_of
 
 pytestmark = [pytest.mark.usefixtures("loopback"), pytest.mark.long]
 
@@ -70,3 +73,49 @@ def test_a_page_without_state_shows_all_of_it(tmp_path: Path, index: dict[str, A
     with TestClient(app_of(searching), base_url=ADDRESS) as client:
         names = {one["uri"]: one["name"] for one in client.get("/api/catalogue").json()["examples"]}
         assert (names["bed/0.png"], names["lamp/0.png"]) == ("Bed", "0")
+
+
+@pytest.mark.parametrize("machine", ["indexing", "searching"])
+def test_whoever_watches_hears_of_a_database_that_is_gone(
+    tmp_path: Path,
+    index: dict[str, Any],  # noqa: F811
+    machine: str,
+) -> None:
+    """At once, with a manifest at hand and without, whether or not somebody searched; and that it is back."""
+    with Way(index["url"]) as way:
+        shop = opened(tmp_path / "indexing", index | {"url": way.url})
+        shop.add("lamp/0.png", "lamp/1.png", "bed/0.png")
+        with shop.search() as search:
+            search.index()
+        if machine == "searching":
+            shop = opened(tmp_path / "searching", index | {"url": way.url})
+        with TestClient(app_of(shop), base_url=ADDRESS) as client:
+            asked = {"like": "lamp/0.png", "all": "true"}
+            assert client.get("/healthz").status_code == 200  # before any search
+            way.cut()
+            answer = client.get("/healthz")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_down")
+            way.open()
+            assert client.get("/healthz").status_code == 200
+            if machine == "indexing":  # the other one has no pictures to search for
+                assert client.post("/api/search", data=asked).status_code == 200
+            way.cut()
+            assert client.get("/healthz").json()["error"]["code"] == "database_down"
+            assert client.post("/api/search", data=asked).json()["error"]["code"] == "database_down"
+            way.open()
+            assert client.get("/healthz").status_code == 200
+
+
+def test_whoever_watches_hears_of_a_collection_that_is_gone(tmp_path: Path, index: dict[str, Any]) -> None:  # noqa: F811
+    """Somebody has dropped it from the database, which answers."""
+    shop = opened(tmp_path / "indexing", index)
+    shop.add("lamp/0.png", "bed/0.png")
+    with shop.search() as search:
+        search.index()
+        name = search.collection.manifest.get_meta("collection")
+    with TestClient(app_of(shop), base_url=ADDRESS) as client, calls(shop) as database:
+        assert client.get("/healthz").status_code == 200
+        database.unpoint(alias_of(shop.settings))
+        database.drop(name)
+        answer = client.get("/healthz")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "nothing_indexed")

@@ -14,7 +14,7 @@ from homes import Killed, StrictTap
 from milvuses import TOKEN
 from shop import Shop, picture
 
-from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, TransportError
+from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, InvalidRequest, TransportError
 from ddsim.catalogue import ItemState
 from ddsim.deepdetect import Canary, Ensured, ensure
 from ddsim.doctor.catalogue import check_index
@@ -206,6 +206,144 @@ def test_a_collection_of_another_ddsim_is_refused(indexing: Shop, tmp_path: Path
             for folder in (indexing.catalogue, second.catalogue):
                 assert str(folder) in str(caught.value)
     assert found(indexing) == uris(indexing)
+
+
+@pytest.fixture
+def newcomer(indexing: Shop) -> Shop:
+    """The machine that indexes, after its index was made and its state folder lost: that lies in ``lost``."""
+    with indexing.search() as search:
+        search.index()
+    (indexing.root / ".ddsim").rename(indexing.root / "lost")
+    indexing.tap.restart()
+    return indexing
+
+
+def names_of(shop: Shop) -> list[str]:
+    """The collections under a shop's name."""
+    with calls(shop) as database:
+        return [name for name in database.names() if name.startswith(alias_of(shop.settings) + "_1")]
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_lost_state_folder_takes_its_name_over(newcomer: Shop, searching: Shop, rebuild: bool) -> None:
+    """Only where it is told to. Others find the old index until the new one is whole; of the old one nothing stays."""
+    (before,) = names_of(newcomer)
+    with newcomer.search() as search:
+        with pytest.raises(ForeignCollection) as caught:
+            search.index(options=IndexOptions(rebuild=rebuild))
+        for words in (str(newcomer.settings.state), "made 20", "which has made none", "`ddsim index --take-over`"):
+            assert words in str(caught.value)
+        assert names_of(newcomer) == [before]
+        meanwhile: list[list[str]] = []
+        report = search.index(
+            options=IndexOptions(rebuild=rebuild, take_over=True), progress=lambda _: meanwhile.append(found(searching))
+        )
+        assert report.audit is not None
+        assert report.audit.passed
+    assert meanwhile
+    assert all(one == uris(newcomer) for one in meanwhile)
+    assert found(searching) == found(newcomer) == uris(newcomer)
+    (after,) = names_of(newcomer)
+    assert after != before
+    assert run(newcomer)
+    assert names_of(newcomer) == [after]
+
+
+def test_a_state_folder_that_comes_back_is_refused(newcomer: Shop, searching: Shop) -> None:
+    """Whatever it does after another has taken its name changes nothing; it can take it back, if it is told to."""
+    with newcomer.search() as search:
+        search.index(options=IndexOptions(take_over=True))
+    there = names_of(newcomer)
+    (newcomer.root / ".ddsim").rename(newcomer.root / "new")
+    (newcomer.root / "lost").rename(newcomer.root / ".ddsim")
+    newcomer.tap.restart()
+    with newcomer.search() as search:
+        collection = search.collection
+        for work in (
+            search.index,
+            lambda: search.index(options=IndexOptions(rebuild=True)),
+            lambda: search.query(picture(0)),
+            collection.audit,
+            collection.train,
+            lambda: collection.remove(["bed/0.png"]),
+        ):
+            with pytest.raises(ForeignCollection, match="--take-over"):
+                work()
+    assert names_of(newcomer) == there
+    assert found(searching) == uris(newcomer)
+    with newcomer.search() as search:
+        assert search.index(options=IndexOptions(take_over=True)).audit.passed
+    assert len(names_of(newcomer)) == 1
+    assert found(searching) == found(newcomer) == uris(newcomer)
+
+
+def test_a_stopped_run_takes_nothing_over(newcomer: Shop, searching: Shop) -> None:
+    """The old index answers, and the next run has to be told again; it sends only what is missing."""
+    (before,) = names_of(newcomer)
+    told: list[object] = []
+    with newcomer.search() as search:
+        options = IndexOptions(take_over=True)
+        assert not search.index(options=options, progress=told.append, stopping=lambda: bool(told)).finished
+        assert before in names_of(newcomer)
+        assert found(searching) == uris(newcomer)
+        with pytest.raises(ForeignCollection):
+            search.index()
+        assert search.index(options=options).sent < len(uris(newcomer))
+    assert before not in names_of(newcomer)
+    assert found(searching) == uris(newcomer)
+
+
+def test_an_index_without_a_picture_takes_nothing_over(newcomer: Shop, searching: Shop) -> None:
+    """Where nothing of the catalogue could be indexed, what others find stays as it is."""
+    (before,) = names_of(newcomer)
+    whole = uris(newcomer)
+    newcomer.catalogue.rename(newcomer.root / "aside")
+    newcomer.add_bytes("lamp/0.png", b"no picture")
+    with newcomer.search() as search:
+        assert search.index(options=IndexOptions(take_over=True)).indexed == 0
+    assert before in names_of(newcomer)
+    assert found(searching) == whole
+
+
+def test_what_is_nobodys_of_ddsim_is_not_taken_over(indexing: Shop) -> None:
+    """A collection that ddsim did not make is refused whatever is asked for, and left alone."""
+    from pymilvus import MilvusClient
+
+    name = alias_of(indexing.settings)
+    with closing(MilvusClient(uri=indexing.settings.index.url or "", token=TOKEN)) as client:
+        client.create_collection(name, dimension=4)
+        with indexing.search() as search, pytest.raises(ForeignCollection, match="somebody else") as caught:
+            search.index(options=IndexOptions(take_over=True))
+        assert "--take-over" not in str(caught.value)
+        assert client.has_collection(name)
+
+
+def test_what_is_removed_by_hand_is_gone_for_others(indexing: Shop, searching: Shop) -> None:
+    """They count, route to and name what is left, as the machine does that removed it."""
+    with indexing.search() as search:
+        search.index()
+        search.collection.remove(["bed/0.png", 'bed/"1\\".png'])
+    with searching.search() as search:
+        assert search.collection.records.categories() == {"chair": 1, "lamp": 4}
+        assert "bed" not in search.query(picture(5), 9).searched
+        with pytest.raises(InvalidRequest, match="no category 'bed'"):
+            search.query(picture(4), category="bed")
+
+
+def test_a_classifier_that_is_trained_by_hand_is_others_too(indexing: Shop, searching: Shop) -> None:
+    """They tell categories by the one that was trained last, though no run came after it."""
+    for shop in (indexing, searching):
+        shop.configure(classification="trained")
+    with indexing.search() as search:
+        search.index()
+        search.collection.remove(["lamp/0.png"])
+        search.collection.train()
+        head = search.collection.head()
+    with Collection(searching.settings, None) as alone:
+        other = alone.head()
+    assert head is not None
+    assert other is not None
+    assert other.mark == head.mark
 
 
 def test_a_collection_of_somebody_else_is_refused(indexing: Shop) -> None:

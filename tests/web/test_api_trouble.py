@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 from refusing import assert_refused
-from shop import Sent, Shop, Tap, refusal
+from shop import Sent, Shop, Tap, once, refusal
 from starlette.testclient import TestClient
 from webshop import app_of
 
@@ -24,6 +25,7 @@ from ddsim import (
     DDSimError,
     ImageError,
     ImageSearch,
+    ImageUnavailable,
     IndexBusy,
     IndexOptions,
     InvalidResponse,
@@ -32,6 +34,7 @@ from ddsim import (
     ServerTimeout,
     ServerUnreachable,
 )
+from ddsim.errors import CatalogueUnreachable
 from ddsim.web.answering import Answering
 from ddsim.web.limits import Limits
 from ddsim.web.refusals import words_for
@@ -171,6 +174,8 @@ def test_a_run_at_work(shop: Shop, opened: OPEN) -> None:
         (IndexBusy("an indexing run is adding pictures"), "index_busy"),
         (ConfigError("/etc/x: cannot be written"), "server_fault"),
         (ImageError("/etc/x", "gone"), "unknown_item"),
+        (ImageUnavailable("/etc/x", "no answer in time"), "item_unavailable"),
+        (CatalogueUnreachable("/etc/x: no bucket"), "item_unavailable"),
         (InvalidResponse("no JSON"), "server_down"),
         (DatabaseTrouble("the Milvus at http://db:19530 does not answer"), "database_down"),
         (ServerTimeout("no answer in time"), "timeout"),
@@ -184,6 +189,22 @@ def test_words_for_errors(error: DDSimError, code: str) -> None:
     words = words_for(error)
     assert words.code == code
     assert str(error) not in words.message + words.hint
+
+
+def test_pictures_that_cannot_be_fetched_just_now(
+    page: TestClient, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no unknown products, nor kept as such: once their host answers again they are there."""
+    errors: list[DDSimError] = [ImageUnavailable("https://cdn/x", "refused"), CatalogueUnreachable("s3://shop/x")]
+    places = ("/pictures/lamp/a0.png", "/thumbnails/160/lamp/a0.png")
+    for error in errors:
+        with monkeypatch.context() as down:
+            down.setattr("ddsim.sources.FolderSource.read", Mock(side_effect=error))
+            like = page.post("/api/search", data={"like": "lamp/a0.png", "region": "0,0,1,1"})
+            for answer in (*map(page.get, places), like):
+                assert "just now" in assert_refused(answer, 503, "item_unavailable", shop)["message"]
+                assert int(answer.headers["retry-after"]) > 0
+    assert [page.get(place).status_code for place in places] == [200, 200]
 
 
 def test_a_busy_server_is_waited_for_as_it_wants() -> None:
@@ -253,6 +274,48 @@ def test_a_server_in_trouble(page: TestClient, shop: Shop, answer: Any, status: 
     assert page.get("/thumbnails/320/lamp/a0.png").status_code == 200
     shop.tap.faults.clear()
     assert search(page).status_code == 200
+    assert page.get("/healthz").status_code == 200
+
+
+def faulty(sent: Sent, _: Callable[[], Reply]) -> Reply | None:
+    """A server that says that it is well, and computes nothing."""
+    return refusal(500, 1007, "out of memory") if sent.path == "/predict" else None
+
+
+def test_a_server_that_answers_everything_but_searches(
+    page: TestClient, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches the page hears of it; a search of its own now and then tells when it is over, and none else."""
+    shop.tap.faults.append(faulty)
+    assert page.get("/healthz").status_code == 200  # nobody knows yet
+    assert_refused(search(page), 503, "server_fault", shop)
+    assert_refused(page.get("/healthz"), 503, "server_fault", shop)
+    asked = len(shop.tap.matching("POST", "/predict"))
+    assert_refused(page.get("/healthz"), 503, "server_fault", shop)
+    shop.tap.faults.clear()
+    assert_refused(page.get("/healthz"), 503, "server_fault", shop)
+    assert len(shop.tap.matching("POST", "/predict")) == asked
+    monkeypatch.setattr("ddsim.web.searching._TRIED_AGAIN_S", 0.0)
+    assert page.get("/healthz").status_code == 200
+    asked = len(shop.tap.matching("POST", "/predict"))
+    assert page.get("/healthz").status_code == 200
+    assert len(shop.tap.matching("POST", "/predict")) == asked
+
+
+def test_a_search_that_is_answered_ends_the_trouble(page: TestClient, shop: Shop) -> None:
+    """Whoever watches the page need not wait then."""
+    shop.tap.faults.append(faulty)
+    assert_refused(search(page), 503, "server_fault", shop)
+    assert_refused(page.get("/healthz"), 503, "server_fault", shop)
+    shop.tap.faults.clear()
+    assert search(page).status_code == page.get("/healthz").status_code == 200
+
+
+def test_one_photo_that_cannot_be_searched_for_is_no_trouble(page: TestClient, shop: Shop) -> None:
+    """The server fails at it alone: the next search, which a watcher's question makes, is answered."""
+    assert search(page).status_code == 200
+    shop.tap.faults.append(once(lambda sent: sent.path == "/predict", lambda _: refusal(500, 1007, "no such picture")))
+    assert_refused(search(page), 503, "server_fault", shop)
     assert page.get("/healthz").status_code == 200
 
 

@@ -397,7 +397,14 @@ def test_what_was_indexed_last_is_searched(shop: Shop, monkeypatch: pytest.Monke
     assert json.loads(result.stdout)["neighbours"][0]["uri"] == "bed/c.png"
 
 
-@pytest.mark.parametrize("other", ["--dry-run", "--retry-failed", "--rebuild", "--allow-vanished"])
+@pytest.mark.parametrize("other", ["--dry-run", "--retry-failed", "--rebuild", "--allow-vanished", "--take-over"])
 def test_options_that_contradict_one_another(shop: Shop, other: str) -> None:
     """A check of the index alone is not also a run: exit code 2 with a sentence."""
     assert other in error_line(command(shop, "index", "--audit", other), 2)
+
+
+def test_there_is_nothing_to_take_over_where_no_database_is(shop: Shop) -> None:
+    """Only a name in a database can be another state folder's; nothing is sent."""
+    shop.tap.sent.clear()
+    assert "index.backend" in error_line(command(shop, "index", "--take-over"), 2)
+    assert shop.tap.index_calls == []

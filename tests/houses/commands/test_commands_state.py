@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import yaml
 from shop import Shop, picture
 from terminal import command, error_line, run
 
@@ -90,6 +91,54 @@ def test_other_configurations_are_left_alone(shop: Shop) -> None:
     assert sorted(listed(shop).values()) == ["old", "other", "used"]
     state(shop, "prune")
     assert sorted(listed(shop).values()) == ["other", "used"]
+
+
+def namesake(shop: Shop, state: object) -> Path:
+    """A configuration of the same name in another folder, with the same state folder, after it was indexed."""
+    settings = yaml.safe_load(shop.config.read_text("utf-8"))
+    settings |= {"catalogue": str(shop.root / "theirs"), "state": str(state)}
+    settings["similarity"] = {"extract_layer": "fc1"}
+    (shop.root / "theirs" / "lamp").mkdir(parents=True)
+    picture(60).save(shop.root / "theirs" / "lamp" / "1.png")
+    path = shop.root / "second" / shop.config.name
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(settings), "utf-8")
+    assert run("index", "--config", path).exit_code == 0
+    return path
+
+
+def test_a_namesake_is_left_alone(shop: Shop) -> None:
+    """Two configurations of one name that share a state folder do not take each other's indexes for old ones."""
+    theirs = namesake(shop, shop.settings.state)
+    assert sorted(listed(shop).values()) == ["old", "other", "used"]
+    state(shop, "prune")
+    assert sorted(listed(shop).values()) == ["other", "used"]
+    found = json.loads(run("state", "list", "--json", "--config", theirs).stdout)["indexes"]
+    assert sorted(one["status"] for one in found) == ["other", "used"]
+
+
+def test_the_indexes_of_a_namesake_that_is_gone_are_old(shop: Shop) -> None:
+    """Nobody is left who could use them."""
+    namesake(shop, shop.settings.state).unlink()
+    assert sorted(listed(shop).values()) == ["old", "old", "used"]
+
+
+def test_a_project_elsewhere_can_prune_what_it_left(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its old indexes are its own wherever it moves, and so are those of a copy, whose original is still there."""
+    moved = tmp_path_factory.mktemp("elsewhere") / "moved"
+    shutil.copytree(shop.root, moved)
+    found = json.loads(run("state", "list", "--json", "--config", moved / shop.config.name).stdout)["indexes"]
+    assert "old" in [one["status"] for one in found]
+    assert "other" not in [one["status"] for one in found]
+
+
+def test_what_an_older_version_indexed_is_known_by_its_name(shop: Shop) -> None:
+    """It did not note whose an index is."""
+    namesake(shop, shop.settings.state)
+    for note in shop.settings.state.glob("*/*/catalogue.json"):
+        told = json.loads(note.read_text("utf-8"))
+        note.write_text(json.dumps({key: told[key] for key in ("known_as", "path", "mark")}), "utf-8")
+    assert sorted(listed(shop).values()) == ["old", "old", "used"]
 
 
 def test_an_index_that_a_run_works_on_stays(shop: Shop) -> None:

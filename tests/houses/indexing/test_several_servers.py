@@ -14,7 +14,7 @@ from shop import PATIENT, Shop, picture, plain
 from stock import wait_for_nothing
 from typer.testing import CliRunner
 
-from ddsim import Collection, ImageSearch, IndexReport, NetworkChanged, ServerUnreachable, connect
+from ddsim import Collection, ImageSearch, IndexReport, NetworkChanged, TransportError, connect
 from ddsim.catalogue.manifest import ItemState
 from ddsim.commands.app import app
 from ddsim.embedded import EmbeddedServer, Engine
@@ -27,8 +27,8 @@ SECONDS = 60.0
 class Mortal(Engine):
     """An engine whose server dies at one of its predictions, as a process that is killed: no answer, no socket."""
 
-    def __init__(self, dies_at: int | None = None) -> None:
-        super().__init__()
+    def __init__(self, dies_at: int | None = None, profile: str = "v0.25.0") -> None:
+        super().__init__(profile=profile)
         self.left = dies_at
         self.server = EmbeddedServer(self)
         self.predictions = 0
@@ -67,8 +67,8 @@ def starting(loopback: None) -> Iterator[Callable[..., Mortal]]:
     """Starts servers, and ends them."""
     started: list[Mortal] = []
 
-    def start(dies_at: int | None = None) -> Mortal:
-        started.append(Mortal(dies_at))
+    def start(dies_at: int | None = None, profile: str = "v0.25.0") -> Mortal:
+        started.append(Mortal(dies_at, profile))
         started[-1].server.start()
         return started[-1]
 
@@ -163,6 +163,19 @@ def test_one_of_three_is_dead_at_the_start(tmp_path: Path, starting: Callable[..
     assert run(shop).sent == 0
 
 
+def test_one_of_three_is_upgraded_first(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
+    """One that knows no Caffe any more does not end runs and searches: the others go on, and the run names it."""
+    engines = [starting(), starting(profile="torch-v0.29"), starting()]
+    shop = shop_before(tmp_path, *engines)
+    uris = fill(shop, 6)
+    told = CliRunner().invoke(app, ["index", "--config", str(shop.config)])
+    assert told.exit_code == 0, told.output
+    assert f"the server at {engines[1].server.url} could not be used" in told.output
+    assert_all_there(shop, uris)
+    found = CliRunner().invoke(app, ["search", "--config", str(shop.config), str(shop.catalogue / uris[0])])
+    assert found.exit_code == 0, found.output
+
+
 def test_all_dead_is_trouble_with_the_server(tmp_path: Path, starting: Callable[..., Mortal]) -> None:
     """Exit code 3, and each is named."""
     engines = [starting() for _ in range(3)]
@@ -184,7 +197,7 @@ def test_a_run_that_lost_all_goes_on(
     shop = shop_before(tmp_path, *engines)
     uris = fill(shop)
     wait_for_nothing(monkeypatch)
-    with pytest.raises(ServerUnreachable, match="none of the 3 servers"):
+    with pytest.raises(TransportError, match="none of the 3 servers"):
         run(shop)
     again = [starting() for _ in range(2)]
     shop.configure(server={"urls": [one.server.url for one in again]})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from homes import HOMES, Killed
 from scripted import COLOURS, always, as_sent, colour_shop, coloured, fill, is_classification, speak, truly
-from shop import Sent, Shop, lost_reply, once, picture, refusal
+from shop import TINY, Sent, Shop, lost_reply, once, picture, refusal
 from stock import index
 
 from ddsim import ApiError, ImageError, Progress, ServerUnreachable
@@ -473,6 +474,53 @@ def test_another_table_is_another_service(shop: Shop) -> None:
     assert len(classified(shop)) == 15
     assert after is not None
     assert (after.line, after.classified) == (before.line, 15)
+
+
+def moved_network(shop: Shop) -> Path:
+    """The folder to which a shop's network files are copied, and in which its services write from now on."""
+    folder = shop.root / "elsewhere"
+    shutil.copytree(TINY, folder)
+    files = {"def": "deploy.prototxt", "weights": "tiny.caffemodel", "corresp": "corresp.txt"}
+    shop.configure(
+        network={key: str(folder / name) for key, name in files.items()},
+        classification={"repository": str(folder / "classes")},
+    )
+    return folder
+
+
+def test_the_same_service_in_another_place_is_the_same(shop: Shop) -> None:
+    """Where an installation and its folders lie says nothing of a network: files with the same content are the same."""
+    before = index(shop).learned
+    moved_network(shop)
+    assert learned(shop) == before
+    shop.tap.restart()
+    assert "learning" not in stages(shop)
+
+
+def test_other_files_are_another_service(shop: Shop) -> None:
+    """What was learned about a service does not count where its labels are others, wherever they lie."""
+    before = index(shop).learned
+    assert before is not None
+    labels = moved_network(shop) / "corresp.txt"
+    labels.write_text(labels.read_text("utf-8").replace("chair", "table"), "utf-8")
+    assert learned(shop) == replace(before, weight=None, classified=0)
+
+
+def test_what_an_older_version_learned_still_counts(shop: Shop) -> None:
+    """It noted the service by its paths. The next run notes it by its files, once, and asks the service nothing."""
+    before = index(shop).learned
+    network = shop.settings.classification
+    assert network is not None
+    noted = [network.facts(), shop.settings.categories]
+    with shop.collection() as collection, collection.manifest.writing():
+        kept, named = (collection.manifest.get_meta(key) for key in ("learned", "named"))
+        collection.manifest.set_meta(learned=kept | {"service": noted}, named=named | {"of": noted})
+    assert learned(shop) == before
+    shop.tap.sent.clear()
+    assert "learning" in stages(shop)
+    assert learned(shop) == before
+    assert classified(shop) == []
+    assert "learning" not in stages(shop)
 
 
 def test_who_decides_can_be_changed_and_changed_back(shop: Shop) -> None:

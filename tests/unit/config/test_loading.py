@@ -422,6 +422,17 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
         load(write(tmp_path, MINIMAL)).similarity.width = 3  # type: ignore[misc]
 
 
+def test_settings_know_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no part of them. One that comes with ddsim is told by where it would lie here."""
+    first = load(write(tmp_path, MINIMAL))
+    second = load(write(tmp_path, dump(first), "second.yaml"))
+    assert (first.file, second.file) == (tmp_path / "mine.yaml", tmp_path / "second.yaml")
+    assert first.with_backend("local").file == first.file
+    assert first.read_from(tmp_path / "third.yaml") == first
+    monkeypatch.chdir(tmp_path)
+    assert load("demo").file == tmp_path / "configs" / "demo.yaml"
+
+
 def test_what_is_shipped() -> None:
     """The demo, and a configuration for each network that is worth a try."""
     names = ["demo", "googlenet", "milvus", "photos", "resnet50", "squeezenet", "torch", "vgg16"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -131,6 +132,23 @@ def test_pages_without_state_share_a_database() -> None:
         assert SERVICES[name]["build"]["args"]["EXTRAS"] == "milvus,web"
     assert [one for one in SERVICES["page"]["volumes"] if not one.endswith(":ro")] == []
     assert "server page:8000" in (ROOT / "deploy" / "balancer.conf").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("code", "again"), [(0, False), (1, False), (2, False), (3, True), (137, True)])
+def test_an_indexer_is_started_again_only_where_that_may_help(tmp_path: Path, code: int, again: bool) -> None:
+    """After a kill, or where no server is there yet; for pictures put aside or wrong use it would never end."""
+    if shutil.which("sh") is None:
+        pytest.skip("needs a POSIX shell")
+    service = SERVICES["indexer"]
+    assert service["restart"] == "on-failure"
+    stand_in = tmp_path / "ddsim"
+    stand_in.write_text(f'#!/bin/sh\n[ "$*" = index ] || exit 99\necho indexing\nexit {code}\n')
+    stand_in.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = [default(part) for part in service["command"]]
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "indexing\n"
+    assert (done.returncode != 0) is again
 
 
 @pytest.mark.parametrize("name", ["web", "page"])

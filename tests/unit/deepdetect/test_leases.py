@@ -27,6 +27,7 @@ class World:
     shop: Shop
     patch: pytest.MonkeyPatch
     now: float = 1_000_000.0
+    state: Path = Path("/state")
 
     def lease(self, who: str = "shop", folder: str = "a", ahead: float = 0.0) -> Lease:
         """One more that wants to work on the index, by a clock that is ahead."""
@@ -34,7 +35,7 @@ class World:
             self.shop.client(),
             "sim-3f2a91",
             owner=f"{who} /state/{folder}",
-            folder=Path("/state") / folder,
+            folder=self.state / folder,
             clock=lambda: self.now + ahead,
         )
         lease.repository = str(self.shop.root / "indexes" / "x-g1")
@@ -43,6 +44,10 @@ class World:
     def on(self, host: str) -> None:
         """Go to another machine."""
         self.patch.setattr(socket, "gethostname", lambda: host)
+
+    def in_container(self, name: str) -> None:
+        """Go to another container on this machine, which has its own name and its own processes."""
+        self.patch.setattr(leases, "here", lambda: (name, f"the machine's start, {name}"))
 
     def numbers(self) -> list[int]:
         """What of the lease is on the server."""
@@ -162,6 +167,71 @@ def test_a_container_is_a_machine_of_its_own(world: World) -> None:
     world.patch.setattr(leases, "here", lambda: (socket.gethostname(), "another container"))
     with pytest.raises(ManifestBusy):
         world.lease("second").take()
+
+
+@pytest.fixture
+def volume(world: World, tmp_path: Path) -> Path:
+    """A folder that several containers see, with the state of two manifests; one has another one being built in it."""
+    if not leases.places_of(tmp_path):
+        pytest.skip("needs a system that tells its starts apart")
+    world.state = tmp_path / "volume"
+    for folder in ("a/beside", "b"):
+        (world.state / folder).mkdir(parents=True)
+    return world.state
+
+
+@pytest.mark.usefixtures("volume")
+@pytest.mark.parametrize(("before", "after"), [("a", "a"), ("a/beside", "a"), ("a", "a/beside")])
+def test_a_container_made_anew_has_the_lease_of_the_one_before(world: World, before: str, after: str) -> None:
+    """Whoever has the lock of the very folder that the holder worked in knows that his run is over."""
+    world.in_container("one")
+    world.lease("first", before).take()
+    world.in_container("another")
+    world.lease("second", after).take()
+    assert world.numbers() == [2]
+
+
+@pytest.mark.usefixtures("volume")
+def test_another_folder_beside_it_says_nothing(world: World) -> None:
+    """Its lock is another one, though both lie in one folder."""
+    world.in_container("one")
+    world.lease("first", "a").take()
+    world.in_container("another")
+    with pytest.raises(ManifestBusy):
+        world.lease("second", "b").take()
+
+
+def test_a_folder_of_the_same_name_says_nothing(world: World, volume: Path) -> None:
+    """Each container has its state under the same path: only whose folder is the very same one has its lock."""
+    world.in_container("one")
+    world.lease("first").take()
+    (volume / "a").rename(volume / "elsewhere")
+    (volume / "a").mkdir()
+    world.in_container("another")
+    with pytest.raises(ManifestBusy):
+        world.lease("second").take()
+
+
+@pytest.mark.usefixtures("volume")
+def test_a_folder_that_two_machines_share_says_nothing(world: World) -> None:
+    """A network file system may keep locks from other machines, so there time alone tells."""
+    world.on("one")
+    world.lease("first").take()
+    world.patch.setattr(leases, "started", lambda: "another machine's start")
+    world.on("another")
+    with pytest.raises(ManifestBusy):
+        world.lease("second").take()
+
+
+def test_a_lease_of_an_older_version_is_one(world: World) -> None:
+    """It does not say which folder its holder works in, but for its path."""
+    world.lease("first").take()
+    (service,) = world.shop.client().info().services
+    words = json.loads(service.description.removeprefix("ddsim lease "))
+    del words["places"]
+    holder = leases.holder_of(f"ddsim lease {json.dumps(words)}")
+    assert holder is not None
+    assert (holder.word, holder.places) == (words["word"], "")
 
 
 def test_a_server_that_was_restarted_gives_it_again(world: World) -> None:

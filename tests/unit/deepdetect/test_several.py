@@ -376,12 +376,75 @@ def test_removed_services_are_not_made_again(three: Three) -> None:
         three.client.delete_service("shop")
 
 
-def test_trouble_with_one_service_names_the_server(three: Three) -> None:
-    """A server without the network's files is named."""
-    refused = three["two"].answers.refusal(400, 1006, "no such file")
-    three["two"].fault = lambda path: refused if path == "/services/shop" else None
-    with pytest.raises(BadParameter, match=r"^http://two:8080: "):
+def refusing(three: Three, kind: str) -> Reply:
+    """What a server answers that is not, or not yet, what the others are."""
+    if kind == "library":
+        return three["two"].answers.refusal(404, 1000, "Unknown Library")
+    if kind == "files":
+        return three["two"].answers.refusal(400, 1006, "no such file")
+    return Reply(int(kind), b"<html>an ingress</html>")
+
+
+@pytest.mark.parametrize("kind", ["library", "files", "400", "401", "403", "404", "503"])
+def test_one_that_refuses_a_service_is_left_alone(three: Three, kind: str) -> None:
+    """Half upgraded, without the files or with something else on its port: the others go on, and it is named."""
+    refused = refusing(three, kind)
+    three["two"].fault = lambda _: refused
+    assert three.ensure().dimension == 4
+    assert [three.extract().shape for _ in range(3)] == [(1, 4)] * 3
+    assert list(three.client.troubles) == ["http://two:8080"]
+
+
+def test_another_ones_service_of_that_name_is_left_alone(three: Three) -> None:
+    """One server on which somebody else has it with other settings is not asked; the others are."""
+    ensure(three.client.members["http://two:8080"], SIMILAR.model_copy(update={"nclasses": 3}), layer="fc1")
+    assert three.ensure().dimension == 4
+    assert "nclasses" in three.client.troubles["http://two:8080"]
+    assert three["two"].services["shop"]["parameters"]["mllib"]["nclasses"] == 3
+
+
+def test_what_all_refuse_is_the_callers(three: Three) -> None:
+    """One is named, at once and with its own words, also where another one is dead; none of them is left alone."""
+    for server in three.servers.values():
+        server.fault = lambda path: refusing(three, "files") if path == "/services/shop" else None
+    three["one"].down = ServerUnreachable("nobody there")
+    with pytest.raises(BadParameter, match=r"^http://two:8080: .*no such file"):
         three.ensure()
+    assert list(three.client.troubles) == ["http://one:8080"]
+    assert three.waits == []
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_where_no_server_is_behind_any_address_each_is_named(three: Three, status: int) -> None:
+    """Nobody is waited for, since that does not help: it is said at once what answers there."""
+    for server in three.servers.values():
+        server.fault = lambda _: refusing(three, str(status))
+    for call in (three.ensure, three.client.info):
+        with pytest.raises(Unconnectable, match="none of the 3 servers can be used") as caught:
+            call()
+        assert all(f"http://{name}:8080: " in str(caught.value) for name in three.servers)
+        assert str(caught.value).count(f"answered {status}") == 3
+    assert three.waits == []
+
+
+def test_an_address_behind_which_a_server_is_no_more(three: Three) -> None:
+    """What a proxy answers in its place is not the picture's fault: other servers are asked, and no more of it."""
+    three.ensure()
+    refused = refusing(three, "404")
+    three["one"].fault = three["two"].fault = lambda _: refused
+    assert [three.extract().shape for _ in range(3)] == [(1, 4)] * 3
+    assert sorted(three.client.troubles) == ["http://one:8080", "http://two:8080"]
+
+
+def test_a_call_to_all_goes_past_one_that_refuses(three: Three) -> None:
+    """A service is created and removed on the others."""
+    refused = refusing(three, "403")
+    three["two"].fault = lambda _: refused
+    three.client.create_service(SIMILAR)
+    assert list(three.client.troubles) == ["http://two:8080"]
+    assert [name for name, server in three.servers.items() if server.services] == ["one", "three"]
+    three.client.delete_service("shop")
+    assert not any(server.services for server in three.servers.values())
 
 
 def test_indexes_are_refused(three: Three) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ddsim import IndexOptions, InvalidRequest
 
 
-@pytest.mark.parametrize("name", ["retry_failed", "rebuild", "audit", "allow_vanished"])
+@pytest.mark.parametrize("name", ["retry_failed", "rebuild", "audit", "allow_vanished", "take_over"])
 @pytest.mark.parametrize("wrong", ["no", 1, None])
 def test_options_are_true_or_false(name: str, wrong: Any) -> None:
     """Anything else, which Python may take for true, is refused by name."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import Shop
 
-from ddsim import BadInput, CapabilityError
-from ddsim.catalogue import ItemState, Row
+from ddsim import BadInput, CapabilityError, DatabaseTrouble, IndexLost
+from ddsim.catalogue import ItemState, Manifest, Row
 from ddsim.config import IndexSettings
 from ddsim.vectors.milvus import check_row
 from ddsim.vectors.milvuscalls import Calls, among
+from ddsim.vectors.milvusglance import Glance
 from ddsim.vectors.milvuskeeping import differences
+from ddsim.vectors.milvusplace import alias_of
 
 NUMBERS = st.lists(st.integers(0, 30), unique=True).map(sorted)
 
@@ -48,6 +54,53 @@ def test_a_row_that_cannot_be_kept_is_named(changes: dict[str, str], vector: flo
     row = Row(facts["uri"], facts["category"], 1, 1, None, ItemState.SENDING, None, 0, 0.0, 1)
     with pytest.raises(BadInput, match=reason):
         check_row(row, np.array([vector], np.float32), "shop")
+
+
+class Database:
+    """Stands for the database's client: it is asked for a collection, and may be down, or not have it."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[str] = []
+        self.patience = 0.0
+
+    def describe_collection(self, name: str, timeout: float) -> dict[str, Any]:
+        """Answer, or fail."""
+        self.asked.append(name)
+        self.patience = timeout
+        if self.error is not None:
+            raise self.error
+        return {}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "kind"),
+    [
+        (None, None, None),
+        ("shop_1", None, None),
+        (None, 100, None),  # a machine that only searches, before anything is indexed
+        ("shop_1", 100, IndexLost),
+        (None, 1, DatabaseTrouble),
+        ("shop_1", 1, DatabaseTrouble),
+    ],
+)
+def test_a_glance_asks_once(tmp_path: Path, own: str | None, code: int | None, kind: type[Exception] | None) -> None:
+    """For the collection that a search would ask, and with little patience; what is wrong with it is said."""
+    pymilvus = pytest.importorskip("pymilvus")
+    index = {"backend": "milvus", "url": "http://localhost:19530", "collection": "shop", "timeout": 600}
+    settings = Shop(tmp_path, {"index": index}).settings
+    database = Database(None if code is None else pymilvus.MilvusException(code, "no"))
+    with Manifest.open(tmp_path / "manifest", {}) as manifest, closing(Glance(settings)) as glance:
+        if own:
+            manifest.set_meta(collection=own)
+        glance._calls._client = database
+        with pytest.raises(kind) if kind else nullcontext():
+            glance.check(manifest)
+    assert database.asked == [own or alias_of(settings)]
+    assert database.patience <= 5.0
 
 
 def test_a_missing_client_is_said_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
