@@ -6,7 +6,7 @@ do. Uses the errors only; vectors, indexing and search work with it.
 
 from ddsim.catalogue.address import SCHEMES, Address, Where, address_in, place_named
 from ddsim.catalogue.database import transaction
-from ddsim.catalogue.folder import Entry, Item, pictures_below, scan, walk
+from ddsim.catalogue.folder import Entry, Item, named_folder, pictures_below, scan, walk
 from ddsim.catalogue.locks import Locks
 from ddsim.catalogue.looking import look_at
 from ddsim.catalogue.manifest import Manifest
@@ -52,6 +52,7 @@ __all__ = [
     "is_named_like_a_picture",
     "is_nowhere",
     "look_at",
+    "named_folder",
     "note_whereabouts",
     "noted_place",
     "on_disk",

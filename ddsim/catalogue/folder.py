@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ddsim.catalogue.rules import Kind, Patterns, Rules, is_own
 from ddsim.catalogue.survey import Survey, is_named_like_a_picture
-from ddsim.errors import ConfigError
+from ddsim.errors import ConfigError, InvalidRequest
 from ddsim.showing import Value
 
 _log = logging.getLogger(__name__)
@@ -54,6 +54,19 @@ class Entry:
     mtime_ns: int
 
 
+def named_folder(given: str | os.PathLike[str]) -> Path:
+    """The folder that somebody names. A path of no letters would be the current folder, whichever that is.
+
+    Raises:
+        InvalidRequest: it is neither text nor a path, or empty.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise InvalidRequest(f"a folder is named by a path, not by {given!r}")
+    if not os.fspath(given).strip():
+        raise InvalidRequest("a folder is named by an empty text: is a variable not set?")
+    return Path(given)
+
+
 def scan(root: str | os.PathLike[str], patterns: Patterns = _EVERYTHING) -> list[Item]:
     """List the items of a catalogue, sorted by uri.
 
@@ -65,8 +78,9 @@ def scan(root: str | os.PathLike[str], patterns: Patterns = _EVERYTHING) -> list
 
     Raises:
         ConfigError: there is no such folder, it cannot be read, or there is no item.
+        InvalidRequest: it is named by an empty text.
     """
-    survey, folder = Survey(), Path(root)
+    survey, folder = Survey(), named_folder(root)
     items = [Item(entry.uri, entry.category, entry.path) for entry in walk(folder, patterns, survey)]
     for uri, reason in survey.shut.items():
         _log.warning("%s: left out: %s", folder / uri, reason)

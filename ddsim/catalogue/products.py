@@ -6,10 +6,11 @@ import re
 
 from ddsim.errors import InvalidRequest
 
-#: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name has no
-#: digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same.
+#: lamp/lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name
+#: has no digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same. And
+#: 001 of lamp/desk is not 001 of lamp/floor.
 PRODUCTS = (
-    r"(?P<product>[^/]*?\d[^/]*?)"
+    r"^(?P<product>(?:[^/]*/)*[^/]*?\d[^/]*?)"
     r"(?:[-_. ](?:view|angle|side|front|back|left|right|top|detail|pose)[-_. ]?\d*)?\.[^./]+$"
 )
 _USUAL = re.compile(PRODUCTS)
@@ -19,8 +20,10 @@ def product_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a pattern that finds a product's name in a uri.
 
     Raises:
-        InvalidRequest: no regular expression, or without a group ``(?P<product>...)``.
+        InvalidRequest: no text, no regular expression, or without a group ``(?P<product>...)``.
     """
+    if not isinstance(pattern, str):
+        raise InvalidRequest(f"product pattern {pattern!r}: expected a regular expression as text")
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -33,6 +36,9 @@ def product_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def product_of(uri: str, category: str, pattern: re.Pattern[str] = _USUAL) -> str | None:
-    """The product that a picture shows, None where its name does not tell. 001 of chairs is not 001 of lamps."""
+    """The product that a picture shows, None where its name does not tell. 001 of chairs is not 001 of lamps.
+
+    The category comes first, and once where the name that was found begins with its folder.
+    """
     match = pattern.search(uri)
-    return f"{category}/{match['product']}" if match and match["product"] else None
+    return f"{category}/{match['product'].removeprefix(f'{category}/')}" if match and match["product"] else None

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ddsim.commands.common import JsonOption, check_not_both, out, prepare_output, print_json, reported
-from ddsim.config import CONFIGS, dump, json_schema, load, shareable, write_shipped
+from ddsim.config import CONFIGS, MATRIX, dump, json_schema, load, read, shareable, write_shipped
+from ddsim.errors import ConfigError
 from ddsim.showing import printable
 
 _SHOW_EPILOG = """
@@ -93,8 +94,17 @@ def init(
         where = printable(str(folder))
         out.print(f"nothing written: it is in {where} already (--overwrite replaces it)", markup=False)
     if not everything:
-        config = shlex.quote(str(folder / f"{name}.yaml") if folder != CONFIGS else name)
-        out.print(f"next: ddsim index FOLDER --config {config}", markup=False)
+        file = folder / f"{name}.yaml"
+        config = shlex.quote(str(file) if folder != CONFIGS else name)
+        usual, several = f"ddsim index FOLDER --config {config}", f"ddsim evaluate {config} --catalogue FOLDER"
+        out.print(f"next: {several if _is_several(file) else usual}", markup=False)
+
+
+def _is_several(file: Path) -> bool:
+    try:
+        return MATRIX in read(file).data
+    except ConfigError:
+        return False  # whoever wrote that will be told when it is used
 
 
 @app.command(epilog=_SCHEMA_EPILOG)

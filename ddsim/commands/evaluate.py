@@ -31,7 +31,7 @@ from ddsim.commands.common import (
     reported,
 )
 from ddsim.commands.evaluate_files import make_folder, write
-from ddsim.commands.evaluate_text import print_evaluation
+from ddsim.commands.evaluate_text import print_evaluation, print_files
 from ddsim.commands.progress import Lines
 from ddsim.errors import ConfigError
 from ddsim.evaluation import Evaluation, Experiment, Options, Step, evaluate_experiments, read_experiments
@@ -112,11 +112,17 @@ def evaluate_command(
         if evaluation is None:
             err.print("Stopped. What was computed is kept; run the same command again to go on.")
             raise typer.Exit(INTERRUPTED)
-        files = write(evaluation, found, out_folder)
-    if json:
-        print_json({**evaluation.to_dict(), "files": {name: str(path) for name, path in files.items()}})
-    else:
-        print_evaluation(evaluation, files, typed)
+        files: dict[str, Path] = {}
+        if not json:
+            print_evaluation(evaluation, typed)
+        try:
+            files = write(evaluation, found, items, out_folder)
+        finally:
+            # What took long to find is not lost because a disk is full.
+            if json:
+                print_json({**evaluation.to_dict(), "files": {name: str(path) for name, path in files.items()}})
+    if not json:
+        print_files(files)
     _exit(evaluation)
 
 

@@ -20,12 +20,11 @@ _LEGEND = "cat.: category told right; trained: by `ddsim train`; gain: by cat.; 
 _ROWS, _VERDICTS = 20, 10
 
 
-def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path], typed: Typed) -> None:
-    """Print what was found, and where it was written.
+def print_evaluation(evaluation: Evaluation, typed: Typed) -> None:
+    """Print what was found.
 
     Args:
         evaluation: what was found.
-        files: that were written, by what is in them.
         typed: what the commands in reasons and notes need.
     """
     asked = "leave-one-out" if evaluation.queries is None else printable(evaluation.queries)
@@ -46,7 +45,8 @@ def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path], typed: T
     for row in evaluation.rows:
         if row.failed is not None:
             out.print("[red]failed:[/] ", end="")
-            out.print(f"{printable(row.name)}: {printable(typed.completed(row.failed))}", markup=False)
+            reason = "\n".join(map(printable, typed.completed(row.failed).split("\n")))
+            out.print(f"{printable(row.name)}: {reason}", markup=False)
     for sentence in dict.fromkeys(sentence for row in evaluation.rows for sentence in row.warnings):
         out.print("[yellow]note:[/] ", end="")
         out.print(printable(typed.completed(sentence)), markup=False)
@@ -58,6 +58,10 @@ def print_evaluation(evaluation: Evaluation, files: Mapping[str, Path], typed: T
     if len(pairs) > _VERDICTS:
         out.print(f"... and {counted(len(pairs) - _VERDICTS, 'more comparison')}, in the report", markup=False)
     out.print(printable(evaluation.conclusion), style="bold", markup=False)
+
+
+def print_files(files: Mapping[str, Path]) -> None:
+    """Print where it was written: what is in a file -> the file."""
     out.print(" ".join(printable(str(path)) for path in files.values()), style="dim", markup=False)
 
 
@@ -73,8 +77,8 @@ def _aligned(evaluation: Evaluation, rows: Sequence[Row]) -> list[str]:
 
 
 def _shared(names: Sequence[str]) -> str:
-    """What all names begin with, up to a dash: those of one matrix bear the name of its file."""
-    columns = zip(*(name.split("-") for name in names), strict=False)
+    """What all names begin with, up to a dash, and none is: those of one matrix bear the name of its file."""
+    columns = zip(*(name.split("-")[:-1] for name in names), strict=False)
     shared = takewhile(lambda words: len(set(words)) == 1, columns) if len(names) > 1 else ()
     return "".join(f"{words[0]}-" for words in shared)
 

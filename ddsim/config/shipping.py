@@ -8,11 +8,14 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ddsim.errors import ConfigError
+from ddsim.showing import save_files
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+")
 # A file of categories, and the schema.
 _USED = re.compile(r"^(?:categories: |# yaml-language-server: \$schema=)(\S+)", re.MULTILINE)
+# A configuration that one with a matrix begins with.
+_MEMBERS = re.compile(r"^[^#\n]*?(\.\./[A-Za-z0-9_-]+\.yaml)", re.MULTILINE)
 #: Where `ddsim config init` puts configurations, and where those found by their names behave as if they lay.
 CONFIGS = Path("configs")
 
@@ -24,9 +27,9 @@ def located(path: str | os.PathLike[str]) -> tuple[Path, Path]:
     configurations that come with ddsim, such as ``photos``.
 
     Returns:
-        The file, and the folder that relative paths in it begin from: its own, or ``configs`` here for a file that
-        comes with ddsim, so that what it names lies here and not in the installation. A path that stands for nothing
-        comes back as it is.
+        The file, and the folder that relative paths in it begin from: its own or, for a file that comes with ddsim, the
+        one in ``configs`` here where `ddsim config init` would put it, so that what it names lies here and not in the
+        installation. A path that stands for nothing comes back as it is.
     """
     file, name = Path(path), os.fspath(path)
     here = [file, Path(f"{name}.yaml"), CONFIGS / f"{name}.yaml"] if _NAME.fullmatch(name) else [file]
@@ -35,7 +38,7 @@ def located(path: str | os.PathLike[str]) -> tuple[Path, Path]:
             return found, Path(os.path.abspath(found)).parent
     installed = _shipped_folder() / f"{name}.yaml"
     if len(here) > 1 and os.path.isfile(installed):
-        return installed, Path.cwd() / CONFIGS
+        return installed, (Path.cwd() / CONFIGS / name).parent
     return file, Path(os.path.abspath(file)).parent
 
 
@@ -49,7 +52,8 @@ def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] 
 
     Args:
         folder: where to.
-        overwrite: whether files that are there already are replaced; otherwise they are left alone.
+        overwrite: whether files that are there already are replaced; otherwise they are left alone, unless they are
+            empty.
         names: of configurations, such as ``photos``; None for all of them.
 
     Returns:
@@ -65,17 +69,17 @@ def write_shipped(folder: Path, overwrite: bool = False, names: Collection[str] 
     if names is not None:
         wanted = {path for name in names for path in _belonging(source, name)}
         files = [path for path in files if path in wanted]
-    written = []
+    contents: dict[Path, bytes] = {}
     try:
         for path in files:
-            content, target = path.read_bytes(), folder / path.relative_to(source)
-            if overwrite or not os.path.exists(target):
+            target = folder / path.relative_to(source)
+            if overwrite or not os.path.exists(target) or os.path.getsize(target) == 0:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-                written.append(target)
+                contents[target] = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
-    return written
+    save_files(contents)
+    return list(contents)
 
 
 def _belonging(source: Path, name: str) -> list[Path]:
@@ -84,8 +88,15 @@ def _belonging(source: Path, name: str) -> list[Path]:
     if not _NAME.fullmatch(name) or not os.path.isfile(file):
         known = ", ".join(Path(one).stem for one in shipped())
         raise ConfigError(f"no configuration {name!r} comes with ddsim: there are {known}")
-    used = [file.parent / found[1] for found in _USED.finditer(file.read_text(encoding="utf-8"))]
-    return [file, *(Path(os.path.normpath(path)) for path in used)]
+    text = file.read_text(encoding="utf-8")
+    used = [file.parent / found[1] for found in _USED.finditer(text)]
+    others = {Path(os.path.normpath(file.parent / found[1])) for found in _MEMBERS.finditer(text)}
+    names = [path.relative_to(source).with_suffix("").as_posix() for path in sorted(others) if os.path.isfile(path)]
+    return [
+        file,
+        *(Path(os.path.normpath(path)) for path in used),
+        *(path for name in names for path in _belonging(source, name)),
+    ]
 
 
 def _shipped_folder() -> Path:

@@ -15,6 +15,9 @@ from ddsim.errors import InvalidRequest
 from ddsim.metrics import Values
 from ddsim.showing import Value
 
+#: So many units there must be at least: with fewer an interval of 95 % is NaN, see :func:`bootstrap`.
+FEWEST = 6
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Interval(Value):

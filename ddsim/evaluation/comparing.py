@@ -1,32 +1,19 @@
-"""Rows against each other: means with intervals, every pair on the same queries, and who wins."""
+"""Rows against each other: means with intervals, every pair on the same queries, and where they disagree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ddsim.evaluation.bootstrap import Interval
 from ddsim.evaluation.intervals import Draws
 from ddsim.evaluation.results import Comparison, Disagreement, Measure, Row, Shown
-from ddsim.evaluation.scoring import SHOWN, Scores
+from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.task import Task
 from ddsim.metrics import Values
 
 #: Rows shown of a query on which configurations disagree.
 _ROWS_SHOWN = 6
-#: Rows named in a sentence.
-_NAMED = 3
-
-
-def primary_measure(task: Task) -> str:
-    """The measure by which rows are ranked and compared.
-
-    Who searches with a photo of a thing wants to see that thing first. Where names of files tell products, and most
-    queries have theirs among the items, ``product@1`` says how often that is so. Otherwise nobody knows what is the
-    same thing, and ``P@10`` says how much of the first page is at least of the right category.
-    """
-    return "product@1" if 2 * np.count_nonzero(task.same_product) > len(task.queries) else "P@10"
 
 
 class Groups:
@@ -78,6 +65,14 @@ class Groups:
             for a, b, difference in self._draws[group].differences(table[:, rows])
         ]
 
+    def joint(self, values: Mapping[str, Values]) -> float:
+        """By how much margins must grow for all pairs over all queries at once, see :meth:`Draws.joint`.
+
+        Args:
+            values: as for :meth:`comparisons`.
+        """
+        return self._draws[None].joint(np.stack(list(values.values()))) if values else 1.0
+
 
 def ranked(rows: Iterable[Row], primary: str) -> list[Row]:
     """Configurations best first, failed ones after them, floors last."""
@@ -90,84 +85,21 @@ def ranked(rows: Iterable[Row], primary: str) -> list[Row]:
     return sorted(rows, key=place)
 
 
-def concluded(rows: Sequence[Row], comparisons: Sequence[Comparison], primary: str) -> str:
-    """Who wins, in a sentence or two; nobody does where the intervals do not say so.
-
-    Args:
-        rows: as :func:`ranked` gives them.
-        comparisons: of them all.
-        primary: the measure.
-    """
-    overall = {(one.a, one.b): one.difference for one in comparisons if one.category is None}
-
-    def better(a: str, b: str) -> Interval:
-        """How much larger a is than b."""
-        if (b, a) in overall:
-            return overall[b, a]
-        turned = overall[a, b]
-        return Interval(-turned.value, -turned.high, -turned.low, turned.n, turned.excluded)
-
-    alive = [row.name for row in rows if row.kind == "configuration" and row.failed is None]
-    if not alive:
-        return "No configuration could be measured."
-    best, floors = alive[0], [row.name for row in rows if row.kind == "floor"]
-    tied = [name for name in alive if name == best or better(best, name).sign <= 0]
-    behind = [name for name in alive if name not in tied]
-    sentences = []
-    if len(alive) == 1:
-        mean = next(row for row in rows if row.name == best).measures[primary].overall
-        sentences.append(f"{best} reaches {_amount(mean)} % {primary}, with nothing to compare it with.")
-    elif len(tied) == 1:
-        sentences.append(f"{best} wins by {primary}: it beats {_beaten(best, behind, better)}.")
-    else:
-        more = [f"{len(tied) - _NAMED} more"] if len(tied) > _NAMED else []
-        sentences.append(f"{_listed([*tied[:_NAMED], *more])} cannot be told apart by {primary}.")
-        sentences += _shortest([row for row in rows if row.name in tied])
-        if behind:
-            sentences.append(f"{best} beats {_beaten(best, behind, better)}.")
-    sentences += [
-        f"{best} is not better than {floor}, which it has to beat to be of any use."
-        for floor in floors
-        if better(best, floor).sign <= 0
-    ]
-    return " ".join(sentences)
-
-
-def _shortest(tied: Sequence[Row]) -> list[str]:
-    """Which of equally good rows costs least, where that tells them apart."""
-    lengths = [row.dimension or 0 for row in tied]
-    least = min(lengths)
-    short = [row.name for row, length in zip(tied, lengths, strict=True) if length == least]
-    return [f"Of these {short[0]} has the shortest vectors, {least} values."] if len(short) == 1 else []
-
-
-def _beaten(best: str, behind: Sequence[str], better: Callable[[str, str], Interval]) -> str:
-    shown = [f"{name} by {_amount(better(best, name))}" for name in behind[:_NAMED]]
-    more = len(behind) - len(shown)
-    return _listed(shown + ([f"{more} more by at least as much"] if more else []))
-
-
-def _amount(given: Interval) -> str:
-    margin = "" if np.isnan(given.margin) else f" ± {100 * given.margin:.1f}"
-    return f"{100 * given.value:.1f}{margin}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def disagreements(task: Task, rows: Sequence[str], scores: Mapping[str, Scores], most: int) -> tuple[Disagreement, ...]:
-    """The queries on which the configurations differ most by P@10, one of each product.
+def disagreements(
+    task: Task, rows: Sequence[str], scores: Mapping[str, Scores], most: int, measure: str
+) -> tuple[Disagreement, ...]:
+    """The queries on which the configurations differ most, one of each product.
 
     Args:
         task: names queries and items.
         rows: configurations, best first.
         scores: of each.
         most: how many queries.
+        measure: by which they differ, such as :func:`ddsim.evaluation.results.spread_by` says.
     """
     if len(rows) < 2:
         return ()
-    table = np.stack([scores[row].values[f"P@{SHOWN}"] for row in rows])
+    table = np.stack([scores[row].values[measure] for row in rows])
     spread = np.nan_to_num(table.max(axis=0) - table.min(axis=0))
     chosen: dict[str, int] = {}
     for query in np.argsort(-spread, kind="stable").tolist():

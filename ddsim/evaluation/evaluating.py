@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import cast
 
-from ddsim.catalogue import PRODUCTS
+from ddsim.catalogue import PRODUCTS, named_folder
 from ddsim.config import Settings
 from ddsim.errors import InvalidRequest
 from ddsim.evaluation.experiments import read_experiments
@@ -53,9 +53,14 @@ def evaluate(
     Raises:
         ConfigError: all configurations are wrong, there is no such folder, no picture in it can be used, or the cache
             cannot be used.
-        InvalidRequest: there is no configuration, a number makes no sense, or the pattern is not a regular expression.
+        InvalidRequest: there is no configuration, a place is named by an empty text, a number makes no sense, or the
+            pattern is not a regular expression.
     """
+    if not isinstance(configs, (str, PathLike, Settings, Iterable)):
+        raise InvalidRequest(f"evaluate: a configuration is a file, a name or settings, not {configs!r}")
     several = [configs] if isinstance(configs, (str, PathLike, Settings)) else list(configs)
+    options = Options(products=products, limit=limit, seed=seed)
+    items, asked, kept = _place("catalogue", catalogue), _place("queries", queries), _place("cache", cache)
     for config in several:
         if not isinstance(config, (str, PathLike, Settings)):
             raise InvalidRequest(f"evaluate: a configuration is a file, a name or settings, not {config!r}")
@@ -63,10 +68,19 @@ def evaluate(
     first = next(one.settings for one in found if one.settings is not None)
     found_out = evaluate_experiments(
         found,
-        first.catalogue if catalogue is None else Path(catalogue),
-        None if queries is None else Path(queries),
-        options=Options(products=products, limit=limit, seed=seed),
-        cache=first.state / CACHE_FOLDER if cache is None else Path(cache),
+        items or first.catalogue,
+        asked,
+        options=options,
+        cache=kept or first.state / CACHE_FOLDER,
         progress=progress,
     )
     return cast(Evaluation, found_out)  # None is for what was stopped, which nobody can do here
+
+
+def _place(name: str, given: str | PathLike[str] | None) -> Path | None:
+    if given is None:
+        return None
+    try:
+        return named_folder(given)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"evaluate: {name}={given!r}: {error}") from error

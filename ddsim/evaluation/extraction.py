@@ -59,7 +59,8 @@ def _network(
     try:
         with work.opening(first) as client:
             spec = first.similarity_spec()
-            with borrowed(client, first.similarity, spec, work.patience) as there:
+            embedded = first.server.embedded
+            with borrowed(client, first.similarity, spec, work.patience, embedded=embedded) as there:
                 for key, settings in layers.items():
                     layer = settings.similarity.extract_layer
                     features = partial(_features, client, layer=layer)
@@ -97,7 +98,7 @@ def extract_labels(work: Work, configurations: Sequence[Settings], photos: Mappi
         with (
             _accounted(outcome, missing),
             work.opening(settings) as client,
-            borrowed(client, service, spec, work.patience) as there,
+            borrowed(client, service, spec, work.patience, embedded=settings.server.embedded) as there,
             Extraction(work, settings, there, partial(_labels, client), None, requests_to(client)) as run,
         ):
             for hashes, labels in run.over(missing, outcome):

@@ -57,6 +57,28 @@ class Draws:
             for place, b in enumerate(range(a + 1, len(values))):
                 yield a, b, _interval(values[b] - values[a], low[place], high[place], kept)
 
+    def joint(self, values: Values) -> float:
+        """By how much the margins of all pairs of rows must grow so that all pairs hold at once, with the same 95 %.
+
+        In each draw the pair counts that is farthest from its own difference, in margins (max statistic). 1 where there
+        is one pair alone, or too few units say nothing.
+
+        Args:
+            values: as for :meth:`differences`.
+        """
+        kept = self._kept(values)
+        means = self._means(values, kept)
+        if len(values) < 3 or np.isnan(means).any():
+            return 1.0
+        off = means - values[:, kept].mean(axis=1)
+        farthest = np.zeros(len(means))
+        for a in range(len(values) - 1):
+            low, high = _edges(means[:, a + 1 :] - means[:, [a]])
+            apart, margin = np.abs(off[:, a + 1 :] - off[:, [a]]), (high - low) / 2
+            differing = margin > 0
+            farthest = np.maximum(farthest, (apart[:, differing] / margin[differing]).max(axis=1, initial=0.0))
+        return max(1.0, float(np.quantile(farthest, _TAILS[1] - _TAILS[0])))
+
     def _kept(self, values: Values) -> Flags:
         known = ~np.isnan(values)
         if values.ndim != 2 or values.shape[1] != len(self._units) or np.any(known != known[:1]):

@@ -38,6 +38,7 @@ from ddsim.config import (
     Network,
     Origin,
     Problem,
+    Settings,
     UploadSettings,
     Word,
     config_error,
@@ -46,6 +47,8 @@ from ddsim.config import (
     name_of,
     plain,
     problems_in,
+    read,
+    settle,
 )
 from ddsim.errors import ConfigError
 from ddsim.networks import known_networks
@@ -195,11 +198,20 @@ class _Reader:
             self._refuse(key, f"no such configuration file: {file}")
             return None
         try:
-            settings = load(file)
+            settings = self._loaded(file, name)
             label, base = settings.name, plain(settings)
         except ConfigError as error:
             problem = str(error)
         return Choice("model", label, name_of(label), {}, {}, base=base, problem=problem)
+
+    def _loaded(self, file: Path, name: str) -> Settings:
+        """A configuration beside this one; its relative paths begin beside this one's, wherever those do."""
+        document = read(file)
+        if MATRIX in document.data:
+            return load(file)  # which says what is wrong with that
+        folder = os.path.abspath(self._document.folder / os.path.expanduser(name))
+        document.folder = Path(folder).parent
+        return settle(document.data, document.file, document)
 
     def _named(self, axis: str, value: dict[str, Any], key: Key, known: Sequence[str]) -> Choice | None:
         """A mapping that overrides settings, and may have a name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ddsim.catalogue import PRODUCTS
+from ddsim.deepdetect import is_whole
 from ddsim.errors import InvalidRequest
 from ddsim.showing import Value
 
@@ -32,6 +33,10 @@ class Options:
     disagreements: int = 12
 
     def __post_init__(self) -> None:
+        for name in ("limit", "seed", "timing_queries", "disagreements"):
+            value = getattr(self, name)
+            if not is_whole(value) and not (name == "limit" and value is None):
+                raise InvalidRequest(f"evaluate: {name}={value!r} must be a whole number")
         if (self.limit is not None and self.limit < 1) or min(self.seed, self.timing_queries, self.disagreements) < 0:
             raise InvalidRequest("evaluate: limit must be 1 or more, and the other numbers not below 0")
 

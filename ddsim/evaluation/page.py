@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ddsim.evaluation import against, charts, view
-from ddsim.evaluation.results import MEASURES, Disagreement, Evaluation, Row, Shown
+from ddsim.evaluation.results import MEASURES, Disagreement, Evaluation, Row, Shown, spread_by
 from ddsim.showing import counted, data_uri, filled
 
 #: Gives a thumbnail as JPEG: kind (``query`` or ``item``), uri -> bytes, or None where there is no picture.
@@ -97,6 +97,7 @@ def render(evaluation: Evaluation, picture: Picture) -> str:
         first=against.first_against(evaluation, measured, who),
         matrices=against.matrices(evaluation, measured, who),
         queries=queries,
+        spread_by=spread_by(evaluation.primary),
         pictures=pictures.data,
         explained={name: MEASURES[name] for name in measures},
         axis=[(charts.across(share / 100), str(share)) for share in (0, 50, 100)],

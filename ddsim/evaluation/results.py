@@ -29,6 +29,11 @@ MEASURES = {
 }
 
 
+def spread_by(primary: str) -> str:
+    """The measure by which configurations disagree on a query: what the first page shows, where that can differ."""
+    return primary if primary == "MAP@R" else "P@10"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Measure(Value):
     """A measure over all queries, and over those of each category."""
@@ -119,7 +124,7 @@ class Disagreement(Value):
     Attributes:
         query: name of the picture, relative to the folder of queries or, leave-one-out, to the catalogue.
         category: its own.
-        spread: the largest difference of P@10 between two configurations.
+        spread: the largest difference between two configurations, of P@10 or, where that is the primary measure, MAP@R.
         neighbours: name of the row -> its nearest items, at most 10.
     """
 

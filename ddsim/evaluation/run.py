@@ -12,14 +12,16 @@ from ddsim.catalogue import Where, product_pattern
 from ddsim.config import Settings
 from ddsim.deepdetect import Client
 from ddsim.errors import ConfigError, DDSimError, InvalidRequest, TransportError
-from ddsim.evaluation.comparing import Groups, concluded, disagreements, primary_measure, ranked
+from ddsim.evaluation.comparing import Groups, disagreements, ranked
+from ddsim.evaluation.concluding import concluded
 from ddsim.evaluation.experiments import Experiment
 from ddsim.evaluation.extraction import extract_labels, extract_vectors
 from ddsim.evaluation.floors import KEY, keep_thumbnails
 from ddsim.evaluation.leaving_out import refused, warning
 from ddsim.evaluation.options import Options, Step
 from ddsim.evaluation.pictures import Folder, Photo, gather, sample, some
-from ddsim.evaluation.results import Evaluation, Row
+from ddsim.evaluation.primary import primary_measure
+from ddsim.evaluation.results import Evaluation, Row, spread_by
 from ddsim.evaluation.rows import NAMED, Rows, failed
 from ddsim.evaluation.scoring import Scores
 from ddsim.evaluation.sending import Outcome, Stopped, Work
@@ -224,10 +226,12 @@ class _Run:
         groups, primary = Groups(task, self._options.seed), primary_measure(task)
         values = {name: found.values for name, found in scores.items()}
         measures = groups.measures(values)
-        complete = ranked([replace(row, measures=measures.get(row.name, {})) for row in rows], primary)
+        complete = ranked([replace(row, measures=measures.get(row.name, {})) for row in rows], primary.name)
         measured = [row for row in complete if row.failed is None]
-        comparisons = groups.comparisons(primary, {row.name: values[row.name][primary] for row in measured})
+        decisive = {row.name: values[row.name][primary.name] for row in measured}
+        comparisons = groups.comparisons(primary.name, decisive)
         alive = [row.name for row in measured if row.kind == "configuration"]
+        joint = groups.joint({name: decisive[name] for name in alive})
         self.told(1)
         return Evaluation(
             when=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -237,9 +241,9 @@ class _Run:
             asked=len(task.queries),
             categories=groups.counts,
             products=self._options.products if task.same_product.any() else None,
-            primary=primary,
+            primary=primary.name,
             rows=tuple(complete),
             comparisons=tuple(comparisons),
-            disagreements=disagreements(task, alive, scores, self._options.disagreements),
-            conclusion=concluded(complete, comparisons, primary),
+            disagreements=disagreements(task, alive, scores, self._options.disagreements, spread_by(primary.name)),
+            conclusion=concluded(complete, comparisons, primary, joint),
         )

@@ -6,7 +6,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from ddsim.config import Service
@@ -116,16 +117,30 @@ class Throwaway:
 
 
 @contextmanager
-def borrowed(client: Client, service: Service, spec: ServiceSpec, patience: Patience) -> Iterator[Throwaway]:
+def borrowed(
+    client: Client, service: Service, spec: ServiceSpec, patience: Patience, *, embedded: bool = False
+) -> Iterator[Throwaway]:
     """A throw-away service, removed at the end.
 
     Not where the program is being interrupted: a service that is deleted while it predicts may take the server with it
     (read in the server's source, not recorded).
+
+    Args:
+        client: the server.
+        service: as :class:`Throwaway` has it.
+        spec: likewise.
+        patience: likewise.
+        embedded: whether the server is ddsim's own. It sees this machine's folder for what passes, and the configured
+            one, which it may have no right to write into, is left alone.
     """
-    there = Throwaway(client, service, spec, patience)
-    try:
-        yield there
-    except Exception:
+    with ExitStack() as rooms:
+        if embedded and stands_alone(service):
+            room = TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+            spec = spec.model_copy(update={"repository": rooms.enter_context(room)})
+        there = Throwaway(client, service, spec, patience)
+        try:
+            yield there
+        except Exception:
+            there.remove()
+            raise
         there.remove()
-        raise
-    there.remove()

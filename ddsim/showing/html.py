@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ddsim.errors import ConfigError
+from ddsim.showing.saving import save_files
 from ddsim.showing.sketch import Sketch
 
 if TYPE_CHECKING:
@@ -43,13 +43,10 @@ def save_page(html: str, path: str | PathLike[str]) -> Path:
         the same path.
 
     Raises:
-        ConfigError: it cannot be written.
+        ConfigError: it cannot be written; what was there before is still there.
     """
     file = Path(path)
-    try:
-        file.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be written: {error.strerror or error}") from error
+    save_files({file: html.encode("utf-8")})
     return file
 
 

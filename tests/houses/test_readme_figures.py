@@ -62,9 +62,9 @@ def defaults() -> dict[str, Any]:
 @pytest.mark.long
 def test_leads_of_the_evaluation(checkout: Path) -> None:
     """The layers that the README's comparison of the demo's layers tells apart, in that order, by about as much."""
-    sentence = shown(r'and ends with "([\w.-]+) wins by ([\w@]+): it ([^"]+)"')
+    sentence = shown(r'and concludes "([\w.-]+) wins by ([\w@]+): it ([^"]+)"')
     printed = run(checkout, shown(r"ddsim evaluate configs/experiments/demo-layers\.yaml .*?(?= ```)")[0])
-    told = re.search(r"^([\w.-]+) wins by ([\w@]+): it (.+)\.$", printed, re.MULTILINE)
+    told = re.search(r"^([\w.-]+) wins by ([\w@]+): it (.+?)\.(?: |$)", printed, re.MULTILINE)
     assert told, printed
     assert told.groups()[:2] == sentence.groups()[:2]
     here, there = re.findall(LEAD, told[3]), re.findall(LEAD, sentence[3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ from ddsim import load
 from ddsim.commands.app import app
 from ddsim.config import SCHEMA, shipped
 from ddsim.embedded import EmbeddedServer
+from ddsim.evaluation import read_experiments
 
 
 def test_config_init_and_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +81,45 @@ def test_config_init_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
     assert "--overwrite" in again.stdout
     assert (tmp_path / "mine" / "demo.yaml").read_text() == "mine"
     assert "wrote mine/demo.yaml\n" in run("config", "init", "demo", "--folder", "mine", "--overwrite").stdout
+
+
+def test_config_init_of_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it compares comes with it, and the next step is to compare: an index is made of one configuration."""
+    monkeypatch.chdir(tmp_path)
+    result = run("config", "init", "experiments/demo-layers")
+    assert result.stdout.endswith("next: ddsim evaluate experiments/demo-layers --catalogue FOLDER\n")
+    assert (tmp_path / "configs" / "demo.yaml").is_file()
+    found = read_experiments([Path("experiments/demo-layers")])
+    assert [one.problem for one in found] == [None] * 3
+    run("config", "init", "experiments/furniture", "--folder", "mine")
+    assert (tmp_path / "mine" / "categories" / "furniture.yaml").is_file()
+    assert [one.problem for one in read_experiments([Path("mine/experiments/furniture.yaml")])] == [None] * 8
+
+
+def test_config_init_in_the_place_of_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds nothing to be kept, and other commands say that `ddsim config init` writes a configuration."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo.yaml").touch()
+    assert "is empty; `ddsim config init` writes" in error_line(run("config", "show", "demo"), 2)
+    assert "wrote configs/demo.yaml\n" in run("config", "init", "demo").stdout
+    assert run("config", "show", "demo").exit_code == 0
+
+
+def test_config_init_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is left that would pass for a configuration, and the error names one."""
+    monkeypatch.chdir(tmp_path)
+
+    def full(self: Path, data: bytes) -> int:
+        del data
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert "error: configs/ddsim.schema.json: cannot be written: No space left" in error_line(
+        run("config", "init", "demo"), 2
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("arguments", [("show", "nowhere.yaml"), ("init", "--folder", "taken"), ("init", "nowhere")])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 from functools import partial
 from pathlib import Path
@@ -63,7 +65,7 @@ def test_evaluate(shop: Shop) -> None:
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "8 queries (leave-one-out) on 8 items; in %"
-    assert lines[1].split() == ["P@10", "P@1", "MAP@R", "cat.", "trained", "gain", "dim", "index", "ms"]
+    assert lines[1].split() == ["MAP@R", "P@1", "P@10", "cat.", "trained", "gain", "dim", "index", "ms"]
     assert {line.split()[0] for line in lines[2:5]} == {"pool1", "fc1", "data"}
     assert [line[:14] for line in lines[5:7]] in (
         ["grey thumbnail", "pure chance   "],
@@ -100,6 +102,54 @@ def test_the_files(shop: Shop) -> None:
     best = load(folder / "best.yaml")
     assert best.name == found["rows"][0]["name"]
     assert best.catalogue == shop.catalogue
+
+
+def test_the_winner_is_for_the_catalogue_it_was_found_on(shop: Shop) -> None:
+    """The configuration that is written names that one, and what is passed over there as before."""
+    shop.configure(catalogue={"folder": str(shop.catalogue), "exclude": ["*.txt"]})
+    shop.catalogue.rename(shop.root / "items")
+    assert run(shop.config, "--catalogue", "items").exit_code == 0
+    best = load(shop.root / "evaluation" / "best.yaml")
+    assert (best.catalogue, best.reference.exclude) == (shop.root / "items", ("*.txt",))
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_a_full_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch, json_too: bool) -> None:
+    """The results of earlier stay, those of now are printed, and the error names the file."""
+    run(shop.config)
+    folder = shop.root / "evaluation"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(self: Path, data: bytes) -> int:
+        del data
+        self.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = run(shop.config, *(["--json"] if json_too else []))
+    assert result.exit_code == 2
+    assert "evaluation/results.json: cannot be written: No space left" in result.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    if json_too:
+        assert json.loads(result.stdout)["files"] == {}
+    else:
+        assert "pure chance" in result.stdout
+        assert "report.html" not in result.stdout
+
+
+def test_a_configuration_twice(shop: Shop) -> None:
+    """Each row is called as the text calls it."""
+    lines = run(shop.config, shop.config).stdout.splitlines()
+    assert {line.split()[0] for line in lines[2:4]} == {"shop", "shop-2"}
+
+
+def test_a_reason_of_several_lines(shop: Shop) -> None:
+    """Each of its lines is one."""
+    broken = other(shop, "broken", colour=1, taste=2)
+    text = run(shop.config, broken).stdout
+    assert "\\n" not in text
+    reasons = text.partition("failed: broken: ")[2].splitlines()[:2]
+    assert ["unknown key" in line for line in reasons] == [True, True]
 
 
 def test_evaluate_as_json(shop: Shop) -> None:

@@ -80,6 +80,12 @@ def test_the_report_of_an_evaluation(shop: Shop, tmp_path: Path) -> None:
         found.save(tmp_path / "nowhere" / "report.html")
 
 
+def test_no_configuration_is_none(shop: Shop) -> None:
+    """None is no list of them."""
+    with pytest.raises(InvalidRequest, match="a file, a name or settings, not None"):
+        ddsim.evaluate(None, shop.catalogue)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("configs", "options", "kind", "said"),
     [
@@ -87,7 +93,16 @@ def test_the_report_of_an_evaluation(shop: Shop, tmp_path: Path) -> None:
         ([5], {}, InvalidRequest, "a file, a name or settings, not 5"),
         (["photos", None], {}, InvalidRequest, "a file, a name or settings, not None"),
         ("no-such-file.yaml", {}, ConfigError, "no-such-file.yaml"),
+        (5, {}, InvalidRequest, "a file, a name or settings, not 5"),
         (None, {"limit": 0}, InvalidRequest, "limit must be 1 or more"),
+        (None, {"limit": 2.5}, InvalidRequest, "evaluate: limit=2.5 must be a whole number"),
+        (None, {"limit": True}, InvalidRequest, "evaluate: limit=True must be a whole number"),
+        (None, {"seed": "x"}, InvalidRequest, "evaluate: seed='x' must be a whole number"),
+        (None, {"products": None}, InvalidRequest, "product pattern None: expected a regular expression"),
+        (None, {"catalogue": ""}, InvalidRequest, "catalogue='': a folder is named by an empty text"),
+        (None, {"catalogue": 5}, InvalidRequest, "catalogue=5: a folder is named by a path"),
+        (None, {"queries": " "}, InvalidRequest, "queries=' ': a folder is named by an empty text"),
+        (None, {"cache": ""}, InvalidRequest, "cache='': a folder is named by an empty text"),
         (None, {"products": "("}, InvalidRequest, "no regular expression"),
         (None, {"catalogue": "nowhere"}, ConfigError, "no such folder"),
     ],
@@ -95,6 +110,6 @@ def test_the_report_of_an_evaluation(shop: Shop, tmp_path: Path) -> None:
 def test_what_cannot_be_evaluated(
     shop: Shop, configs: Any, options: dict[str, Any], kind: type[Exception], said: str
 ) -> None:
-    """The error says what is wrong."""
+    """The error says what is wrong, before anything takes time."""
     with pytest.raises(kind, match=said):
         ddsim.evaluate(shop.settings if configs is None else configs, **options)

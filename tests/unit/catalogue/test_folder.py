@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ddsim import ConfigError, scan
+from ddsim import ConfigError, InvalidRequest, scan
 from ddsim.catalogue import Kind, Patterns, Survey, walk
 
 
@@ -30,6 +31,13 @@ def test_items(tmp_path: Path) -> None:
     for folder in (tmp_path, str(tmp_path)):
         (item,) = scan(folder)
         assert (item.uri, item.category, item.path) == ("lamp/a.jpg", "lamp", tmp_path / "lamp" / "a.jpg")
+
+
+@pytest.mark.parametrize("root", ["", " ", None, 5])
+def test_a_folder_without_a_name(root: Any) -> None:
+    """A path of no letters would be the current folder."""
+    with pytest.raises(InvalidRequest, match="a folder is named by"):
+        scan(root)
 
 
 def test_sorted_by_uri(tmp_path: Path) -> None:

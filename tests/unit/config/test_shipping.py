@@ -25,6 +25,21 @@ def test_a_name_stands_for_what_comes_with_ddsim(tmp_path: Path, monkeypatch: py
     assert load("resnet50").categories
 
 
+def test_a_name_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its relative paths begin where `ddsim config init` would put it; so do those of what it compares."""
+    monkeypatch.chdir(tmp_path)
+    assert located("experiments/demo-layers")[1] == tmp_path / "configs" / "experiments"
+    experiments = [
+        one.settings
+        for name in ("experiments/demo-layers", "experiments/furniture")
+        for one in read_experiments([Path(name)])
+    ]
+    assert len(experiments) == 3 + 8
+    assert {one and one.state for one in experiments} == {tmp_path / ".ddsim"}
+    written = [one and (one.catalogue, one.similarity.repository) for one in experiments[:3]]
+    assert all(str(tmp_path) in str(path) for paths in written for path in paths or ())
+
+
 @pytest.mark.parametrize("name", ["demo", "demo.yaml", "configs/demo.yaml"])
 def test_a_file_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """One of that very name, or the one that `ddsim config init` wrote."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddsim.errors import InvalidRequest
-from ddsim.evaluation.bootstrap import Interval, bootstrap, bootstrap_by_group, differences
+from ddsim.evaluation.bootstrap import FEWEST, Interval, bootstrap, bootstrap_by_group, differences
 
 NAN = math.nan
 # A busy machine is no failure.
@@ -57,7 +57,7 @@ def test_seed_decides() -> None:
 
 def test_too_few_queries_decide_nothing() -> None:
     """Five queries that all improve could do so by luck; six hardly. Queries of one product count as one."""
-    five, six = bootstrap([1.0] * 5), bootstrap([1.0] * 6)
+    five, six = bootstrap([1.0] * (FEWEST - 1)), bootstrap([1.0] * FEWEST)
     assert (five.value, five.sign, math.isnan(five.low), math.isnan(five.margin)) == (1, 0, True, True)
     assert (six.low, six.high, six.sign, six.margin) == (1, 1, 1, 0)
     assert bootstrap([1.0] * 6, units=["a", "a", "b", "c", "d", "e"]).sign == 0

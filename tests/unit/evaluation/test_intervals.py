@@ -40,6 +40,28 @@ def test_the_same_as_one_by_one(queries: int, kept: int, monkeypatch: pytest.Mon
         same(interval, bootstrap(differences(values[a], values[b]), units=units, seed=5, rounds=ROUNDS))
 
 
+def test_all_pairs_at_once() -> None:
+    """The margins grow until no pair is farther from its own difference in 95 of 100 draws; by hand, draw by draw."""
+    rng, queries = np.random.default_rng(3), 30
+    values = rng.random((4, queries))
+    values[3] = values[2]  # the same in every draw: it is not in the way
+    draws = Draws([f"{number:02}" for number in range(queries)], seed=5, rounds=ROUNDS)
+    margins = {(a, b): found.margin for a, b, found in draws.differences(values)}
+    lots, farthest = np.random.default_rng(5), []
+    for _ in range(ROUNDS):
+        off = values[:, lots.integers(queries, size=queries)].mean(axis=1) - values.mean(axis=1)
+        farthest.append(max(abs(off[b] - off[a]) / margin for (a, b), margin in margins.items() if margin))
+    assert draws.joint(values) == pytest.approx(np.quantile(farthest, 0.95))
+    assert draws.joint(values) > 1
+
+
+@pytest.mark.parametrize(("rows", "queries"), [(1, 30), (2, 30), (5, 3), (5, 0)])
+def test_one_pair_or_too_few_queries(rows: int, queries: int) -> None:
+    """A pair alone is as it is, and where nothing can be told nothing grows."""
+    values = np.random.default_rng(3).random((rows, queries))
+    assert Draws([str(number) for number in range(queries)], rounds=ROUNDS).joint(values) == 1.0
+
+
 def test_a_group_without_queries() -> None:
     """It has no mean and no interval, and is no error."""
     (interval,) = Draws([]).intervals(np.zeros((1, 0)))

@@ -238,6 +238,13 @@ def test_costs_are_shown_in_units_that_people_read() -> None:
     assert ["a chance", "–", "–", "–", "–", "40", "4", "5 min"] in rows  # noqa: RUF001
 
 
+@pytest.mark.parametrize(("primary", "spread"), [("P@10", "P@10"), ("product@1", "P@10"), ("MAP@R", "MAP@R")])
+def test_what_disagreements_are_counted_in(primary: str, spread: str) -> None:
+    """The first page, unless that is the same whatever is found."""
+    found = evaluation(row("conv4"), row("conv2"), disagreements=(disagreement("conv4", "conv2"),), primary=primary)
+    assert f"best and worst are 50 points of {spread} apart" in drawn(found).text
+
+
 def test_absent_values_and_missing_intervals_are_said() -> None:
     """A measure that a row lacks is a dash; a value without an interval has its number of queries instead."""
     poor = dataclasses.replace(row("poor"), measures={"P@10": Measure(Interval(NAN, NAN, NAN, 0, 44), {})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop import picture
@@ -29,7 +30,12 @@ def photo(category: str, number: int) -> Photo:
         ("lamp/lamp-007-view2.jpg", "lamp/lamp-007"),
         ("lamp/lamp-007_view_12.png", "lamp/lamp-007"),
         ("lamp/lamp-007.side.jpg", "lamp/lamp-007"),
-        ("lamp/floor/007-front.jpeg", "lamp/007"),
+        ("lamp/floor/007-front.jpeg", "lamp/floor/007"),
+        ("lamp/desk/007.jpeg", "lamp/desk/007"),
+        ("lamp/2024/old/007-view2.jpeg", "lamp/2024/old/007"),
+        ("lamp/2024/green.jpg", None),
+        ("007-side.jpg", "lamp/007"),
+        ("other/007.jpg", "lamp/other/007"),
         ("lamp/007.jpg", "lamp/007"),
         ("lamp/IMG_2024_01.jpg", "lamp/IMG_2024_01"),
         ("lamp/IMG_2024_02.jpg", "lamp/IMG_2024_02"),
@@ -38,7 +44,7 @@ def photo(category: str, number: int) -> Photo:
     ],
 )
 def test_products_by_the_default_pattern(uri: str, product: str | None) -> None:
-    """Views of a product have its name; numbers that may be anything do not make one; no digit, no product."""
+    """Views of a product have its folder and name; what may be anything does not make one; no digit, no product."""
     assert product_of(uri, "lamp", DEFAULT) == product
 
 
@@ -49,8 +55,11 @@ def test_products_by_a_pattern_of_ones_own() -> None:
     assert product_of("bed/red.jpg", "bed", pattern) is None
 
 
-@pytest.mark.parametrize(("pattern", "said"), [("(", "no regular expression"), (r"\d+", r"\(\?P<product>")])
-def test_patterns_that_are_none(pattern: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [("(", "no regular expression"), (r"\d+", r"\(\?P<product>"), (None, "as text"), (5, "as text")],
+)
+def test_patterns_that_are_none(pattern: Any, said: str) -> None:
     """They are refused, with what is expected."""
     with pytest.raises(InvalidRequest, match=said):
         product_pattern(pattern)

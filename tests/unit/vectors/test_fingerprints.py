@@ -140,6 +140,20 @@ def test_a_service_comes_and_goes(shop: Shop) -> None:
     assert not shop.tap.index_calls
 
 
+def test_an_embedded_server_needs_no_folder_of_the_user(shop: Shop) -> None:
+    """Its service comes and goes elsewhere: where vectors are read from, nobody may have the right to write."""
+    settings = shop.settings
+    with shop.client() as client:
+        with borrowed(client, settings.similarity, settings.similarity_spec(), PATIENCE, embedded=True) as there:
+            there.ask(lambda _: None, "pool1")
+            folder = Path(client.get_service(there.name).repository)
+            assert folder.is_dir()
+            assert folder.name == there.name
+        assert client.info().services == ()
+    assert not folder.parent.exists()
+    assert not Path(settings.similarity.repository).exists()
+
+
 def test_a_service_that_failed_leaves_nothing(shop: Shop) -> None:
     """Not even the folder, where the layer is unknown to the network."""
     settings = shop.settings
