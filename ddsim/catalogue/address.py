@@ -48,7 +48,8 @@ def address_in(text: str) -> Address | None:
     except ValueError:  # a port that is none, or a bracket left open
         raise ValueError("this is no address; write it as in https://host/folder or s3://bucket/folder") from None
     if "@" in parts.netloc:
-        raise ValueError("leave user and password out of the address: they are taken from the environment or ~/.netrc")
+        place = "~/.netrc" if scheme in ("http", "https") else "the environment"
+        raise ValueError(f"leave user and password out of the address: they are taken from {place}")
     if scheme in ("http", "https") and (not parts.hostname or port == 0 or parts.query or parts.fragment):
         raise ValueError("expected the address of a folder, such as https://host/folder, without ? and #")
     if not address.isprintable() or not parts.netloc or {".", ".."} & set(parts.path.split("/")):

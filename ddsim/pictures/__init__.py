@@ -8,6 +8,7 @@ picture uses it. What is at an address on the web is fetched with limits, and ne
 from ddsim.pictures.addresses import (
     HEADERS,
     MOST_REDIRECTS,
+    PORTS,
     causes_of,
     check_length,
     check_status,
@@ -16,6 +17,7 @@ from ddsim.pictures.addresses import (
     parts_of,
     private_words,
     reason_of,
+    shown_url,
     too_long,
     too_often,
 )
@@ -27,6 +29,7 @@ from ddsim.pictures.thumbnails import cut, part_of, thumbnail
 __all__ = [
     "HEADERS",
     "MOST_REDIRECTS",
+    "PORTS",
     "Encoded",
     "Fetching",
     "Picture",
@@ -48,6 +51,7 @@ __all__ = [
     "read_file",
     "read_item",
     "reason_of",
+    "shown_url",
     "thumbnail",
     "too_long",
     "too_often",

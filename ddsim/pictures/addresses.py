@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from ddsim.errors import ImageError
+from ddsim.errors import ImageError, ImageUnavailable
 
 #: An address may lead to another one so many times.
 MOST_REDIRECTS = 5
@@ -20,6 +20,7 @@ MOST_REDIRECTS = 5
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "ddsim"}
 #: The schemes that are spoken, and their usual ports.
 PORTS = {"http": 80, "https": 443}
+_BUSY = (408, 425, 429)
 # Where an IPv4 address is wrapped into one of IPv6 by a gateway (NAT64); the last four bytes are that address.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -49,6 +50,19 @@ def private_words(host: str, address: str) -> str:
     return f"{named} of this machine or its own network"
 
 
+def shown_url(url: str) -> str:
+    """A picture's address as a message may quote it, be it as wrong as can be: without user and password.
+
+    An ``@`` in the picture's name stays.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    return re.sub(r"^([^/]*//)[^/?#]*@" if usable else r"(?s)^([^/]*//)?.*@", r"\1***@", url)
+
+
 def parts_of(url: str, asked: str) -> SplitResult:
     """The parts of an address.
 
@@ -66,25 +80,27 @@ def parts_of(url: str, asked: str) -> SplitResult:
         usable = False
     if not usable or not asked.isprintable():
         what = "is no address such as https://example.com/photo.jpg" if asked == url else "redirects to no such address"
-        raise ImageError(url, what)
+        raise ImageError(shown_url(url), what)
     if parts.scheme == "http" and urlsplit(url).scheme == "https":
-        raise ImageError(url, "redirects from https to http, which is not followed")
+        raise ImageError(shown_url(url), "redirects from https to http, which is not followed")
     return parts
 
 
 def too_often(url: str) -> ImageError:
     """The error for what has led elsewhere more often than it may."""
-    return ImageError(url, f"redirected more than {MOST_REDIRECTS} times")
+    return ImageError(shown_url(url), f"redirected more than {MOST_REDIRECTS} times")
 
 
 def check_status(url: str, status: int, reason: str | None) -> None:
     """Refuse any answer but 200.
 
     Raises:
+        ImageUnavailable: it is one of a server in trouble, or too busy.
         ImageError: it is another one.
     """
     if status != 200:
-        raise ImageError(url, f"the server there answers {status} {reason or ''}".rstrip())
+        kind = ImageUnavailable if status >= 500 or status in _BUSY else ImageError
+        raise kind(shown_url(url), f"the server there answers {status} {reason or ''}".rstrip())
 
 
 def check_length(url: str, told: str | None, limit: int) -> int | None:
@@ -102,7 +118,7 @@ def check_length(url: str, told: str | None, limit: int) -> int | None:
 
 def too_long(url: str, limit: int) -> ImageError:
     """The error for what has more bytes than it may."""
-    return ImageError(url, f"more than the limit of {limit} bytes (upload.max_bytes)")
+    return ImageError(shown_url(url), f"more than the limit of {limit} bytes (upload.max_bytes)")
 
 
 def reason_of(error: BaseException) -> str:
@@ -116,7 +132,8 @@ def reason_of(error: BaseException) -> str:
         if isinstance(one, TimeoutError):
             return "it cannot be fetched: no answer in time"
     said = next((one.strerror for one in found if isinstance(one, OSError) and one.strerror), None)
-    return f"it cannot be fetched: {said or str(found[-1]) or type(found[-1]).__name__}"
+    words = said or str(found[-1]) or type(found[-1]).__name__
+    return "it cannot be fetched: " + re.sub(r"//[^/]*@", "//***@", words)  # some errors quote the whole address
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:

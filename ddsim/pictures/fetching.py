@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin
 
-from ddsim.errors import ImageError
+from ddsim.errors import ImageError, ImageUnavailable
 from ddsim.pictures.addresses import (
     HEADERS,
     MOST_REDIRECTS,
@@ -28,6 +28,7 @@ from ddsim.pictures.addresses import (
     parts_of,
     private_words,
     reason_of,
+    shown_url,
     too_long,
     too_often,
 )
@@ -65,7 +66,8 @@ def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
         The bytes as they came; whether they are a picture is for others to say.
 
     Raises:
-        ImageError: the address cannot be right, may not be asked, or gives nothing usable in time.
+        ImageUnavailable: nothing usable comes, or not in time, and another time may help.
+        ImageError: the address cannot be right, may not be asked, or has no picture.
     """
     deadline = _Deadline(fetching.seconds)
     asked = url
@@ -75,7 +77,7 @@ def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
                 if answer.status not in _REDIRECTS:
                     content = _content(answer, url, fetching.max_bytes)
                     if deadline.passed:
-                        raise ImageError(url, deadline.words)  # what is without a length seems whole
+                        raise ImageUnavailable(url, deadline.words)  # what is without a length seems whole
                     return content
                 asked = urljoin(asked, answer.getheader("Location") or "")
     except ImageError:
@@ -83,7 +85,8 @@ def fetch(url: str, fetching: Fetching = _USUAL) -> bytes:
     except (OSError, ValueError, http.client.HTTPException) as error:
         # Whoever waits too long closes the connection, and then it may fail with any of these.
         late = deadline.passed or isinstance(error, TimeoutError)
-        raise ImageError(url, deadline.words if late else reason_of(error)) from error
+        kind = ImageUnavailable if late or isinstance(error, (OSError, http.client.HTTPException)) else ImageError
+        raise kind(url, deadline.words if late else reason_of(error)) from error
     finally:
         deadline.over()
     raise too_often(url)
@@ -121,7 +124,8 @@ def _without_login(url: str, asked: str) -> SplitResult:
     """The parts of an address, or of what it redirects to."""
     parts = parts_of(url, asked)
     if parts.username is not None or parts.password is not None:
-        raise ImageError(url, "has a user name or password in it, which is not sent: download the picture yourself")
+        reason = "has a user name or password in it, which is not sent: download the picture yourself"
+        raise ImageError(shown_url(url), reason)
     return parts
 
 
@@ -191,7 +195,8 @@ def _resolved(host: str, port: int, url: str, allow_private: bool) -> list[tuple
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
-        raise ImageError(url, f"the name {host} leads nowhere ({reason_of(error)})") from error
+        kind = ImageUnavailable if isinstance(error, socket.gaierror) else ImageError
+        raise kind(url, f"the name {host} leads nowhere ({reason_of(error)})") from error
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     for address in addresses:
         if not allow_private and not is_public(ipaddress.ip_address(address)):
@@ -203,7 +208,7 @@ def _content(answer: http.client.HTTPResponse, url: str, limit: int) -> bytes:
     check_status(url, answer.status, answer.reason)
     kind = answer.headers.get_content_type()
     if kind == "text/html":
-        raise ImageError(url, "is a web page, not a picture: give the address of the picture itself")
+        raise ImageUnavailable(url, "is a web page, not a picture: give the address of the picture itself")
     if (packed := answer.getheader("Content-Encoding", "identity")) not in ("identity", ""):
         raise ImageError(url, f"comes packed as {packed[:20]}, though it was asked for as it is")
     told = check_length(url, answer.getheader("Content-Length"), limit)

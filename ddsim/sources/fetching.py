@@ -13,26 +13,30 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.utils import get_environ_proxies, get_netrc_auth, select_proxy
 
 from ddsim.deepdetect import DeadlineAdapter, whole_within
-from ddsim.errors import ImageError
+from ddsim.errors import CatalogueUnreachable, ImageError, ImageUnavailable
 from ddsim.pictures import (
     HEADERS,
     MOST_REDIRECTS,
+    PORTS,
     check_length,
     check_status,
     is_public,
     parts_of,
     private_words,
     reason_of,
+    shown_url,
     too_long,
     too_often,
 )
 from ddsim.sources.base import Stamp
+from ddsim.sources.hosts import MOST, Hosts
 
 _CHUNK = 1 << 16
 # Seconds until a connection stands, and for which one may be silent.
@@ -52,6 +56,8 @@ class Fetcher:
     Args:
         allow_private: whether addresses that are not public may be reached.
         trusted: hosts that may be reached wherever they are.
+        own: the address of a catalogue; user and password for its host are taken from ~/.netrc, and without that host
+            nothing can be read.
         pool: connections kept open to one host.
         seconds: how long one file may take, redirects and new tries included, however slowly its bytes drip.
     """
@@ -61,6 +67,7 @@ class Fetcher:
         *,
         allow_private: bool = False,
         trusted: frozenset[str] = frozenset(),
+        own: str | None = None,
         pool: int = 16,
         seconds: float = 300.0,
     ) -> None:
@@ -68,6 +75,9 @@ class Fetcher:
         self._trusted = trusted
         self._pool = pool
         self._seconds = seconds
+        self._own = own
+        self._login = None if own is None else get_netrc_auth(own)
+        self._hosts = Hosts()
         self._threads = threading.local()
         self._sessions: list[requests.Session] = []
 
@@ -75,30 +85,29 @@ class Fetcher:
         """A file, whole.
 
         Raises:
-            ImageError: it cannot be had, is empty, or longer than ``max_bytes``.
+            ImageError: there is none, it is empty, or longer than ``max_bytes``.
+            ImageUnavailable: it cannot be had just now.
+            CatalogueUnreachable: nothing can be had any more.
         """
-        content = b"".join(self.chunks(url, max_bytes))
-        if not content:
-            raise ImageError(url, "empty file")
-        return content
-
-    def chunks(self, url: str, max_bytes: int) -> Iterator[bytes]:
-        """A file, piece by piece; raises as :meth:`get`."""
-        size = 0
         with self._answered("GET", url) as answer:
             check_length(url, answer.headers.get("Content-Length"), max_bytes)
-            for chunk in answer.iter_content(_CHUNK):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise too_long(url, max_bytes)
-                yield chunk
+            content = b"".join(_pieces(answer, url, max_bytes))
+        if not content:
+            raise ImageError(shown_url(url), "empty file")
+        # By its beginning, too: what programs give is often called a page.
+        if "text/html" in answer.headers.get("Content-Type", "").lower() and content.lstrip().startswith(b"<"):
+            raise ImageUnavailable(shown_url(url), "a web page comes in the place of the picture")
+        return content
+
+    @contextmanager
+    def opened(self, url: str, max_bytes: int) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """The address that a file has after all redirects, and its pieces; raises as :meth:`get`."""
+        with self._answered("GET", url) as answer:
+            check_length(url, answer.headers.get("Content-Length"), max_bytes)
+            yield answer.url, _pieces(answer, url, max_bytes)
 
     def stamp(self, url: str) -> Stamp:
-        """What is said of a file without its content.
-
-        Raises:
-            ImageError: it cannot be had.
-        """
+        """What is said of a file without its content; raises as :meth:`get`."""
         try:
             with self._answered("HEAD", url) as answer:
                 return _stamp(answer)
@@ -118,29 +127,84 @@ class Fetcher:
             with self._followed(method, url) as answer:
                 if method == "HEAD" and answer.status_code in _WITHOUT_HEAD:
                     raise _NoAnswerToHead
-                check_status(url, answer.status_code, answer.reason)
+                check_status(url, answer.status_code, self._with_hint(answer))
                 yield answer
-        except ImageError:
+        except (CatalogueUnreachable, ImageError):
             raise
         except Refused as refused:
-            raise ImageError(url, str(refused)) from refused
+            raise ImageError(shown_url(url), str(refused)) from refused
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise ImageError(url, reason_of(error)) from error
+            kind = ImageError if isinstance(error, ValueError) else ImageUnavailable
+            raise kind(shown_url(url), reason_of(error) + self._unused_proxy(url, error)) from error
 
     def _followed(self, method: str, url: str) -> requests.Response:
         """The answer at the end of all redirects."""
         asked = url
         with whole_within(self._seconds, _SILENCE):
             for _ in range(MOST_REDIRECTS + 1):
-                parts_of(url, asked)
-                answer = self._session().request(
-                    method, asked, stream=True, allow_redirects=False, timeout=(_CONNECT, _SILENCE)
-                )
+                answer = self._asked(method, url, asked)
                 if not answer.is_redirect:
                     return answer
                 asked = urljoin(asked, answer.headers["Location"])
                 answer.close()
         raise too_often(url)
+
+    def _asked(self, method: str, url: str, asked: str) -> requests.Response:
+        """One answer, maybe a redirect.
+
+        Args:
+            method: of HTTP.
+            url: what was asked for at first.
+            asked: that, or where it has led.
+        """
+        host = parts_of(url, asked).netloc.rpartition("@")[2].lower()
+        if not self._hosts.may_be_asked(host):
+            raise self._silent(url, asked, host)
+        login = self._login if self._is_own(asked) else None
+        try:
+            answer = self._session().request(
+                method, asked, auth=login, stream=True, allow_redirects=False, timeout=(_CONNECT, _SILENCE)
+            )
+        except requests.exceptions.SSLError:  # somebody is there
+            raise
+        except (requests.ConnectionError, requests.Timeout):
+            self._hosts.did_not_answer(host)
+            raise
+        self._hosts.answered(host)
+        return answer
+
+    def _is_own(self, address: str) -> bool:
+        """Whether an address is of the catalogue's own server, be it that this has moved from http to https."""
+        if self._own is None:
+            return False
+        own, other = _server(self._own), _server(address)
+        return own == other or (own[0], own[2], other) == ("http", 80, ("https", own[1], 443))
+
+    def _silent(self, url: str, asked: str, host: str) -> CatalogueUnreachable | ImageUnavailable:
+        silence = f"{host} did not answer {MOST} times in a row"
+        if self._is_own(asked):
+            return CatalogueUnreachable(
+                f"{url}: cannot be read: {silence}; what is indexed stays as it is: run again once it answers"
+            )
+        return ImageUnavailable(shown_url(url), f"{silence}, and is not asked for now")
+
+    def _with_hint(self, answer: requests.Response) -> str:
+        if answer.status_code != 401 or not self._is_own(answer.url):
+            return answer.reason
+        entry = f"machine {urlsplit(answer.url).hostname} login USER password PASSWORD"
+        return f"{answer.reason}: user and password are taken from ~/.netrc, and there is no right `{entry}` in it"
+
+    def _unused_proxy(self, url: str, error: BaseException) -> str:
+        """What to say of a proxy where it might have led to an address that cannot be reached without one."""
+        is_unreached = isinstance(error, requests.ConnectionError) and not isinstance(
+            error, requests.exceptions.SSLError
+        )
+        if self._allow_private or not is_unreached or select_proxy(url, get_environ_proxies(url)) is None:
+            return ""
+        return (
+            "; the proxy that the environment names is not used, for nobody could tell which address it reaches: write "
+            "catalogue: {folder: ..., allow_private: true} if it may be"
+        )
 
     def _session(self) -> requests.Session:
         process, session = getattr(self._threads, "session", (0, None))
@@ -216,6 +280,20 @@ def _checked(pool: Any, check: Callable[[str, str], None]) -> Any:
             return connection
 
     return type("Checked", (pool,), {"ConnectionCls": Checked})
+
+
+def _server(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
+
+
+def _pieces(answer: requests.Response, url: str, max_bytes: int) -> Iterator[bytes]:
+    size = 0
+    for chunk in answer.iter_content(_CHUNK):
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_long(url, max_bytes)
+        yield chunk
 
 
 def _stamp(answer: requests.Response) -> Stamp:

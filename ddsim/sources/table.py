@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from ddsim.catalogue import Entry, Survey
 from ddsim.errors import CapabilityError, CatalogueUnreachable, ConfigError, ImageError, install_hint
+from ddsim.pictures import shown_url
 from ddsim.sources.base import Elsewhere, Stamp
 from ddsim.sources.bucket import Bucket
 from ddsim.sources.fetching import Fetcher
@@ -34,7 +35,7 @@ _LONGEST_FIELD = 1 << 20
 _NAMED = 100
 _TABLE = """
 CREATE TABLE pictures (
-    uri TEXT PRIMARY KEY, category TEXT NOT NULL, url TEXT NOT NULL, version TEXT, row INTEGER NOT NULL
+    uri TEXT PRIMARY KEY, url TEXT NOT NULL, category TEXT NOT NULL, version TEXT, row INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -89,7 +90,8 @@ class TableSource(Elsewhere):
 
     def place(self, uri: str) -> str:
         """Its address."""
-        return self._url(uri) or f"{self._file}: {uri}"
+        url = self._url(uri)
+        return f"{self._file}: {uri}" if url is None else shown_url(url)
 
     def close(self) -> None:
         """Close connections, and let the rows go."""
@@ -102,7 +104,7 @@ class TableSource(Elsewhere):
     def _stamp(self, asked: tuple[str, str | None]) -> Stamp:
         url, version = asked
         if version is not None:
-            return Stamp(0, version)
+            return Stamp(0, f"{version}\0{url}")  # another address may well be another picture of the same version
         scheme = urlsplit(url).scheme
         return self._bucket(scheme).stamp(url) if scheme in ("s3", "gs") else self._fetcher.stamp(url)
 
@@ -179,11 +181,15 @@ class TableSource(Elsewhere):
         if flaw is not None:
             wrong.note(uri, number, flaw)
             return
-        values = (uri, category, url, row.get("version") or None, number)
-        if not rows.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?, ?, ?)", values).rowcount:
-            (first, same) = rows.execute("SELECT row, url FROM pictures WHERE uri = ?", (uri,)).fetchone()
-            if same != url:
-                wrong.note(uri, number, f"row {first} has this uri too, with another url; row {first} counts")
+        told = (url, category, row.get("version") or None)
+        if not rows.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?, ?, ?, ?)", (uri, *told, number)).rowcount:
+            found = rows.execute("SELECT row, url, category, version FROM pictures WHERE uri = ?", (uri,))
+            first, *known = found.fetchone()
+            names = ("url", "category", "version")
+            others = [name for name, one, other in zip(names, told, known, strict=True) if one != other]
+            if others:
+                what = " and ".join(others)
+                wrong.note(uri, number, f"row {first} has this uri too, with another {what}; row {first} counts")
 
 
 class _Wrong:
@@ -217,16 +223,20 @@ def _flaw(uri: str, category: str, url: str) -> str | None:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https", "s3", "gs") and bool(parts.hostname) and parts.port != 0
+        usable = usable and ("@" not in parts.netloc or parts.scheme in ("http", "https"))
     except ValueError:
         usable = False
     if not usable:
-        return f"url {url[:100]!r}: expected an address such as https://host/picture.jpg, s3://... or gs://..."
+        return (
+            f"url {shown_url(url)[:100]!r}: expected an address such as https://host/picture.jpg, s3://... or gs://..."
+        )
     return flaw_of(uri)
 
 
 def _last_part(url: str) -> str:
     try:
-        name = unquote(PurePosixPath(urlsplit(url).path).name)
+        parts = urlsplit(url)
+        name = unquote(PurePosixPath(parts.path).name) if parts.netloc else ""
     except ValueError:  # no address, which is told
         name = ""
     return name or hashlib.sha256(url.encode("utf-8", "replace")).hexdigest()[:16]

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
-from ddsim.catalogue import Address, Entry, Patterns, Survey
+from ddsim.catalogue import Address, Entry, Patterns, Survey, is_named_like_a_picture
 from ddsim.errors import CatalogueUnreachable, ImageError
+from ddsim.pictures import shown_url
 from ddsim.sources.base import Elsewhere
 from ddsim.sources.fetching import Fetcher
 from ddsim.sources.names import Listed, items
@@ -37,7 +38,7 @@ class WebSource(Elsewhere):
         self._patterns = patterns
         # Whoever wrote the configuration knows where that host is.
         trusted = frozenset({urlsplit(address).hostname or ""})
-        self._fetcher = Fetcher(allow_private=allow_private, trusted=trusted, pool=readers)
+        self._fetcher = Fetcher(allow_private=allow_private, trusted=trusted, own=self._root, pool=readers)
 
     def walk(self, survey: Survey) -> Iterator[Entry]:
         """Find the items; each is asked for its etag, several at a time."""
@@ -64,41 +65,103 @@ class WebSource(Elsewhere):
 
     def _below(self, url: str, prefix: str, survey: Survey, depth: int) -> Iterator[Listed[str]]:
         folders: list[str] = []
+        flaw = None
         try:
-            for link in self._links(url):
-                name = unquote(link.removeprefix(url), errors="surrogateescape")
-                if name.endswith("/"):
-                    folders.append(name)
-                else:
-                    yield Listed(prefix + name, link)
+            with self._fetcher.opened(url, _LONGEST_LISTING) as (address, chunks):
+                listing = _Listing(url, address, is_root=not prefix)
+                for name, is_folder in listing.names(chunks):
+                    if "/" in name:
+                        shut = prefix + name.replace("/", "%2F")
+                        survey.shut[shut] = "its name has a slash in it: give it another name"
+                    elif is_folder:
+                        folders.append(name)
+                    else:
+                        yield Listed(prefix + name, self._url(prefix + name))
+                flaw = listing.flaw()
         except ImageError as error:
             if not prefix:
                 raise CatalogueUnreachable(f"{self.shown}: cannot be listed: {error.reason}") from error
-            survey.shut[prefix.rstrip("/")] = f"this folder cannot be listed: {error.reason}"
+            flaw = f"this folder cannot be listed: {error.reason}"
+        if flaw is not None and not prefix:
+            raise CatalogueUnreachable(f"{self.shown}: {flaw}; write the address of a folder that lists its pictures")
+        if flaw is not None:
+            survey.shut[prefix.rstrip("/")] = flaw
         for name in folders if depth < _DEEPEST else ():
-            yield from self._below(url + quote(name, errors="surrogateescape"), prefix + name, survey, depth + 1)
+            below = f"{url}{quote(name, errors='surrogateescape')}/"
+            yield from self._below(below, f"{prefix}{name}/", survey, depth + 1)
 
-    def _links(self, url: str) -> Iterator[str]:
-        """The addresses right below a folder that its page links to, each once in a row."""
+
+class _Listing:
+    """A folder's page: the names that its links give to what is right in the folder.
+
+    Links are compared part by part without quotes, for servers quote as they like, but a quoted slash is none. Nothing
+    else of them is used: whatever a link says, what is asked for lies below the catalogue's own address.
+
+    Args:
+        asked: the folder's address.
+        address: the one that answered, after all redirects.
+        is_root: whether it is the catalogue's own; a folder below it may have moved along with it.
+    """
+
+    def __init__(self, asked: str, address: str, *, is_root: bool) -> None:
+        self._address = address
+        self._host = _host(address)
+        expected, parts = _names(asked)[:-1], _names(address)
+        # Some servers take the last slash away.
+        self._folder = parts if parts[-1:] == expected[-1:] else parts[:-1]
+        self._moved = self._folder[-1:] != expected[-1:]
+        if is_root:
+            self._moved = (self._host, self._folder) != (_host(asked), expected)
+        self._empty = True
+        self._outside: str | None = None
+
+    def names(self, chunks: Iterator[bytes]) -> Iterator[tuple[str, bool]]:
+        """Each name once in a row, and whether it is a folder's."""
         page, last = _Page(), None
         text = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        for chunk in self._fetcher.chunks(url, _LONGEST_LISTING):
+        for chunk in chunks:
             page.feed(text.decode(chunk))
             for link in page.taken():
-                whole = _joined(url, link)
-                below = whole.removeprefix(url)
-                # Links up, to elsewhere, and those by which a page sorts itself.
-                if whole.startswith(url) and below and "/" not in below.rstrip("/") and whole != last:
-                    last = whole
-                    yield whole
+                found = self._name(link)
+                if found is not None and found != last:
+                    self._empty, last = False, found
+                    yield found
+
+    def flaw(self) -> str | None:
+        """Why there was no name; None where there was one, or nothing is wrong with that."""
+        if not self._empty:
+            return None
+        if self._moved:
+            return f"it redirects to {shown_url(self._address)}, where no picture is listed"
+        if self._outside is not None:
+            return f"none of its links leads to what is right in it, but for instance to {shown_url(self._outside)}"
+        return None
+
+    def _name(self, link: str) -> tuple[str, bool] | None:
+        """What is right in the folder; None for links up, to elsewhere, and those by which a page sorts itself."""
+        try:
+            whole = urljoin(self._address, link)
+            host, parts = _host(whole), _names(whole)
+        except ValueError:
+            return None
+        count = len(self._folder)
+        if host == self._host and parts[:count] == self._folder and parts[count + 1 :] in ([], [""]):
+            name, is_folder = (parts[count] if parts[count:] else ""), len(parts) > count + 1
+            return None if name in ("", ".", "..") else (name, is_folder)
+        if host[0] and parts and is_named_like_a_picture(parts[-1]):
+            self._outside = self._outside or whole
+        return None
 
 
-def _joined(url: str, link: str) -> str:
-    """Where a link leads, without what follows ? and #; nowhere where it is none."""
-    try:
-        return urljoin(url, link).partition("#")[0].partition("?")[0]
-    except ValueError:
-        return ""
+def _host(address: str) -> tuple[str, int | None]:
+    """Host and port, whatever the scheme; what stands before a server may take TLS away."""
+    parts = urlsplit(address)
+    return parts.hostname or "", None if parts.port in (80, 443) else parts.port
+
+
+def _names(address: str) -> list[str]:
+    """The parts of an address's path, each without its quotes; the last is empty where it ends in a slash."""
+    return [unquote(part, errors="surrogateescape") for part in urlsplit(address).path.split("/")[1:]]
 
 
 class _Page(HTMLParser):

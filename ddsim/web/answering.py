@@ -20,7 +20,7 @@ from ddsim.web.forms import Wanted
 from ddsim.web.limits import Limits
 from ddsim.web.pictures import Pictures
 from ddsim.web.products import Products
-from ddsim.web.refusals import UNKNOWN_ITEM, UNKNOWN_PHOTO, Refusal, bad_request, words_for
+from ddsim.web.refusals import UNKNOWN_PHOTO, Refusal, bad_request, words_for
 from ddsim.web.rendering import SIDE, fitted
 from ddsim.web.searching import Searching
 from ddsim.web.uploads import Photos
@@ -163,7 +163,7 @@ class Answering:
             data = self.searching.collection.source.read(row.uri, upload.max_bytes)
             image = fitted(data, SIDE, upload.max_pixels, row.uri)
         except (ImageError, CatalogueUnreachable) as error:
-            raise Refusal(UNKNOWN_ITEM) from error
+            raise Refusal(words_for(error)) from error
         picture: Picture = _part(image, wanted.region) if wanted.region else data
         card = self.card(row)
         query = {"name": card["name"], "photo": None, "like": card["uri"], "url": card["picture"]}

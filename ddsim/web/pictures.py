@@ -18,7 +18,7 @@ from ddsim.pictures import pixels
 from ddsim.sources import Source
 from ddsim.web.addresses import version
 from ddsim.web.files import make_folder, write
-from ddsim.web.refusals import UNKNOWN_ITEM, Refusal
+from ddsim.web.refusals import UNKNOWN_ITEM, Refusal, words_for_item
 from ddsim.web.rendering import SIDE, fitted, jpeg
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Pictures:
             source: where it is read from.
 
         Raises:
-            Refusal: its file is gone, or no picture any more.
+            Refusal: its file is gone, no picture any more, or cannot be fetched just now.
         """
         data, found = self._read(row, source)
         return Rendered(self._made(data, row, SIDE, _QUALITY), found)
@@ -94,8 +94,8 @@ class Pictures:
         try:
             data = source.read(row.uri, self._limits.max_bytes)
         except (ImageError, CatalogueUnreachable) as error:
-            _log.info("%s cannot be shown: %s", row.uri, error)
-            raise Refusal(UNKNOWN_ITEM) from error
+            _log.warning("%s cannot be shown: %s", row.uri, error)
+            raise Refusal(words_for_item(error)) from error
         # The file may be another one since it was indexed, and thumbnails are kept by content.
         return data, version(hashlib.sha256(data).hexdigest())
 

@@ -9,10 +9,12 @@ from math import ceil
 from typing import Literal
 
 from ddsim.errors import (
+    CatalogueUnreachable,
     ConfigError,
     DatabaseTrouble,
     DDSimError,
     ImageError,
+    ImageUnavailable,
     IndexBusy,
     IndexLost,
     ManifestBusy,
@@ -31,6 +33,7 @@ Code = Literal[
     "too_many_pixels",
     "unknown_photo",
     "unknown_item",
+    "item_unavailable",
     "unknown_category",
     "bad_request",
     "not_found",
@@ -120,6 +123,13 @@ UNKNOWN_PHOTO = Words("unknown_photo", 404, "This photo is not kept here any mor
 UNKNOWN_ITEM = Words(
     "unknown_item", 404, "There is no such product in the catalogue.", "Go back to the start and search again."
 )
+ITEM_UNAVAILABLE = Words(
+    "item_unavailable",
+    503,
+    "The picture of this product cannot be fetched just now.",
+    "Try again in a moment; where that does not help, whoever runs this page finds the reason in its log.",
+    retry_after=30,
+)
 NOT_FOUND = Words("not_found", 404, "There is no such page.", "Go to the start page.")
 
 
@@ -179,6 +189,11 @@ def unknown_category(name: str, known: Collection[str]) -> Refusal:
     )
 
 
+def words_for_item(error: DDSimError) -> Words:
+    """What to say where a catalogue's own picture cannot be read."""
+    return ITEM_UNAVAILABLE if isinstance(error, (CatalogueUnreachable, ImageUnavailable)) else UNKNOWN_ITEM
+
+
 def words_for(error: DDSimError) -> Words:
     """What to say about an error of the library; the details go to the log."""
     if isinstance(error, IndexLost):
@@ -187,10 +202,10 @@ def words_for(error: DDSimError) -> Words:
     if isinstance(error, (IndexBusy, ManifestBusy)):
         _log.info("%s", error)
         return INDEX_BUSY
-    if isinstance(error, ImageError):
+    if isinstance(error, (ImageError, CatalogueUnreachable)):
         # Only of a catalogue's own picture: uploads are looked at before.
         _log.warning("%s", error)
-        return UNKNOWN_ITEM
+        return words_for_item(error)
     _log.error("%s: %s", type(error).__name__, error)
     if isinstance(error, ServerTimeout):
         return TOO_SLOW

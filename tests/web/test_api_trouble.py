@@ -16,7 +16,7 @@ from PIL import Image
 from refusing import assert_refused
 from shop import Sent, Shop, Tap, once, refusal
 from starlette.testclient import TestClient
-from webshop import app_of
+from webshop import app_of, stocked
 
 from ddsim import (
     Collection,
@@ -192,9 +192,11 @@ def test_words_for_errors(error: DDSimError, code: str) -> None:
 
 
 def test_pictures_that_cannot_be_fetched_just_now(
-    page: TestClient, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opened: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are no unknown products, nor kept as such: once their host answers again they are there."""
+    shop = stocked(Shop(tmp_path))  # no thumbnail of it was made yet
+    page = opened(shop)
     errors: list[DDSimError] = [ImageUnavailable("https://cdn/x", "refused"), CatalogueUnreachable("s3://shop/x")]
     places = ("/pictures/lamp/a0.png", "/thumbnails/160/lamp/a0.png")
     for error in errors:

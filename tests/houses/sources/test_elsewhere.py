@@ -193,7 +193,7 @@ def test_searching_and_the_sheet(shop: Shop, web: Web) -> None:
 
 
 def test_the_page_shows_them(shop: Shop, web: Web) -> None:
-    """Thumbnails are fetched once and kept; nothing but indexed items is ever fetched."""
+    """Thumbnails are fetched once and kept; only indexed items are ever fetched; trouble is not called gone."""
     run(shop)
     gets(web)
     with TestClient(create_app(shop.settings, client=shop.client()), base_url="http://127.0.0.1") as page:
@@ -211,6 +211,8 @@ def test_the_page_shows_them(shop: Shop, web: Web) -> None:
         found = page.post("/api/search", data={"like": "lamp/01.png", "k": "3"}).json()
         assert len(found["neighbours"]) == 3
         web.special["/shop/lamp/02.png"] = Answered(b"x" * 10, status=500)
+        assert page.get("/thumbnails/160/lamp/02.png").status_code == 503
+        web.special["/shop/lamp/02.png"] = Answered(status=410)
         assert page.get("/thumbnails/160/lamp/02.png").status_code == 404
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Web:
         times: path -> when it was written, as HTTP writes it.
         heads: whether HEAD is answered.
         asked: method and path of each request.
+        logins: user and password that came with requests.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Web:
     times: dict[str, str] = field(default_factory=dict)
     heads: bool = True
     asked: list[tuple[str, str]] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
     url: str = ""
 
     def answer(self, method: str, target: str) -> Answered:
@@ -131,6 +134,9 @@ def on_a_socket(place: Web | Storage) -> Iterator[str]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
+            login = self.headers.get("Authorization", "").removeprefix("Basic ")
+            if login and isinstance(place, Web):
+                place.logins.append(base64.b64decode(login).decode())
             answer = place.answer(self.command, self.path)
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import trustme
 
-from ddsim.errors import ImageError
-from ddsim.pictures import Fetching, fetch, is_address, is_public, parts_of
+from ddsim.errors import ImageError, ImageUnavailable
+from ddsim.pictures import Fetching, fetch, is_address, is_public, parts_of, shown_url
 
 PRIVATE = Fetching(allow_private=True)
 OK = "HTTP/1.1 200 OK\r\n"
@@ -90,7 +90,7 @@ def refused(url: str, fetching: Fetching = PRIVATE) -> str:
     """Why an address is refused."""
     with pytest.raises(ImageError) as caught:
         fetch(url, fetching)
-    assert caught.value.source == url
+    assert caught.value.source == shown_url(url)
     return caught.value.reason
 
 
@@ -164,6 +164,34 @@ def test_answers_that_are_no_picture(door: Door, answer: list[bytes], reason: st
 
 
 @pytest.mark.parametrize(
+    ("answer", "passing"),
+    [
+        ([b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"], True),
+        ([b"HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n"], True),
+        ([f"{OK}Content-Length: 10\r\n\r\nabc".encode()], True),
+        (whole(b"<html>", "Content-Type: text/html; charset=utf-8"), True),
+        ([], True),
+        ([b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"], False),
+        (whole(b"x", "Content-Encoding: gzip"), False),
+    ],
+)
+def test_what_may_be_over_soon(door: Door, answer: list[bytes], passing: bool) -> None:
+    """It is told from what is said of the picture itself."""
+    door.answers["/x"] = answer
+    with pytest.raises(ImageError) as caught:
+        fetch(door.url("/x"), PRIVATE)
+    assert isinstance(caught.value, ImageUnavailable) == passing
+
+
+def test_nobody_there_may_be_over_soon(door: Door) -> None:
+    """Neither a closed port nor a server that says nothing speaks of the picture."""
+    with pytest.raises(ImageUnavailable, match="refused"):
+        fetch("http://127.0.0.1:9/x", PRIVATE)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ImageUnavailable, match="within"):
+        fetch(f"http://127.0.0.1:{silent.getsockname()[1]}/x", Fetching(seconds=0.2, allow_private=True))
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "http://",
@@ -182,7 +210,11 @@ def test_what_is_no_address(url: str) -> None:
 
 
 def test_secrets_are_not_sent() -> None:
-    """An address with a password in it is refused."""
+    """An address with a password in it is refused, and shown without it."""
+    assert shown_url("http://me:secret@127.0.0.1/a@2x.jpg") == "http://***@127.0.0.1/a@2x.jpg"
+    assert shown_url("http://me:sec/ret@127.0.0.1/x") == shown_url("http://me@:secret@127.0.0.1/x")
+    assert shown_url("http://127.0.0.1/a@2x.jpg") == "http://127.0.0.1/a@2x.jpg"
+    assert shown_url("me:secret@127.0.0.1:99999") == "***@127.0.0.1:99999"
     assert "user name or password" in refused("http://me:secret@127.0.0.1/x")
 
 

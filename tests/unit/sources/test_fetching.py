@@ -6,14 +6,16 @@ import gzip
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 
 import pytest
 from elsewhere import Answered, Web
 
-from ddsim.errors import ImageError
+from ddsim.errors import ImageError, ImageUnavailable
 from ddsim.sources.base import Stamp
 from ddsim.sources.fetching import Fetcher
+from ddsim.sources.hosts import MOST
 
 LIMIT = 10_000
 
@@ -65,6 +67,47 @@ def test_refusals(web: Web, fetcher: Fetcher, status: int, words: str) -> None:
     """What the server says is the reason."""
     web.special["/a.jpg"] = Answered(b"no", status)
     assert words in reason(fetcher, f"{web.url}/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("answer", "passing"),
+    [
+        (Answered(status=500), True),
+        (Answered(status=503), True),
+        (Answered(status=429, headers={"Retry-After": "0"}), True),
+        (Answered(b"content", headers={"Content-Length": "1000", "Connection": "close"}), True),
+        (Answered(b"\n<!doctype html>Back soon", headers={"Content-Type": "text/html; charset=utf-8"}), True),
+        (Answered(status=404), False),
+        (Answered(status=403), False),
+        (Answered(status=410), False),
+        (Answered(), False),
+        (Answered(b"x" * (LIMIT + 1)), False),
+    ],
+)
+def test_what_is_wrong_with_a_host_is_not_wrong_with_its_pictures(
+    web: Web, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch, answer: Answered, passing: bool
+) -> None:
+    """What may be over soon is told from what is said of the picture itself."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    web.special["/a.jpg"] = answer
+    with pytest.raises(ImageError) as caught:
+        fetcher.get(f"{web.url}/a.jpg", LIMIT)
+    assert isinstance(caught.value, ImageUnavailable) == passing
+
+
+def test_nobody_there_says_nothing_of_pictures(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But an address that can be none does."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    for url, passing in (("http://127.0.0.1:9/a.jpg", True), ("http://no host/a.jpg", False)):
+        with pytest.raises(ImageError) as caught:
+            fetcher.stamp(url)
+        assert isinstance(caught.value, ImageUnavailable) == passing
+
+
+def test_pictures_may_be_called_pages(web: Web, fetcher: Fetcher) -> None:
+    """Programs that give pictures often do not say what they give."""
+    web.special["/a.php"] = Answered(b"\xff\xd8", headers={"Content-Type": "text/html"})
+    assert fetcher.get(f"{web.url}/a.php", LIMIT) == b"\xff\xd8"
 
 
 def test_what_is_too_long_is_not_read(web: Web, fetcher: Fetcher) -> None:
@@ -173,3 +216,44 @@ def test_what_fails_in_passing_is_tried_again(web: Web, fetcher: Fetcher) -> Non
     web.files["/a.jpg"] = b"content"
     web.answer = lambda method, target: busy.pop() if busy else usual(method, target)  # type: ignore[method-assign]
     assert fetcher.get(f"{web.url}/a.jpg", LIMIT) == b"content"
+
+
+def test_a_host_that_does_not_answer_is_left_alone(web: Web, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many pictures of it no connection is tried; others are fetched as ever."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    web.files["/a.jpg"] = b"content"
+    nowhere = "http://127.0.0.1:9/a.jpg"
+    for _ in range(MOST):
+        assert "refused" in reason(fetcher, nowhere)
+    with pytest.raises(
+        ImageUnavailable, match=r"127\.0\.0\.1:9 did not answer 20 times in a row, and is not asked for"
+    ):
+        fetcher.get(nowhere, LIMIT)
+    assert fetcher.get(f"{web.url}/a.jpg", LIMIT) == b"content"
+    assert fetcher.stamp(f"{web.url}/a.jpg").size == 7
+
+
+def test_several_threads_notice_together(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask at a time, soon none does."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    with ThreadPoolExecutor(16) as pool:
+        reasons = list(pool.map(lambda _: reason(fetcher, "http://127.0.0.1:9/a.jpg"), range(200)))
+    asked = [one for one in reasons if "refused" in one]
+    assert MOST <= len(asked) < MOST + 16
+    assert all("not asked for now" in one for one in reasons if one not in asked)
+
+
+def test_an_unused_proxy_is_told(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can be reached without it, and only then; not where the environment excepts the host."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://joe:hunter2@127.0.0.1:9")
+    for made, told in ((Fetcher(trusted=frozenset({"127.0.0.1"})), True), (fetcher, False)):
+        words = reason(made, "http://127.0.0.1:9/a.jpg")
+        assert ("the proxy that the environment names is not used" in words) == told
+        assert ("allow_private: true" in words) == told
+        assert "hunter2" not in words
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with closing(Fetcher(trusted=frozenset({"127.0.0.1"}))) as made:
+        assert "proxy" not in reason(made, "http://127.0.0.1:9/a.jpg")

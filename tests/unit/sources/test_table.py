@@ -160,6 +160,53 @@ def test_uris_that_are_there_twice(table: Any, web: Web) -> None:
     assert source.read("lamp/a.jpg", LIMIT) == b"one"
 
 
+def test_rows_that_differ_in_category_or_version_alone(table: Any, web: Web) -> None:
+    """They are told as those with another url are: the first one counts."""
+    web.files = {"/a.jpg": b"one"}
+    text = "url,category,uri,version\nWEB/a.jpg,lamp,first,1\nWEB/a.jpg,bed,first,1\nWEB/a.jpg,lamp,second,1\n"
+    source = table(text + "WEB/a.jpg,bed,second,2\nWEB/a.jpg,lamp,first,1\n")
+    assert wrong(source) == {
+        "first": "row 3 of products.csv: row 2 has this uri too, with another category; row 2 counts",
+        "second": "row 5 of products.csv: row 4 has this uri too, with another category and version; row 4 counts",
+    }
+    assert found(source) == [("first", "lamp"), ("second", "lamp")]
+
+
+def test_another_url_is_another_picture(table: Any, web: Web) -> None:
+    """Under the same version, too; the very same row is the same one, and no server is asked."""
+    text = "url,category,uri,version\nWEB/{}.jpg,lamp,first,1\n"
+    stamps = [next(iter(table(text.format(name)).walk(Survey()))).mtime_ns for name in ("a", "b", "a")]
+    assert stamps[0] == stamps[2] != stamps[1]
+    assert web.asked == []
+
+
+def test_passwords_are_shown_nowhere(table: Any, web: Web) -> None:
+    """Not those of rows that are wrong, nor of pictures that cannot be had; what is fetched is asked with them."""
+    text = "url,category,uri,version\n{},lamp,lamp/a,1\n"
+    for url in (
+        "http://joe:hunter2@host:99999/x.jpg",
+        "http://joe:hunter/2@host/x.jpg",
+        "joe:hunter2@host",
+        "s3://joe:hunter2@host/x",
+    ):
+        told = wrong(table(text.format(url)))
+        assert "***@host" in told["lamp/a"]
+        assert "hunter" not in str(told)
+    assert "hunter" not in str(wrong(table("url,category\njoe:hunter2@host,lamp\n")))
+    for url in ("http://joe:hunter2@no host/x.jpg", "http://joe:hunter2@127.0.0.1:9/x.jpg"):
+        with pytest.raises(ImageError) as caught:
+            table(text.format(url)).read("lamp/a", LIMIT)
+        assert "hunter" not in str(caught.value)
+    source = table(text.format(web.url.replace("//", "//joe:hunter2@") + "/a@2x.jpg"))
+    assert source.place("lamp/a") == web.url.replace("//", "//***@") + "/a@2x.jpg"
+    with pytest.raises(ImageError, match="404") as caught:
+        source.read("lamp/a", LIMIT)
+    assert str(caught.value).startswith(source.place("lamp/a"))
+    web.files["/a@2x.jpg"] = b"one"
+    assert source.read("lamp/a", LIMIT) == b"one"
+    assert web.logins == ["joe:hunter2"] * 2
+
+
 def test_many_wrong_rows_are_counted(table: Any) -> None:
     """A hundred are named."""
     rows = "".join(f"nowhere{number},lamp,lamp/{number}\n" for number in range(150))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from elsewhere import Answered, Web
+from elsewhere import Answered, Serving, Web
 
 from ddsim.catalogue import Address, Kind, Patterns, Survey
 from ddsim.errors import CatalogueUnreachable, ConfigError, ImageError
+from ddsim.sources.hosts import MOST
 from ddsim.sources.web import WebSource
 
 LIMIT = 10_000
@@ -25,6 +29,11 @@ def source(web: Web) -> Iterator[WebSource]:
 def uris(source: WebSource, survey: Survey | None = None) -> list[tuple[str, str]]:
     """Uri and category of all items."""
     return [(one.uri, one.category) for one in source.walk(survey or Survey())]
+
+
+def page_of(links: Iterable[str]) -> Answered:
+    """A listing of these links."""
+    return Answered("".join(f'<a href="{escape(link)}">x</a>' for link in links).encode())
 
 
 def test_a_listing_is_a_catalogue(web: Web, source: WebSource) -> None:
@@ -104,8 +113,88 @@ def test_links_elsewhere_are_not_followed(web: Web, source: WebSource) -> None:
     web.files["/shop/lamp/f.jpg"] = b"f"
     survey = Survey()
     assert uris(source, survey) == [("lamp/f.jpg", "lamp")]
-    assert "lamp/../e.jpg" in survey.shut
+    assert "lamp/..%2Fe.jpg" in survey.shut
     assert {path for _, path in web.asked} == {"/shop/", "/shop/lamp/", "/shop/lamp/f.jpg"}
+
+
+@pytest.mark.parametrize(
+    "quoted", [lambda name: quote(name, safe="()!'~,$&+=:@;"), quote, lambda name: name.replace("%", "%25")]
+)
+def test_links_may_be_absolute_and_quoted_in_any_way(web: Web, source: WebSource, quoted: Callable[[str], str]) -> None:
+    """As servers write them: with the host, from its root on, with signs quoted or as they are."""
+    names = ["sofa (old)", "a+b", "a&b", "x;y", "it's~ö", "100%25"]
+    host = web.url.partition(":")[2]
+    for start in (f"{web.url}/shop/", f"{host}/shop/", "/shop/", "/sh%6Fp/"):
+        web.special["/shop/"] = page_of(f"{start}{quoted(name)}/" for name in names)
+        for name in names:
+            link = f"{start}{quoted(name)}/{quoted(name)}.jpg"
+            web.special[f"/shop/{name}/"], web.files[f"/shop/{name}/{name}.jpg"] = page_of([link]), b"x"
+        survey = Survey()
+        assert uris(source, survey) == [(f"{name}/{name}.jpg", name) for name in names]
+        assert survey.shut == {}
+    assert [source.read(f"{name}/{name}.jpg", LIMIT) for name in names] == [b"x"] * len(names)
+
+
+def test_names_with_a_slash_in_them(web: Web, source: WebSource) -> None:
+    """Such a name is no path of two parts, nor one that leads out: it is told."""
+    web.special["/shop/"] = page_of(["lamp/", "%2e%2e/", "%2E/", "a%2Fb/", "..%2f..%2fetc/"])
+    web.special["/shop/lamp/"] = page_of(["a.jpg", "b%2Fc.jpg", "%2e%2e"])
+    web.files["/shop/lamp/a.jpg"] = b"a"
+    survey = Survey()
+    assert uris(source, survey) == [("lamp/a.jpg", "lamp")]
+    assert survey.shut.keys() == {"a%2Fb", "..%2F..%2Fetc", "lamp/b%2Fc.jpg"}
+    assert {path for _, path in web.asked} == {"/shop/", "/shop/lamp/", "/shop/lamp/a.jpg"}
+
+
+def test_links_are_resolved_where_a_redirect_has_led(web: Web, source: WebSource) -> None:
+    """Relative and absolute ones; what is read is asked for at the catalogue's own address."""
+    usual = web.answer
+
+    def moved(method: str, target: str) -> Answered:
+        if target.startswith("/shop/"):
+            return Answered(status=302, headers={"Location": target.replace("/shop/", "/new%20shop/index/")})
+        return usual(method, target)
+
+    web.answer = moved  # type: ignore[method-assign]
+    web.special["/new shop/index/"] = page_of(["/new%20shop/index/lamp/", "bed/", "/shop/sofa/"])
+    web.special["/new shop/index/lamp/"] = page_of(["/new%20shop/index/lamp/a.jpg"])
+    web.files = {"/new shop/index/lamp/a.jpg": b"a", "/new shop/index/bed/b.jpg": b"b"}
+    assert uris(source) == [("lamp/a.jpg", "lamp"), ("bed/b.jpg", "bed")]
+    assert source.read("lamp/a.jpg", LIMIT) == b"a"
+
+
+def test_a_server_that_takes_the_last_slash_away(web: Web, source: WebSource) -> None:
+    """Its absolute links are those of the folder all the same."""
+    web.special["/shop/"] = Answered(status=301, headers={"Location": "/shop"})
+    web.special["/shop"] = page_of(["/shop/lamp/", "/"])
+    web.files["/shop/lamp/a.jpg"] = b"a"
+    assert uris(source) == [("lamp/a.jpg", "lamp")]
+
+
+def test_a_folder_whose_links_lead_elsewhere(web: Web, source: WebSource) -> None:
+    """It is told, and what is known of it stays; an empty folder is empty."""
+    web.special["/shop/"] = page_of(["lamp/", "bed/", "sofa/"])
+    web.special["/shop/lamp/"] = page_of(["../", "/data/lamp/a.jpg", "/data/lamp/b.jpg"])
+    web.special["/shop/bed/"] = page_of(["../", "/", "?C=N", "https://server.example/about"])
+    web.special["/shop/sofa/"] = Answered(status=302, headers={"Location": "/login"})
+    web.special["/login"] = Answered(b"<form>")
+    survey = Survey()
+    assert uris(source, survey) == []
+    assert survey.shut.keys() == {"lamp", "sofa"}
+    assert "but for instance to" in survey.shut["lamp"]
+    assert "/data/lamp/a.jpg" in survey.shut["lamp"]
+    assert f"redirects to {web.url}/login" in survey.shut["sofa"]
+
+
+def test_a_root_that_leads_elsewhere(web: Web, source: WebSource) -> None:
+    """It is said where it was sent, and where its links lead."""
+    web.special["/shop/"] = Answered(status=302, headers={"Location": "/login?next=shop"})
+    web.special["/login"] = Answered(b"<form>")
+    with pytest.raises(CatalogueUnreachable, match=rf"it redirects to {web.url}/login\?next=shop, where no"):
+        uris(source)
+    web.special["/shop/"] = page_of(["../", "https://cdn.example/lamp/a.jpg"])
+    with pytest.raises(CatalogueUnreachable, match=r"but for instance to https://cdn\.example/lamp/a\.jpg"):
+        uris(source)
 
 
 def test_a_circle_of_folders_ends(web: Web, source: WebSource) -> None:
@@ -135,3 +224,42 @@ def test_nobody_there(web: Web, source: WebSource) -> None:
         uris(source)
     with pytest.raises(ImageError, match="404"):
         source.read("lamp/none.jpg", LIMIT)
+
+
+def test_a_server_that_is_gone_ends_the_run(loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not each picture is tried: it is said that what is indexed stays."""
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    with closing(WebSource(Address("http://127.0.0.1:9/shop"), Patterns(), readers=4, max_bytes=LIMIT)) as source:
+        for number in range(MOST):
+            with pytest.raises(ImageError, match="refused"):
+                source.read(f"lamp/{number}.jpg", LIMIT)
+        for ask in (lambda: source.read("lamp/x.jpg", LIMIT), lambda: uris(source)):
+            with pytest.raises(CatalogueUnreachable, match="did not answer 20 times in a row; what is indexed stays"):
+                ask()
+
+
+def test_users_and_passwords_of_netrc(
+    web: Web, serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They go to the catalogue's own server, and nowhere else: neither to another port nor to another name."""
+    (tmp_path / "netrc").write_text(
+        "machine 127.0.0.1 login joe password hunter2\nmachine localhost login a password b\n"
+    )
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    other = Web(files={"/b.jpg": b"b"})
+    serving(other)
+    web.files = {"/shop/lamp/a.jpg": b"a"}
+    web.special["/shop/lamp/b.jpg"] = Answered(status=302, headers={"Location": f"{other.url}/b.jpg"})
+    with closing(WebSource(Address(f"{web.url}/shop"), Patterns(), readers=4, max_bytes=LIMIT)) as source:
+        assert uris(source) == [("lamp/a.jpg", "lamp")]
+        assert source.read("lamp/b.jpg", LIMIT) == b"b"
+    assert web.logins == ["joe:hunter2"] * len(web.asked)
+    assert other.logins == []
+
+
+def test_a_server_that_wants_a_login(web: Web, source: WebSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said where to write it."""
+    monkeypatch.setenv("NETRC", "/nonexistent")
+    web.special["/shop/"] = Answered(status=401)
+    with pytest.raises(CatalogueUnreachable, match=r"401 Unauthorized: .*no right `machine 127\.0\.0\.1 login USER"):
+        uris(source)
