@@ -35,6 +35,7 @@ from ddsim import (
     ServerUnreachable,
 )
 from ddsim.errors import CatalogueUnreachable
+from ddsim.web import searching
 from ddsim.web.answering import Answering
 from ddsim.web.limits import Limits
 from ddsim.web.refusals import words_for
@@ -297,7 +298,7 @@ def test_a_server_that_answers_everything_but_searches(
     shop.tap.faults.clear()
     assert_refused(page.get("/healthz"), 503, "server_fault", shop)
     assert len(shop.tap.matching("POST", "/predict")) == asked
-    monkeypatch.setattr("ddsim.web.searching._TRIED_AGAIN_S", 0.0)
+    monkeypatch.setattr(searching, "_TRIED_AGAIN_S", 0.0)
     assert page.get("/healthz").status_code == 200
     asked = len(shop.tap.matching("POST", "/predict"))
     assert page.get("/healthz").status_code == 200
