@@ -112,7 +112,8 @@ class _Blob:
 
     def values(self) -> NDArray[np.float32]:
         whole = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        return np.frombuffer(whole, self.kind).astype(np.float32, copy=False).reshape(self.shape)
+        with np.errstate(over="ignore"):  # what is beyond 32 bits becomes infinite
+            return np.frombuffer(whole, self.kind).astype(np.float32, copy=False).reshape(self.shape)
 
 
 def half_precision(data: bytes) -> bool:

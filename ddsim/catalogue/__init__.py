@@ -18,7 +18,7 @@ from ddsim.catalogue.products import PRODUCTS, product_of, product_pattern
 from ddsim.catalogue.records import ItemState, Records, Row
 from ddsim.catalogue.rules import IGNORE_FILE, MARK_FILE, Kind, Patterns, Rules, compiled
 from ddsim.catalogue.spelling import Names, choices, is_nowhere, on_disk, same_name, spelled, writings
-from ddsim.catalogue.survey import Survey, is_named_like_a_picture
+from ddsim.catalogue.survey import Survey, Tally, is_named_like_a_picture
 from ddsim.catalogue.whereabouts import Verdict, note_whereabouts, noted_place, whereabouts
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Row",
     "Rules",
     "Survey",
+    "Tally",
     "Verdict",
     "Where",
     "address_in",

@@ -166,6 +166,8 @@ class Manifest(Records):
         *,
         retry_failed: bool = False,
         shut: Iterable[str] = (),
+        anew: bool = False,
+        readers: int = 1,
     ) -> Plan:
         """Compare the catalogue's folder with the manifest; changes nothing.
 
@@ -176,13 +178,16 @@ class Manifest(Records):
             retry_failed: whether to try again what is in quarantine.
             shut: what cannot be looked at, by uri; what is known of it, and below it, stays. Read after the entries,
                 so that it may be :attr:`.Survey.shut` of the walk that finds them.
+            anew: whether what is of another category now is added anew, as an index wants that keeps the category
+                beside the vector; otherwise only the manifest learns of it.
+            readers: how many files are read at a time.
 
         Returns:
             The plan, to be closed by the caller.
         """
         plan = Plan(self._database, retry_failed=retry_failed)
         try:
-            plan.fill(entries, hash_file, shut)
+            plan.fill(entries, hash_file, shut, anew=anew, readers=readers)
         except BaseException:
             plan.close()
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -31,15 +32,17 @@ CREATE TEMP TABLE plan (
 """
 _ENTER = "INSERT OR REPLACE INTO plan (uri, category, path, size, mtime_ns) VALUES (?, ?, ?, ?, ?)"
 # Size and time decide where they are the same. Otherwise the content does, but for what is sent anyway (waiting) and
-# what has no content to compare; NULL stands for "look at the content". What is of another category now is added anew,
-# for an index may keep the category beside the vector.
+# what has no content to compare; NULL stands for "look at the content".
 _COMPARE = """
 UPDATE plan SET change = coalesce((
     SELECT CASE
         WHEN items.state IN ('pending', 'sending') THEN 'waiting'
-        WHEN items.category <> plan.category AND items.state <> 'quarantined' THEN 'changed'
-        WHEN items.size = plan.size AND items.mtime_ns = plan.mtime_ns
-            THEN CASE items.state WHEN 'quarantined' THEN 'failed' ELSE 'unchanged' END
+        WHEN :anew AND items.category <> plan.category AND items.state <> 'quarantined' THEN 'changed'
+        WHEN items.size = plan.size AND items.mtime_ns = plan.mtime_ns THEN CASE
+            WHEN items.state = 'quarantined' THEN 'failed'
+            WHEN items.category <> plan.category THEN 'touched'
+            ELSE 'unchanged'
+        END
         WHEN items.sha256 IS NULL OR plan.size < 0 THEN 'changed'
         WHEN items.state = 'quarantined' AND items.size < 0 THEN 'changed'
         ELSE 'unknown'
@@ -80,6 +83,9 @@ LEFT JOIN (
 ) AS come USING (size, mtime_ns)
 """
 _AS_FOUND = "(SELECT category, size, mtime_ns FROM plan WHERE plan.uri = items.uri)"
+_RECATEGORISED = """
+SELECT count(*) FROM plan JOIN main.items USING (uri) WHERE plan.change = 'touched' AND plan.category <> items.category
+"""
 _MOVED = f"(items.category, items.size, items.mtime_ns) <> {_AS_FOUND}"
 _THOSE = "items.uri IN (SELECT uri FROM plan WHERE change = '{}')"
 _RESENT = f"({_THOSE.format('changed')} OR {_THOSE.format('waiting')} AND {_MOVED})"
@@ -111,9 +117,9 @@ class Change(str, Enum):
     NEW = "new"
     """Not in the manifest."""
     CHANGED = "changed"
-    """Its content or category is another one, or it cannot be read any more."""
+    """Its content is another one, or cannot be read any more."""
     TOUCHED = "touched"
-    """Size or time differ, the content does not: nothing is sent."""
+    """Size, time or category differ, the content does not: nothing is sent."""
     UNCHANGED = "unchanged"
     """In the index as it is, or sent and not built."""
     WAITING = "waiting"
@@ -131,6 +137,7 @@ class Plan:
         counts: items by what became of them; every :class:`Change` is in it.
         retry_failed: whether items in quarantine are tried again.
         lost: how many items in the index vanished, but for those that seem to be there under another name.
+        recategorised: how many that stay in the index are of another category now.
         unavailable: items whose content was to be compared and cannot be had just now, with the reason: they stay as
             they are.
     """
@@ -138,7 +145,7 @@ class Plan:
     def __init__(self, database: Database, *, retry_failed: bool) -> None:
         self.retry_failed = retry_failed
         self.counts: dict[Change, int] = dict.fromkeys(Change, 0)
-        self.lost = 0
+        self.lost = self.recategorised = 0
         self.unavailable: dict[str, str] = {}
         self._database = database
         self._connection = database.connect()
@@ -181,7 +188,15 @@ class Plan:
     ) -> None:
         self.close()
 
-    def fill(self, entries: Iterable[Entry], hash_file: Callable[[Path], str], shut: Iterable[str]) -> None:
+    def fill(
+        self,
+        entries: Iterable[Entry],
+        hash_file: Callable[[Path], str],
+        shut: Iterable[str],
+        *,
+        anew: bool,
+        readers: int,
+    ) -> None:
         """Compare; called once, by :meth:`ddsim.catalogue.manifest.Manifest.plan`."""
         db = self._connection
         with self._database.translated():
@@ -189,12 +204,13 @@ class Plan:
             db.execute("BEGIN")
             db.executemany(_ENTER, map(_row, entries))
             db.execute("COMMIT")
-            db.execute(_COMPARE)
-            self._look_inside(hash_file)
+            db.execute(_COMPARE, {"anew": anew})
+            self._look_inside(hash_file, readers)
             # Known only now: the entries were not looked for before they were taken.
             db.executemany(_KEEP, ((pack(uri), pack(f"{uri}/"), pack(f"{uri}0")) for uri in shut))
             db.execute(_VANISHED)
             (self.lost,) = db.execute(_LOST).fetchone()
+            (self.recategorised,) = db.execute(_RECATEGORISED).fetchone()
             found = db.execute("SELECT change, count(*) FROM plan GROUP BY change")
             self.counts.update({Change(change): count for change, count in found})
 
@@ -212,23 +228,29 @@ class Plan:
         self._applied = True
         return freed
 
-    def _look_inside(self, hash_file: Callable[[Path], str]) -> None:
+    def _look_inside(self, hash_file: Callable[[Path], str], readers: int) -> None:
         """Tell the touched from the changed by their content."""
+
+        def looked_at(path: bytes) -> str | ImageUnavailable | None:
+            return _content(hash_file, Path(unpack(path)))
+
         last = b""
-        while page := self._connection.execute(_UNKNOWN, (last, _PAGE)).fetchall():
-            found = []
-            for uri, path, known, state in page:
-                sha256, change = None, Change.CHANGED
-                try:
-                    sha256 = _content(hash_file, Path(unpack(path)))
-                except ImageUnavailable as error:
-                    if state != "quarantined":
-                        self.unavailable[unpack(uri)], change = error.reason, Change.UNCHANGED
-                if sha256 == known:
-                    change = Change.FAILED if state == "quarantined" else Change.TOUCHED
-                found.append((change.value, sha256, uri))
-            self._connection.executemany("UPDATE plan SET change = ?, sha256 = ? WHERE uri = ?", found)
-            last = page[-1][0]
+        pool = ThreadPoolExecutor(readers, thread_name_prefix="ddsim-plan")
+        try:
+            while page := self._connection.execute(_UNKNOWN, (last, _PAGE)).fetchall():
+                found = []
+                contents = pool.map(looked_at, [path for _, path, _, _ in page])
+                for (uri, _, known, state), content in zip(page, contents, strict=True):
+                    change = Change.CHANGED
+                    if isinstance(content, ImageUnavailable) and state != "quarantined":
+                        self.unavailable[unpack(uri)], change = content.reason, Change.UNCHANGED
+                    elif content == known:
+                        change = Change.FAILED if state == "quarantined" else Change.TOUCHED
+                    found.append((change.value, content if isinstance(content, str) else None, uri))
+                self._connection.executemany("UPDATE plan SET change = ?, sha256 = ? WHERE uri = ?", found)
+                last = page[-1][0]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _query(self, sql: str, change: Change, last: bytes) -> list[bytes]:
         with self._database.translated():
@@ -239,11 +261,11 @@ def _row(entry: Entry) -> tuple[bytes, bytes, bytes, int, int]:
     return pack(entry.uri), pack(entry.category), pack(str(entry.path)), fit(entry.size), fit(entry.mtime_ns)
 
 
-def _content(hash_file: Callable[[Path], str], path: Path) -> str | None:
+def _content(hash_file: Callable[[Path], str], path: Path) -> str | ImageUnavailable | None:
     try:
         return hash_file(path)
-    except ImageUnavailable:
-        raise
+    except ImageUnavailable as error:
+        return error
     except (OSError, ImageError):
         # As changed as can be: whoever opens it to send it will meet the reason and report it.
         return None

@@ -6,12 +6,19 @@ import re
 
 from ddsim.errors import InvalidRequest
 
-#: lamp/lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of lamp/lamp-007_side.jpg; nothing where a name
-#: has no digit. A bare number at the end is part of the name: IMG_2024_01 and IMG_2024_02 need not show the same. And
-#: 001 of lamp/desk is not 001 of lamp/floor.
+_VIEWS = "view|angle|side|front|back|left|right|top|detail|pose"
+_END = rf"(?:[-_. ](?:{_VIEWS})[-_. ]?\d*)?\.[^./]+$"
+_WORDS = f"img|image|photo|picture|pic|foto|bild|scan|frame|file|item|product|{_VIEWS}|_?dsc|dsc[fn]|pxl|p(?=\\d{{7}})"
+_COUNTER = rf"(?i:(?:{_WORDS})?[-_. ]?\d+(?:[-_. ]+(?:wa)?\d+)*)"
+
+#: A product is the picture's name without its view, and its folders too where that name is no more than a number, with
+#: or without a word of cameras and lists: lamp-007 of lamp/lamp-007.jpg, of lamp/lamp-007-view2.jpg and of
+#: lamp/desk/lamp-007_side.jpg, but lamp/desk/001 of lamp/desk/001.jpg and lamp/floor/IMG_2024_01 of
+#: lamp/floor/IMG_2024_01.jpg. Nothing where a name has no digit; a bare number at the end is part of the name.
 PRODUCTS = (
-    r"^(?P<product>(?:[^/]*/)*[^/]*?\d[^/]*?)"
-    r"(?:[-_. ](?:view|angle|side|front|back|left|right|top|detail|pose)[-_. ]?\d*)?\.[^./]+$"
+    # Begin with the folders where the name is a counter's, otherwise with the name.
+    rf"(?:^(?=(?:[^/]*/)*{_COUNTER}{_END})|(?<![^/])(?=[^/]*$))"
+    rf"(?P<product>(?:[^/]*/)*[^/]*?\d[^/]*?){_END}"
 )
 _USUAL = re.compile(PRODUCTS)
 

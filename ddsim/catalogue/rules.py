@@ -55,6 +55,8 @@ class Kind(str, Enum):
     """Links to folders below a category; they were followed."""
     ODD = "odd"
     """Files whose ending is of no picture; they are items all the same."""
+    REPEATED = "repeated"
+    """Rows of a table whose uri an earlier row has with another url, category or version; passed over."""
 
 
 def compiled(patterns: Sequence[str]) -> GitIgnoreSpec:

@@ -78,7 +78,11 @@ def evaluate_command(
         "evaluation"
     ),
     product_pattern: Annotated[
-        str, typer.Option(help="Regular expression that finds the (?P\\<product\\>...) in a picture's name.")
+        str,
+        typer.Option(
+            help="Regular expression that finds the (?P\\<product\\>...) in a picture's name.",
+            show_default="its name without its view, and its folders where that is a bare number",
+        ),
     ] = PRODUCTS,
     limit: Annotated[int | None, typer.Option(min=1, help="How many queries of each category at most.")] = None,
     cache: Annotated[

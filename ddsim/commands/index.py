@@ -72,7 +72,11 @@ def index(
         bool, typer.Option("--retry-failed", help="Try again what could not be indexed before.")
     ] = False,
     allow_vanished: Annotated[
-        bool, typer.Option("--allow-vanished", help="Go on though a large part of the catalogue is gone.")
+        bool,
+        typer.Option(
+            "--allow-vanished",
+            help="Go on though a large part of the catalogue is gone, or of what --take-over removes.",
+        ),
     ] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Empty the index and send everything again.")] = False,
     take_over: Annotated[
@@ -176,7 +180,7 @@ def _exit(report: IndexReport) -> None:
         raise typer.Exit(INTERRUPTED)
     if report.audit is not None and not report.audit.passed:
         raise typer.Exit(AUDIT_FAILED)
-    if report.failures:
+    if report.failures or report.withheld:
         raise typer.Exit(SOME_FAILED)
 
 

@@ -19,6 +19,7 @@ _MET = {
     Kind.CIRCLES: "passed over as links in a circle, or to a folder that was followed before",
     Kind.LINKS: "links to folders followed",
     Kind.ODD: "tried though their endings are not of pictures",
+    Kind.REPEATED: "rows passed over, whose uri an earlier row has with something else",
 }
 _ALWAYS = ("new", "changed", "vanished", "touched", "unchanged")
 _SOMETIMES = {"waiting": "left to do by an earlier run", "failed": "failed before"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -73,8 +74,8 @@ def _verdict(alive: Sequence[Row], floors: Sequence[str], pairs: _Pairs, primary
     elif len(tied) == 1:
         sentences.append(f"{best} wins by {primary.name}: it beats {_beaten(best, behind, pairs)}.")
     else:
-        sentences.append(f"{_some(tied)} cannot be told apart by {primary.name}.")
-        sentences += _shortest(tied)
+        sentences.append(f"{_some(tied)} cannot be told apart by {primary.name}{_exceptions(tied, pairs)}.")
+        sentences += _shortest(tied, pairs)
         if behind:
             sentences.append(f"{best} beats {_beaten(best, behind, pairs)}.")
     for floor in floors:
@@ -104,12 +105,22 @@ def _alone(row: Row, primary: Primary) -> str:
     return f"{row.name} reaches {_amount(mean)} % {primary.name}, with nothing to compare it with."
 
 
-def _shortest(tied: Sequence[Row]) -> list[str]:
+def _exceptions(tied: Sequence[Row], pairs: _Pairs) -> str:
+    """Who beats whom of rows that only the best cannot be told from."""
+    found = [(a.name, b.name) for a, b in combinations(tied, 2) if pairs.beats(a.name, b.name)]
+    shown = [f"{a} beats {b} by {_amount(pairs.lead(a, b))}" for a, b in found[:_NAMED]]
+    more = [f"{len(found) - _NAMED} more pairs can"] if len(found) > _NAMED else []
+    return f", except that {_listed([*shown, *more])}" if found else ""
+
+
+def _shortest(tied: Sequence[Row], pairs: _Pairs) -> list[str]:
     """Which of equally good rows costs least, where that tells them apart."""
-    lengths = [row.dimension or 0 for row in tied]
+    good = [row for row in tied if not any(pairs.beats(other.name, row.name) for other in tied if other is not row)]
+    lengths = [row.dimension or 0 for row in good]
     least = min(lengths)
-    short = [row.name for row, length in zip(tied, lengths, strict=True) if length == least]
-    return [f"Of these {short[0]} has the shortest vectors, {least} values."] if len(short) == 1 else []
+    short = [row.name for row, length in zip(good, lengths, strict=True) if length == least]
+    those = "these" if len(good) == len(tied) else "those that none of them beats"
+    return [f"Of {those} {short[0]} has the shortest vectors, {least} values."] if len(short) == 1 else []
 
 
 def _beaten(best: str, behind: Sequence[str], pairs: _Pairs) -> str:

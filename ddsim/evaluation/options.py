@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ddsim.catalogue import PRODUCTS
 from ddsim.deepdetect import is_whole
@@ -26,7 +26,7 @@ class Options:
         InvalidRequest: for numbers that make no sense.
     """
 
-    products: str = PRODUCTS
+    products: str = field(default=PRODUCTS, repr=False)  # which is long
     seed: int = 0
     limit: int | None = None
     timing_queries: int = 20

@@ -80,6 +80,8 @@ class IndexReport(Shown):
             built over, its ``lists``, how many ``probes`` of them a search looks through, and its ``recall``, the share
             of the ten nearest that is found so. Where a database searches so: its ``rows``, the kind of its ``index``,
             and ``recall``. None where all vectors are compared.
+        withheld: why the name in a database is still another state folder's, though the run was told to take it over,
+            and what to do; one of the ``warnings``, too. None where it was taken, or was not to be.
     """
 
     indexed: int
@@ -101,6 +103,7 @@ class IndexReport(Shown):
     seconds: float
     warnings: tuple[str, ...] = ()
     approximate: Mapping[str, Any] | None = None
+    withheld: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as ``ddsim index --json`` prints them."""
@@ -121,6 +124,7 @@ class IndexReport(Shown):
             "seconds": round(self.seconds, 3),
             "finished": self.finished,
             "warnings": self.warnings,
+            "withheld": self.withheld,
             "failed": self.failures,
             "learned": self.learned,
             "audit": self.audit,

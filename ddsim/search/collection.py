@@ -12,7 +12,7 @@ from ddsim.pictures import Picture
 from ddsim.routing import TrainedHead
 from ddsim.search.holdings import Holdings
 from ddsim.search.planning import IndexOptions, Outlook, outlook
-from ddsim.search.runs import Listeners, index
+from ddsim.search.runs import Listeners, check_take_over, index
 from ddsim.search.sharing import show
 from ddsim.training import TrainReport, train
 from ddsim.vectors import Among, Hits, Select
@@ -53,8 +53,11 @@ class Collection(Holdings):
 
         Raises:
             ConfigError: there is no catalogue.
+            InvalidRequest: it is to take over what only an index in a database has.
         """
-        return outlook(self, options or IndexOptions())
+        options = options or IndexOptions()
+        check_take_over(self, options)
+        return outlook(self, options)
 
     def index(
         self,

@@ -182,19 +182,29 @@ class Holdings:
         return self._backend
 
     @contextmanager
-    def writing(self, *, rebuild: bool = False, take_over: bool = False) -> Iterator[Backend]:
+    def writing(
+        self, *, rebuild: bool = False, take_over: bool = False, allow_vanished: bool = False
+    ) -> Iterator[Backend]:
         """The vectors' home, open for writing; the caller holds the right to write of the manifest.
 
         Args:
             rebuild: whether it begins empty.
             take_over: whether, in a database, it may take the place of another state folder's.
+            allow_vanished: whether it may do so though it holds much less.
 
         Raises:
             ForeignCollection: the place in a database is another state folder's.
             CapabilityError, ServiceConflict, ApiError, TransportError: as :meth:`ddsim.vectors.Backend.open`.
         """
         client = self.needed_client
-        backend = backend_for(client, self.settings, self.manifest, rebuilding=rebuild, taking_over=take_over)
+        backend = backend_for(
+            client,
+            self.settings,
+            self.manifest,
+            rebuilding=rebuild,
+            taking_over=take_over,
+            allow_vanished=allow_vanished,
+        )
         try:
             if rebuild:
                 backend.rebuild()

@@ -72,7 +72,14 @@ def planned(held: Holdings, options: IndexOptions, survey: Survey) -> Plan:
         ConfigError: there is no catalogue.
     """
     entries = held.source.walk(survey)
-    plan = held.manifest.plan(entries, held.source.digest, retry_failed=options.retry_failed, shut=survey.shut)
+    plan = held.manifest.plan(
+        entries,
+        held.source.digest,
+        retry_failed=options.retry_failed,
+        shut=survey.shut,
+        anew=held.settings.index.backend == "milvus",
+        readers=held.source.readers or 1,
+    )
     survey.shut |= plan.unavailable
     return plan
 

@@ -12,7 +12,7 @@ from ddsim.routing import Learned, unmatched
 from ddsim.search.connection import away
 from ddsim.search.holdings import Holdings
 from ddsim.search.places import FAILURES
-from ddsim.vectors import APPROXIMATE, Backend
+from ddsim.vectors import APPROXIMATE, Backend, MilvusBackend
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Outcome:
 
 def report_of(held: Holdings, backend: Backend, run: Run, outcome: Outcome) -> IndexReport:
     """What a run did and what holds now; its failures are written down beside the manifest."""
-    manifest = held.manifest
+    manifest, withheld = held.manifest, withheld_by(backend)
     failures = tuple(held.failures())
     path = manifest.folder / FAILURES
     lines = (json.dumps({"uri": one.uri, "reason": one.reason, "tries": one.tries}) for one in failures)
@@ -53,9 +53,15 @@ def report_of(held: Holdings, backend: Backend, run: Run, outcome: Outcome) -> I
         learned=outcome.learned,
         finished=outcome.finished,
         seconds=outcome.seconds,
-        warnings=(*run.warnings, *_unmapped(held), *away(held.client)),
+        warnings=(*run.warnings, *_unmapped(held), *away(held.client), *([withheld] if withheld else [])),
         approximate=manifest.get_meta(APPROXIMATE),
+        withheld=withheld,
     )
+
+
+def withheld_by(backend: Backend) -> str | None:
+    """Why an index did not take the place in a database that it was told to; None where there is nothing to say."""
+    return backend.withheld if isinstance(backend, MilvusBackend) else None
 
 
 def _unmapped(held: Holdings) -> Iterator[str]:

@@ -17,7 +17,7 @@ from ddsim.search.current import note_current
 from ddsim.search.holdings import Holdings
 from ddsim.search.places import FAILURES
 from ddsim.search.planning import IndexOptions, outlook, outlook_of, planned
-from ddsim.search.reporting import Outcome, report_of
+from ddsim.search.reporting import Outcome, report_of, withheld_by
 from ddsim.search.sharing import hand_on_owner, share
 from ddsim.search.unused import remove_unused
 from ddsim.training import train
@@ -41,11 +41,7 @@ class Listeners:
 
 def index(held: Holdings, options: IndexOptions, listeners: Listeners) -> IndexReport:
     """Bring the index into step with the catalogue; see :meth:`ddsim.Collection.index`."""
-    if options.take_over and held.settings.index.backend != "milvus":
-        raise InvalidRequest(
-            "there is nothing to take over: only an index in a database has a name that another state folder can hold, "
-            f"and this configuration has index.backend {held.settings.index.backend}: leave it out"
-        )
+    check_take_over(held, options)
     with held.manifest.writing():
         if beside.is_begun(held.manifest) or (options.rebuild and held.manifest.counts()[ItemState.INDEXED]):
             report = _index_beside(held, options, listeners)
@@ -54,6 +50,19 @@ def index(held: Holdings, options: IndexOptions, listeners: Listeners) -> IndexR
     if report.finished and not held.settings.server.embedded:  # that one ends with this process
         remove_unused(held.needed_client, held.settings)
     return report
+
+
+def check_take_over(held: Holdings, options: IndexOptions) -> None:
+    """Make sure that there can be something to take over, where that is asked for.
+
+    Raises:
+        InvalidRequest: there cannot.
+    """
+    if options.take_over and held.settings.index.backend != "milvus":
+        raise InvalidRequest(
+            "there is nothing to take over: only an index in a database has a name that another state folder can hold, "
+            f"and this configuration has index.backend {held.settings.index.backend}: leave it out"
+        )
 
 
 def _index_beside(held: Holdings, options: IndexOptions, listeners: Listeners) -> IndexReport:
@@ -79,7 +88,8 @@ def _index_beside(held: Holdings, options: IndexOptions, listeners: Listeners) -
         report = _index(new, replace(options, allow_vanished=True), replace(listeners, progress=told))
         if report.finished:
             beside.take_place(held.manifest, new.manifest)
-            _share(held, options)
+            if withheld := _share(held, options):
+                report = replace(report, withheld=withheld, warnings=(*report.warnings, withheld))
     if report.finished:
         with held.beside() as old:
             beside.throw_away(client, settings, old.manifest)
@@ -91,7 +101,8 @@ def _index(held: Holdings, options: IndexOptions, listeners: Listeners) -> Index
     survey = Survey()
     changes, gone = _planned(held, options, survey)
     before = None if options.rebuild else _compared(held)
-    with held.writing(rebuild=options.rebuild, take_over=options.take_over) as backend:
+    allowed = {"take_over": options.take_over, "allow_vanished": options.allow_vanished}
+    with held.writing(rebuild=options.rebuild, **allowed) as backend:
         backend.remove(gone)
         _publish(held, backend)
         sample = Sample(held.manifest)
@@ -125,6 +136,8 @@ def _planned(held: Holdings, options: IndexOptions, survey: Survey) -> tuple[dic
             raise CatalogueVanished(f"{held.catalogue}: {would.stop}")
         check_unworked(held.needed_client, held.settings, held.manifest)
         gone = held.manifest.apply(plan)
+        if plan.recategorised:
+            held.manifest.set_meta(due=True)
     held.manifest.set_meta(shut=survey.shut)
     if not held.is_beside:
         held.place.take(held.settings)
@@ -173,10 +186,11 @@ def _compared(held: Holdings) -> str | None:
     return f"{home}, {how}" if how and held.manifest.counts()[ItemState.INDEXED] else None
 
 
-def _share(held: Holdings, options: IndexOptions) -> None:
-    """Have others who search without this manifest find what it holds by now."""
-    with held.writing(take_over=options.take_over) as backend:
+def _share(held: Holdings, options: IndexOptions) -> str | None:
+    """Have others who search without this manifest find what it holds by now; why they do not, where they do not."""
+    with held.writing(take_over=options.take_over, allow_vanished=options.allow_vanished) as backend:
         _publish(held, backend)
+        return withheld_by(backend)
 
 
 def _publish(held: Holdings, backend: Backend) -> None:

@@ -21,7 +21,7 @@ def reason_to_stop(manifest: Manifest, lost: int, survey: Survey, limit: float, 
     """
     if rebuild and survey.shut:
         return (
-            f"{', '.join(sorted(survey.shut))} cannot be read, and a rebuild would lose what is indexed of it. "
+            f"{', '.join(sorted(survey.shut))} cannot be read now, and a rebuild would lose what is indexed of it. "
             "See to that first, or run `ddsim index --rebuild --allow-vanished`"
         )
     counts, categories = manifest.counts(), manifest.categories()

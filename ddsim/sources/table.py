@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ddsim.catalogue import Entry, Survey
+from ddsim.catalogue import Entry, Kind, Survey, Tally
 from ddsim.errors import CapabilityError, CatalogueUnreachable, ConfigError, ImageError, install_hint
 from ddsim.pictures import shown_url
 from ddsim.sources.base import Elsewhere, Stamp
@@ -66,11 +66,14 @@ class TableSource(Elsewhere):
         self._rows: sqlite3.Connection | None = None
         self._seen: object = None
         self._wrong: dict[str, str] = {}
+        self._repeated = Tally()
 
     def walk(self, survey: Survey) -> Iterator[Entry]:
         """Find the items; those without a version are asked for their etag, several at a time."""
         self._read_again()
         survey.shut |= self._wrong
+        if self._repeated.count:
+            survey.met[Kind.REPEATED] = self._repeated
         rows = self._pages()
         first = next(rows, None)
         if first is None and not survey.shut:
@@ -104,7 +107,8 @@ class TableSource(Elsewhere):
     def _stamp(self, asked: tuple[str, str | None]) -> Stamp:
         url, version = asked
         if version is not None:
-            return Stamp(0, f"{version}\0{url}")  # another address may well be another picture of the same version
+            # Another address may well be another picture of the same version; but some are signed anew at every export.
+            return Stamp(0, f"{version}\0{url.partition('?')[0]}")
         scheme = urlsplit(url).scheme
         return self._bucket(scheme).stamp(url) if scheme in ("s3", "gs") else self._fetcher.stamp(url)
 
@@ -163,18 +167,20 @@ class TableSource(Elsewhere):
             rows = sqlite3.connect("", check_same_thread=False)
             try:
                 rows.execute(_TABLE)
-                wrong = _Wrong(self._file)
+                wrong, repeated = _Wrong(self._file), Tally()
                 for number, row in _read(self._file):
-                    self._take(rows, number, row, wrong)
+                    self._take(rows, number, row, wrong, repeated)
                 rows.commit()
             except BaseException:
                 rows.close()
                 raise
             if self._rows is not None:
                 self._rows.close()
-            self._rows, self._seen, self._wrong = rows, seen, wrong.told()
+            self._rows, self._seen, self._wrong, self._repeated = rows, seen, wrong.told(), repeated
 
-    def _take(self, rows: sqlite3.Connection, number: int, row: Mapping[str, str], wrong: _Wrong) -> None:
+    def _take(
+        self, rows: sqlite3.Connection, number: int, row: Mapping[str, str], wrong: _Wrong, repeated: Tally
+    ) -> None:
         url, category = row.get("url", ""), row.get("category", "")
         uri = row.get("uri") or (f"{category}/{_last_part(url)}" if url and category else "")
         flaw = _flaw(uri, category, url)
@@ -188,8 +194,7 @@ class TableSource(Elsewhere):
             names = ("url", "category", "version")
             others = [name for name, one, other in zip(names, told, known, strict=True) if one != other]
             if others:
-                what = " and ".join(others)
-                wrong.note(uri, number, f"row {first} has this uri too, with another {what}; row {first} counts")
+                repeated.add(f"row {number} ({uri}; row {first} has another {' and '.join(others)}, and counts)")
 
 
 class _Wrong:

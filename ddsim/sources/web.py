@@ -78,6 +78,7 @@ class WebSource(Elsewhere):
                     else:
                         yield Listed(prefix + name, self._url(prefix + name))
                 flaw = listing.flaw()
+                folders = folders if flaw is None else []
         except ImageError as error:
             if not prefix:
                 raise CatalogueUnreachable(f"{self.shown}: cannot be listed: {error.reason}") from error
@@ -97,6 +98,10 @@ class _Listing:
     Links are compared part by part without quotes, for servers quote as they like, but a quoted slash is none. Nothing
     else of them is used: whatever a link says, what is asked for lies below the catalogue's own address.
 
+    A redirect may lead to a login page, whose links are no names: of a page elsewhere, or other than the index, only
+    names of pictures and of folders are taken, and nothing but a picture shows that it lists the folder at all. At the
+    root, which may hold nothing but folders, these do so too, unless it is a page that lies elsewhere.
+
     Args:
         asked: the folder's address.
         address: the one that answered, after all redirects.
@@ -112,6 +117,9 @@ class _Listing:
         self._moved = self._folder[-1:] != expected[-1:]
         if is_root:
             self._moved = (self._host, self._folder) != (_host(asked), expected)
+        is_page = self._folder != parts and parts[-1:] != [""] and not parts[-1].lower().startswith("index.")
+        self._doubted = self._moved or is_page
+        self._folders_tell = not self._doubted or (is_root and not (self._moved and is_page))
         self._empty = True
         self._outside: str | None = None
 
@@ -123,15 +131,18 @@ class _Listing:
             page.feed(text.decode(chunk))
             for link in page.taken():
                 found = self._name(link)
-                if found is not None and found != last:
-                    self._empty, last = False, found
+                if found is None or found == last:
+                    continue
+                last, (name, is_folder) = found, found
+                if is_folder or not self._doubted or is_named_like_a_picture(name):
+                    self._empty = self._empty and is_folder and not self._folders_tell
                     yield found
 
     def flaw(self) -> str | None:
-        """Why there was no name; None where there was one, or nothing is wrong with that."""
+        """Why there was no name that tells; None where there was one, or nothing is wrong with that."""
         if not self._empty:
             return None
-        if self._moved:
+        if self._doubted:
             return f"it redirects to {shown_url(self._address)}, where no picture is listed"
         if self._outside is not None:
             return f"none of its links leads to what is right in it, but for instance to {shown_url(self._outside)}"

@@ -116,6 +116,7 @@ def backend_for(
     patience: Patience | None = None,
     rebuilding: bool = False,
     taking_over: bool = False,
+    allow_vanished: bool = False,
 ) -> Backend:
     """The home that the settings want, not opened yet.
 
@@ -129,6 +130,7 @@ def backend_for(
         patience: how long to wait for a server that is gone.
         rebuilding: whether :meth:`Backend.rebuild` comes next, so that the home may be another one than before.
         taking_over: whether, in a database, it may take the place of another manifest's.
+        allow_vanished: whether it may do so though much of that is not in it, or pictures cannot be had just now.
 
     Raises:
         ConfigError: the manifest's items are in another home.
@@ -140,7 +142,9 @@ def backend_for(
     if kind == "server":
         backend = ServerBackend(client, settings, manifest, patience)
     elif kind == "milvus":
-        backend = MilvusBackend(client, settings, manifest, patience, taking_over=taking_over)
+        backend = MilvusBackend(
+            client, settings, manifest, patience, taking_over=taking_over, allow_vanished=allow_vanished
+        )
     else:
         backend = LocalBackend(client, settings, manifest, patience)
     # Among the metrics of vectors that are kept as the network gave them nothing has to move.

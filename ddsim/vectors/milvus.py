@@ -39,6 +39,7 @@ class MilvusBackend(Extracting):
         manifest: what is to be in the index; empty on machines that only search.
         patience: how long to wait for a server or a database that is gone.
         taking_over: whether the collection may take the place of another manifest's.
+        allow_vanished: whether it may do so though much of that is not in it, or pictures cannot be had just now.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class MilvusBackend(Extracting):
         patience: Patience | None = None,
         *,
         taking_over: bool = False,
+        allow_vanished: bool = False,
     ) -> None:
         super().__init__(client, settings, manifest, patience)
         self._calls = Calls(settings.index, self._patience.sleep)
-        self._keeping = Keeping(self._calls, settings, manifest, taking_over=taking_over)
+        self._keeping = Keeping(self._calls, settings, manifest, taking_over=taking_over, allow_vanished=allow_vanished)
         self._records = DatabaseRecords(self._calls, settings)
         self._searching = Searching(self._calls, self._keeping, self._records, manifest, self._metric, self._patience)
 
@@ -60,6 +62,11 @@ class MilvusBackend(Extracting):
     def home(self) -> str:
         """Which kind of index this is."""
         return f"milvus {self._metric}"
+
+    @property
+    def withheld(self) -> str | None:
+        """Why the collection did not take the place of another manifest's, and what to do; None otherwise."""
+        return self._keeping.withheld
 
     # As the protocol says
 

@@ -3,7 +3,7 @@
 What has to outlive this process stands in the manifest's meta, beside what :mod:`ddsim.vectors.milvusplace` has there::
 
     in_doubt    whether a run began and did not come to its end: rows may be there that nobody knows of
-    given_up    collections that others have taken the place of, and that are still to be removed
+    given_up    collections that others have taken the place of, or are about to, and that are still to be removed
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from ddsim.catalogue import ItemState, Manifest
 from ddsim.config import Settings
 from ddsim.errors import InvalidRequest, InvalidResponse
+from ddsim.showing import counted
 from ddsim.vectors.base import HOME
 from ddsim.vectors.localkeeping import APPROXIMATE, COMPARED
 from ddsim.vectors.milvuscalls import Calls, Described, Kind
@@ -43,6 +44,9 @@ METRICS = {"l2": "L2", "cosine": "COSINE"}
 MANY = 50_000
 # With a larger share of rows that came or went, what searches find is measured again.
 _STALE = 0.1
+# Of a small index so many pictures fewer are no reason to wait, as where they vanish from a catalogue.
+_FEW = 5
+_NAMED = 3
 # Above every number.
 _END = 2**63
 
@@ -55,13 +59,27 @@ class Keeping:
         settings: the configuration.
         manifest: what is to be in the collection.
         taking_over: whether it may take the place of another manifest's.
+        allow_vanished: whether it may do so though much of that is not in it, or pictures cannot be had just now.
+
+    Attributes:
+        withheld: why it did not take that place, and what to do; None where it did, or was not to.
     """
 
-    def __init__(self, calls: Calls, settings: Settings, manifest: Manifest, *, taking_over: bool = False) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        settings: Settings,
+        manifest: Manifest,
+        *,
+        taking_over: bool = False,
+        allow_vanished: bool = False,
+    ) -> None:
         self._calls = calls
         self._settings = settings
         self._manifest = manifest
         self._taking_over = taking_over
+        self._allow_vanished = allow_vanished
+        self.withheld: str | None = None
         self._metric = METRICS[settings.index.metric]
         self._alias = alias_of(settings)
         self._notes = Notes(calls)
@@ -149,14 +167,20 @@ class Keeping:
         self._remove_given_up()
 
     def _remove_given_up(self) -> None:
-        given_up = self._manifest.get_meta("given_up") or ()
+        given_up, left = self._manifest.get_meta("given_up") or (), []
         for name in given_up:
-            shown = self.own_alias()
+            shown, found = self.own_alias(), self._calls.describe(name)
+            if found is not None and not (is_own(found, self._manifest) or self._is_own(shown)):
+                left.append(name)  # the last use ended before it took that one's place
+                continue
             if shown is not None and shown.name == name:
                 self._calls.point(self._alias, self.collection)
             self._drop(name)
         if given_up:
-            self._manifest.set_meta(given_up=[])
+            self._manifest.set_meta(given_up=left)
+
+    def _is_own(self, described: Described | None) -> bool:
+        return described is not None and is_own(described, self._manifest)
 
     def _make(self, dimension: int) -> None:
         facts = {OWNER: self._manifest.get_meta(OWNER), GENERATION: self.generation}
@@ -212,19 +236,63 @@ class Keeping:
         self._notes.write(self.collection, {**before, **facts_of(self._manifest), **extra})
         shown = self.own_alias()
         taken = shown if shown is not None and not is_own(shown, self._manifest) else None
-        if taken is not None and not self._is_whole():
-            return
+        if taken is not None:
+            if self._is_withheld(taken.name):
+                return
+            # Noted before, so that it is never forgotten; it is removed once the alias stands for this one.
+            given_up = self._manifest.get_meta("given_up") or ()
+            self._manifest.set_meta(given_up=[*(one for one in given_up if one != taken.name), taken.name])
         self._calls.point(self._alias, self.collection)
         self._shown = True
         if taken is not None:
             _log.warning("the collection %r of another index is removed: %r has its place", taken.name, self.collection)
-            self._manifest.set_meta(given_up=[*(self._manifest.get_meta("given_up") or ()), taken.name])
             self._remove_given_up()
 
-    def _is_whole(self) -> bool:
-        counts = self._manifest.counts()
-        waiting = any(counts[state] for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED))
-        return counts[ItemState.INDEXED] > 0 and not waiting
+    def _is_withheld(self, taken: str) -> bool:
+        """Whether the name is not taken from that collection now; :attr:`withheld` says why."""
+        counts, before = self._manifest.counts(), self.withheld
+        waiting = sum(counts[state] for state in (ItemState.PENDING, ItemState.SENDING, ItemState.ADDED))
+        if waiting:
+            left = counted(waiting, "picture is", "pictures are")
+            why = f"{left} still to be sent. Run `ddsim index --take-over` again"
+        elif not counts[ItemState.INDEXED]:
+            why = "nothing of the catalogue is indexed. Run `ddsim index --take-over` again once something is"
+        else:
+            why = "" if self._allow_vanished else self._lacking() or self._shrunk(taken)
+        if not why:
+            self.withheld = None
+            return False
+        where = f"the name {self._alias!r} in the Milvus at {self._settings.index.url}"
+        self.withheld = f"{where} was not taken over, others still find {taken!r} there: {why}"
+        if self.withheld != before and not waiting:
+            _log.warning("%s", self.withheld)
+        return True
+
+    def _lacking(self) -> str:
+        """What of the catalogue cannot be had just now, in words; empty where all can."""
+        names, after = sorted(self._manifest.get_meta("shut") or ()), ""
+        while rows := self._manifest.rows(ItemState.QUARANTINED, after=after):
+            names += (row.uri for row in rows if row.size < 0)  # as a run notes what is so in passing
+            after = rows[-1].uri
+        if not names:
+            return ""
+        some = ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        return (
+            f"{len(names)} of the catalogue cannot be had just now ({some}). Run `ddsim index --take-over` again once "
+            "they can, or `ddsim index --take-over --allow-vanished` to do without them"
+        )
+
+    def _shrunk(self, taken: str) -> str:
+        """By how much that collection has more pictures, in words; empty where that is no reason to wait."""
+        self._calls.ask("load_collection", taken)
+        theirs, own, limit = self._calls.count(taken), self.valid(), self._settings.reference.vanish_limit
+        lost = theirs - own
+        if lost < _FEW or lost <= limit * theirs:
+            return ""
+        return (
+            f"it holds {theirs} pictures, this index {own} (catalogue.vanish_limit in the configuration is {limit:g}). "
+            "Where that is right, run `ddsim index --take-over --allow-vanished`"
+        )
 
     def settle(self) -> None:
         """After a run: see that the collection holds what the manifest says, and note that nothing is in doubt."""
@@ -266,6 +334,9 @@ class Keeping:
         shown = self._calls.describe(self._alias)
         if shown is not None and shown.name == self.collection:
             self._calls.unpoint(self._alias)
+        elif self._is_own(shown):
+            for name in self._manifest.get_meta("given_up") or ():
+                self._drop(name)
         self._drop(self.collection)
 
     def _drop(self, name: str) -> None:

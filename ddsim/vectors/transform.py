@@ -161,7 +161,8 @@ class Transform:
         """What it does, in a few words; others where it learned something else."""
         words: list[str] = [] if self.recipe.normalisation == "none" else [self.recipe.normalisation]
         if self.recipe.pca is not None:
-            words += [f"pca {self.dimension}", *(["whitened"] if self.recipe.whiten else [])]
+            learned = [f"pca {self.dimension}", *(["whitened"] if self.recipe.whiten else [])]
+            words += learned if len(self.components) else ["no pca, as all are alike,"]
             words += [f"of {self.rows} rows, {zlib.crc32(self.components.tobytes()):08x}"]
         return " ".join(words) or "as it is"
 

@@ -13,7 +13,15 @@ from PIL import Image
 from ddsim.catalogue import ItemState, Locks, Names, Product, Row, Where
 from ddsim.config import Settings
 from ddsim.deepdetect import Client, TimeLimits
-from ddsim.errors import BadInput, DDSimError, ImageError, InvalidRequest, ServiceNotFound
+from ddsim.errors import (
+    BadInput,
+    CatalogueUnreachable,
+    DDSimError,
+    ImageError,
+    InvalidRequest,
+    ServiceNotFound,
+    TooLarge,
+)
 from ddsim.search import Collection, ImageSearch, connect
 from ddsim.vectors import HOME, DatabaseRecords, Glance
 from ddsim.web.refusals import NOTHING_INDEXED, UNKNOWN_ITEM, Refusal, Words, unknown_category, words_for
@@ -25,8 +33,8 @@ _PATIENCE = TimeLimits(connect=3.0, info=10.0, create=60.0, predict=20.0)
 _RETRIES = 1
 # What a run that makes an index anew writes into the manifest.
 _FACTS = (HOME, "generation", "incarnation")
-# What tells of the photo, or of how it was asked for, and not of whether others are answered.
-_NO_TROUBLE = (ImageError, InvalidRequest, BadInput)
+# What tells of the photo, of one item's picture, or of how it was asked for, and not of whether others are answered.
+_NO_TROUBLE = (ImageError, CatalogueUnreachable, InvalidRequest, BadInput, TooLarge)
 # Seconds between two searches that are made to learn whether searches are answered again.
 _TRIED_AGAIN_S = 5.0
 _GREY = Image.new("RGB", (64, 64), (128, 128, 128))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,21 @@ from homes import Killed, StrictTap
 from milvuses import TOKEN
 from shop import Shop, picture
 
-from ddsim import CapabilityError, ConfigError, ForeignCollection, IndexOptions, InvalidRequest, TransportError
+from ddsim import (
+    CapabilityError,
+    ConfigError,
+    ForeignCollection,
+    ImageUnavailable,
+    IndexOptions,
+    InvalidRequest,
+    TransportError,
+)
 from ddsim.catalogue import ItemState
 from ddsim.deepdetect import Canary, Ensured, ensure
 from ddsim.doctor.catalogue import check_index
 from ddsim.doctor.checks import attempt
 from ddsim.search import Collection
+from ddsim.sources import FolderSource
 from ddsim.vectors.canary import canary_of
 from ddsim.vectors.milvuscalls import Calls, among
 from ddsim.vectors.milvusplace import alias_of
@@ -303,6 +314,117 @@ def test_an_index_without_a_picture_takes_nothing_over(newcomer: Shop, searching
         assert search.index(options=IndexOptions(take_over=True)).indexed == 0
     assert before in names_of(newcomer)
     assert found(searching) == whole
+
+
+def unavailable(self: FolderSource, uri: str, *_: object) -> bytes:
+    """A catalogue whose host is in trouble, but for one picture."""
+    if uri != "bed/0.png":
+        raise ImageUnavailable(uri, "503")
+    return (self.folder / uri).read_bytes()
+
+
+def test_what_lacks_pictures_in_passing_takes_nothing_over(
+    newcomer: Shop, searching: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pictures that cannot be had just now are waited for, which the report says; the old index answers until then."""
+    (before,) = names_of(newcomer)
+    with newcomer.search() as search:
+        with monkeypatch.context() as trouble:
+            trouble.setattr(FolderSource, "read", unavailable)
+            report = search.index(options=IndexOptions(take_over=True))
+        assert report.indexed == 1
+        assert report.withheld is not None
+        assert report.warnings[-1] == report.withheld
+        for words in (before, "6 of the catalogue", "chair/0.png", "--take-over --allow-vanished"):
+            assert words in report.withheld
+        assert caplog.text.count("was not taken over") == 1
+        assert before in names_of(newcomer)
+        assert found(searching) == uris(newcomer)
+        report = search.index(options=IndexOptions(take_over=True))
+        assert (report.withheld, report.warnings) == (None, ())
+    assert before not in names_of(newcomer)
+    assert found(searching) == uris(newcomer)
+
+
+def test_what_cannot_be_looked_at_is_waited_for_unless_told(
+    newcomer: Shop, searching: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is a folder that cannot be read; whoever allows what has vanished takes the name over without it."""
+    (before,) = names_of(newcomer)
+    (newcomer.catalogue / "lamp").rename(newcomer.root / "lamp")
+    (newcomer.catalogue / "lamp").symlink_to(newcomer.root / "nowhere")
+    with newcomer.search() as search:
+        report = search.index(options=IndexOptions(take_over=True))
+        assert "(lamp)" in (report.withheld or "")
+        assert before in names_of(newcomer)
+        report = search.index(options=IndexOptions(take_over=True, allow_vanished=True))
+        assert report.withheld is None
+    assert before not in names_of(newcomer)
+    assert found(searching) == sorted(['bed/"1\\".png', "bed/0.png", "chair/0.png"])
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_is_much_smaller_takes_nothing_over_unless_told(newcomer: Shop, searching: Shop, rebuild: bool) -> None:
+    """A catalogue that has lost most of what others find is looked at by a person first; a rebuild goes by that too."""
+    (before,) = names_of(newcomer)
+    whole = uris(newcomer)
+    (newcomer.catalogue / "lamp").rename(newcomer.root / "lamp")
+    (newcomer.catalogue / 'bed/"1\\".png').unlink()
+    options = IndexOptions(take_over=True)
+    with newcomer.search() as search:
+        report = search.index(options=options)
+        if rebuild:
+            report = search.index(options=replace(options, rebuild=True))
+        assert report.finished
+        assert "holds 7 pictures, this index 2" in (report.withheld or "")
+        assert report.warnings[-1] == report.withheld
+        assert before in names_of(newcomer)
+        assert found(searching) == whole
+        report = search.index(options=replace(options, rebuild=rebuild, allow_vanished=True))
+        assert report.withheld is None
+    assert len(names_of(newcomer)) == 1
+    assert found(searching) == uris(newcomer) == ["bed/0.png", "chair/0.png"]
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.parametrize("next_one", ["goes on", "rebuilds", "is not whole"])
+def test_death_while_the_name_is_taken(
+    newcomer: Shop, searching: Shop, carried_out: bool, next_one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is not forgotten, and not removed before the name is this index's own."""
+    (before,) = names_of(newcomer)
+    once = Calls.once
+
+    def dying(self: Calls, call: str, name: str, arguments: dict[str, Any]) -> Any:
+        if call == "alter_alias" and not carried_out:
+            raise Killed
+        result = once(self, call, name, arguments)
+        if call == "alter_alias":
+            raise Killed
+        return result
+
+    options = IndexOptions(take_over=True)
+    with monkeypatch.context() as mortal, newcomer.search() as search:
+        mortal.setattr(Calls, "once", dying)
+        with pytest.raises(Killed):
+            search.index(options=options)
+    assert before in names_of(newcomer)
+    assert found(searching) == uris(newcomer)
+    if next_one == "is not whole":
+        whole = uris(newcomer)
+        newcomer.catalogue.rename(newcomer.root / "aside")
+        newcomer.add_bytes("lamp/0.png", b"no picture")
+        with newcomer.search() as search:
+            search.index(options=replace(options, allow_vanished=True))
+        assert (before in names_of(newcomer)) is not carried_out
+        assert found(searching) == ([] if carried_out else whole)
+        shutil.rmtree(newcomer.catalogue)
+        (newcomer.root / "aside").rename(newcomer.catalogue)
+    with newcomer.search() as search:
+        search.index(options=replace(options, rebuild=next_one == "rebuilds"))
+        after = search.collection.manifest.get_meta("collection")
+    assert names_of(newcomer) == [after]
+    assert found(searching) == uris(newcomer)
 
 
 def test_what_is_nobodys_of_ddsim_is_not_taken_over(indexing: Shop) -> None:

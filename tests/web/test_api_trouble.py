@@ -33,6 +33,7 @@ from ddsim import (
     ServerBusy,
     ServerTimeout,
     ServerUnreachable,
+    TooLarge,
 )
 from ddsim.errors import CatalogueUnreachable
 from ddsim.web import searching
@@ -319,6 +320,20 @@ def test_one_photo_that_cannot_be_searched_for_is_no_trouble(page: TestClient, s
     assert search(page).status_code == 200
     shop.tap.faults.append(once(lambda sent: sent.path == "/predict", lambda _: refusal(500, 1007, "no such picture")))
     assert_refused(search(page), 503, "server_fault", shop)
+    assert page.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "error",
+    [TooLarge(413, None, "", method="POST", path="/predict"), CatalogueUnreachable("its host is not to be had")],
+    ids=["too large", "out of reach"],
+)
+def test_what_tells_of_one_picture_alone_is_no_trouble(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch, error: DDSimError
+) -> None:
+    """A request that is too large, or an item's picture that cannot be had: whoever watches the page hears nothing."""
+    monkeypatch.setattr(ImageSearch, "query", Mock(side_effect=error))
+    assert search(page).status_code == 503
     assert page.get("/healthz").status_code == 200
 
 

@@ -50,7 +50,7 @@ def test_index_as_json(shop: Shop) -> None:
     facts = ["configuration", "catalogue", "service", "home", "indexed", "sent", "reused", "changes", "met"]
     facts += ["unreadable", "twins", "rows", "tombstones", "dimension", "compared_anew", "approximate", "seconds"]
     facts += ["finished"]
-    assert list(value) == [*facts, "warnings", "failed", "learned", "audit"]
+    assert list(value) == [*facts, "warnings", "withheld", "failed", "learned", "audit"]
     assert value["configuration"] == "shop"
     assert value["catalogue"] == str(shop.catalogue)
     assert (value["service"], value["indexed"], value["dimension"]) == ("shop-similar", 4, 392)

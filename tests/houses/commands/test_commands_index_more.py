@@ -404,7 +404,8 @@ def test_options_that_contradict_one_another(shop: Shop, other: str) -> None:
 
 
 def test_there_is_nothing_to_take_over_where_no_database_is(shop: Shop) -> None:
-    """Only a name in a database can be another state folder's; nothing is sent."""
+    """Only a name in a database can be another state folder's; nothing is sent, and --dry-run says so, too."""
     shop.tap.sent.clear()
-    assert "index.backend" in error_line(command(shop, "index", "--take-over"), 2)
+    for more in ((), ("--dry-run",)):
+        assert "index.backend" in error_line(command(shop, "index", "--take-over", *more), 2)
     assert shop.tap.index_calls == []

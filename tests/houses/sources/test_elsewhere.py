@@ -163,6 +163,48 @@ def test_a_server_that_fails_loses_nothing(shop: Shop, web: Web) -> None:
     assert shop.indexed() == URIS
 
 
+def test_a_new_picture_that_cannot_be_had_comes_with_the_next_run(shop: Shop, web: Web) -> None:
+    """A host in trouble says nothing of a picture: it is put aside for one run, and then tried again."""
+    web.faults["GET", "/shop/bed/00.png"] = Answered(status=500)
+    report = run(shop)
+    assert [(one.uri, "the next run tries again" in one.reason) for one in report.failures] == [("bed/00.png", True)]
+    assert shop.indexed() == URIS[1:]
+    web.faults.clear()
+    assert (run(shop).failures, shop.indexed()) == ((), URIS)
+
+
+def test_indexed_pictures_outlast_a_host_in_trouble(shop: Shop, web: Web) -> None:
+    """All have another etag, and none can be had, or a page of maintenance comes in its place: all stay indexed."""
+    run(shop)
+    for answered in (Answered(status=500), Answered(b"<html>back soon</html>", headers={"Content-Type": "text/html"})):
+        for uri in URIS:
+            web.special[f"/shop/{uri}"] = Answered(web.files[f"/shop/{uri}"], headers={"ETag": f'"{answered.status}"'})
+            web.faults["GET", f"/shop/{uri}"] = answered
+        report = run(shop)
+        assert (report.indexed, report.sent, len(report.failures)) == (8, 0, 8)
+        assert shop.indexed() == URIS
+    web.faults.clear()
+    assert run(shop).changes["touched"] == 8
+
+
+@pytest.mark.parametrize("home", ["local", "server"])
+def test_another_category_in_a_table(tmp_path: Path, web: Web, home: str) -> None:
+    """The picture is found in that one from the next run on; nothing is sent, even while its host is in trouble."""
+    shop = four_at_a_time(tmp_path, home)
+    write_table(shop, web, URIS)
+    shop.configure(catalogue={"folder": "products.csv", "allow_private": True})
+    run(shop)
+    table = shop.root / "products.csv"
+    table.write_text(table.read_text("utf-8").replace("bed/03.png,bed,", "bed/03.png,sofa,"), "utf-8")
+    web.faults["GET", "/shop/bed/03.png"] = Answered(status=503)
+    report = run(shop)
+    assert (report.sent, report.failures, report.changes["touched"]) == (0, (), 1)
+    with shop.search() as search:
+        assert search.collection.manifest.categories() == {"bed": 3, "lamp": 4, "sofa": 1}
+        found = search.query(picture(URIS.index("bed/03.png")), 1, category="sofa")
+    assert [one.uri for one in found.neighbours] == ["bed/03.png"]
+
+
 def test_a_listing_that_is_gone_or_empty(shop: Shop, web: Web) -> None:
     """The run stops before anything is changed."""
     run(shop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -220,17 +221,31 @@ def test_a_plan_changes_nothing(manifest: Manifest) -> None:
         assert manifest.rows() == before
 
 
-def test_another_category_is_added_anew(manifest: Manifest) -> None:
-    """A table may say so: what is of another category goes into the index under a new number, and is counted there."""
+@pytest.mark.parametrize("size", [10, 11])
+def test_another_category_is_taken_over(manifest: Manifest, size: int) -> None:
+    """A table may say so: the vector stays where it is, and is found in that category."""
+    apply(manifest, [entry("a"), entry("b")])
+    vids = index(manifest, "a", "b")
+    moved = replace(entry("a", size), category="sofa")
+    with manifest.plan([moved, entry("b")], content_of) as plan:
+        assert changes(plan) == {Change.TOUCHED: ["a"], Change.UNCHANGED: ["b"]}
+        assert plan.recategorised == 1
+        assert manifest.apply(plan) == []
+    assert manifest.categories() == {"b": 1, "sofa": 1}
+    assert manifest.resolve(vids)[vids[0]].category == "sofa"
+    with manifest.plan([moved, entry("b")], unasked) as plan:
+        assert (changes(plan), plan.recategorised) == ({Change.UNCHANGED: ["a", "b"]}, 0)
+
+
+def test_another_category_is_added_anew_where_the_index_keeps_it(manifest: Manifest) -> None:
+    """It goes there under a new number; the one before is valid no more."""
     apply(manifest, [entry("a"), entry("b")])
     (before, _) = index(manifest, "a", "b")
-    moved = replace(entry("a"), category="sofa")
-    with manifest.plan([moved, entry("b")], unasked) as plan:
+    with manifest.plan([replace(entry("a"), category="sofa"), entry("b")], unasked, anew=True) as plan:
         assert changes(plan) == {Change.CHANGED: ["a"], Change.UNCHANGED: ["b"]}
         assert manifest.apply(plan) == [before]
     index(manifest, "a")
     assert manifest.categories() == {"b": 1, "sofa": 1}
-    assert apply(manifest, [moved, entry("b")]) == {Change.UNCHANGED: ["a", "b"]}
 
 
 @pytest.mark.parametrize("aside", [True, False])
@@ -271,6 +286,20 @@ def test_what_was_put_aside_in_passing_is_tried_again(manifest: Manifest) -> Non
     with manifest.plan([entry("a")], unavailable) as plan:
         assert changes(plan) == {Change.CHANGED: ["a"]}
         assert plan.unavailable == {}
+
+
+def test_several_files_are_compared_at_a_time(manifest: Manifest) -> None:
+    """As many as there are readers, for each may wait for an answer from elsewhere."""
+    apply(manifest, map(entry, "abc"))
+    index(manifest, *"abc")
+    together = threading.Barrier(3, timeout=30)
+
+    def waiting(path: Path) -> str:
+        together.wait()
+        return content_of(path)
+
+    with manifest.plan([entry(uri, 11) for uri in "abc"], waiting, readers=3) as plan:
+        assert plan.counts[Change.TOUCHED] == 3
 
 
 def test_a_new_file_stands_for_one_that_is_gone(manifest: Manifest) -> None:

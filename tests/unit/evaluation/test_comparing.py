@@ -42,6 +42,11 @@ def made(means: dict[str, float], *, floors: dict[str, float] | None = None, noi
     return complete, comparisons, values
 
 
+def measured(values: dict[str, np.ndarray]):
+    """The measures of rows with this P@10."""
+    return Groups(TASK, 0).measures({name: {"P@10": own} for name, own in values.items()})
+
+
 def conclusion(means: dict[str, float], **options) -> str:
     """What is concluded of them."""
     complete, comparisons, _ = made(means, **options)
@@ -72,6 +77,17 @@ def test_many_cannot_be_told_apart() -> None:
     complete = [replace(one, dimension=8 if one.name == "c7" else 99) for one in complete]
     said = concluded(complete, comparisons, P10)
     assert "and 6 more cannot be told apart by P@10. Of these c7 has the shortest vectors, 8 values." in said
+
+
+def test_some_of_the_equal_ones_beat_others() -> None:
+    """The best is told from neither of two of which one beats the other: that is said, the other not advised."""
+    noise, query = np.random.default_rng(1).normal(0, 0.2, (2, len(ITEMS))), np.arange(len(ITEMS)) % 2
+    values = {"x": 0.6 + noise[0], "y": 0.58 + noise[1], "z": 0.55 + noise[1] + 0.005 * query}
+    rows = ranked([replace(row(name), measures=found) for name, found in measured(values).items()], "P@10")
+    rows = [replace(one, dimension={"x": 99, "y": 16, "z": 8}[one.name]) for one in rows]
+    said = concluded(rows, Groups(TASK, 0).comparisons("P@10", values), P10)
+    assert said.startswith("x, y and z cannot be told apart by P@10, except that y beats z by 2.")
+    assert ". Of those that none of them beats y has the shortest vectors, 16 values." in said
 
 
 def test_many_are_behind() -> None:

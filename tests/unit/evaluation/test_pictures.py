@@ -36,6 +36,20 @@ def photo(category: str, number: int) -> Photo:
         ("lamp/2024/green.jpg", None),
         ("007-side.jpg", "lamp/007"),
         ("other/007.jpg", "lamp/other/007"),
+        ("lamp/kind0/lamp-007.jpg", "lamp/lamp-007"),
+        ("images/A1.jpg", "lamp/A1"),
+        ("A1-front.jpg", "lamp/A1"),
+        ("lamp/desk/1.jpg", "lamp/desk/1"),
+        ("lamp/desk/image_0001.jpg", "lamp/desk/image_0001"),
+        ("lamp/desk/image_0001-view2.jpg", "lamp/desk/image_0001"),
+        ("lamp/desk/IMG_2024_01.JPG", "lamp/desk/IMG_2024_01"),
+        ("lamp/desk/IMG-20240105-WA0012.jpg", "lamp/desk/IMG-20240105-WA0012"),
+        ("lamp/desk/_DSC01234.jpg", "lamp/desk/_DSC01234"),
+        ("lamp/desk/P1010023.jpg", "lamp/desk/P1010023"),
+        ("lamp/desk/photo12.jpg", "lamp/desk/photo12"),
+        ("lamp/desk/Photo 12 side.jpg", "lamp/desk/Photo 12"),
+        ("lamp/lamp-007/view2.jpg", "lamp/lamp-007/view2"),
+        ("lamp/desk/photon12.jpg", "lamp/photon12"),
         ("lamp/007.jpg", "lamp/007"),
         ("lamp/IMG_2024_01.jpg", "lamp/IMG_2024_01"),
         ("lamp/IMG_2024_02.jpg", "lamp/IMG_2024_02"),
@@ -44,8 +58,24 @@ def photo(category: str, number: int) -> Photo:
     ],
 )
 def test_products_by_the_default_pattern(uri: str, product: str | None) -> None:
-    """Views of a product have its folder and name; what may be anything does not make one; no digit, no product."""
+    """Views of a product have its name; folders count where that is a bare number or a camera's; no digit, none."""
     assert product_of(uri, "lamp", DEFAULT) == product
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("lamp/kind0/lamp-000.jpg", "lamp/lamp-000-view2.jpg", True),
+        ("lamp/front/lamp-007.jpg", "lamp/side/lamp-007.jpg", True),
+        ("images/A1.jpg", "A1-front.jpg", True),
+        ("lamp/desk/001.jpg", "lamp/floor/001.jpg", False),
+        ("lamp/desk/001.jpg", "lamp/desk/001-view2.jpg", True),
+        ("lamp/desk/DSC_0001.jpg", "lamp/floor/DSC_0001.jpg", False),
+    ],
+)
+def test_products_of_folders_that_nest_differently(one: str, other: str, same: bool) -> None:
+    """A name that tells something is the same product anywhere in its category; a counter's only in its folder."""
+    assert (product_of(one, "lamp") == product_of(other, "lamp")) is same
 
 
 def test_products_by_a_pattern_of_ones_own() -> None:

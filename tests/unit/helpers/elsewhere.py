@@ -30,6 +30,7 @@ class Web:
     Attributes:
         files: path, unquoted -> content.
         special: path -> answer, in place of a file.
+        faults: method and path -> answer, before all else.
         etags: whether files have etags.
         times: path -> when it was written, as HTTP writes it.
         heads: whether HEAD is answered.
@@ -39,6 +40,7 @@ class Web:
 
     files: dict[str, bytes] = field(default_factory=dict)
     special: dict[str, Answered] = field(default_factory=dict)
+    faults: dict[tuple[str, str], Answered] = field(default_factory=dict)
     etags: bool = True
     times: dict[str, str] = field(default_factory=dict)
     heads: bool = True
@@ -50,6 +52,8 @@ class Web:
         """To one request."""
         path = unquote(target.partition("?")[0], errors="surrogateescape")
         self.asked.append((method, path))
+        if (method, path) in self.faults:
+            return self.faults[method, path]
         if path in self.special:
             return self.special[path]
         if method == "HEAD" and not self.heads:

@@ -197,6 +197,69 @@ def test_a_root_that_leads_elsewhere(web: Web, source: WebSource) -> None:
         uris(source)
 
 
+LOGIN = ["/", "/home", "/reset", "/help.html", "login?lost=1", "https://other.example/logo.png"]
+
+
+@pytest.mark.parametrize("links", [LOGIN, [*LOGIN, "/reset/", "/home/"]])
+@pytest.mark.parametrize("place", ["/login", "/shop/login", "/accounts/sign-in/form"])
+def test_the_links_of_a_login_page_are_no_names(web: Web, source: WebSource, place: str, links: list[str]) -> None:
+    """A folder that was sent there is told, and nothing in it becomes an item or is looked into."""
+    web.special["/shop/"] = page_of(["lamp/", "secret/"])
+    web.special["/shop/secret/"] = Answered(status=302, headers={"Location": place})
+    web.special[place] = page_of(links)
+    web.files["/shop/lamp/a.jpg"] = b"a"
+    web.special["/shop/lamp/"] = page_of(["a.jpg"])
+    survey = Survey()
+    assert uris(source, survey) == [("lamp/a.jpg", "lamp")]
+    assert survey.shut == {"secret": f"it redirects to {web.url}{place}, where no picture is listed"}
+    assert {path for _, path in web.asked} == {"/shop/", "/shop/lamp/", "/shop/lamp/a.jpg", "/shop/secret/", place}
+
+
+def test_a_login_page_within_the_folder(web: Web, source: WebSource) -> None:
+    """It is no listing either, though its links lead to what would be right in the folder."""
+    web.special["/shop/"] = page_of(["secret/"])
+    web.special["/shop/secret/"] = Answered(status=302, headers={"Location": "/shop/secret/login"})
+    web.special["/shop/secret/login"] = page_of(["home", "reset/"])
+    survey = Survey()
+    assert uris(source, survey) == []
+    assert "redirects to" in survey.shut["secret"]
+
+
+@pytest.mark.parametrize("links", [LOGIN, [*LOGIN, "/reset/", "/home/"]])
+def test_a_root_that_is_sent_to_a_login_page(web: Web, source: WebSource, links: list[str]) -> None:
+    """The redirect is what is said, not that all pictures are gone."""
+    web.special["/shop/"] = Answered(status=302, headers={"Location": "/login"})
+    web.special["/login"] = page_of(links)
+    with pytest.raises(CatalogueUnreachable, match=rf"it redirects to {web.url}/login, where no picture is listed"):
+        uris(source)
+
+
+def test_the_root_of_a_host_that_is_sent_to_a_login_page(web: Web) -> None:
+    """The page lies in the folder then, and is none all the same."""
+    web.special["/"] = Answered(status=302, headers={"Location": "/login"})
+    web.special["/login"] = page_of(LOGIN)
+    with (
+        closing(WebSource(Address(web.url), Patterns(), readers=4, max_bytes=LIMIT)) as source,
+        pytest.raises(CatalogueUnreachable, match=rf"it redirects to {web.url}/login, where no picture is listed"),
+    ):
+        uris(source)
+
+
+def test_folders_that_are_sent_to_their_listing(web: Web, source: WebSource) -> None:
+    """An index page has all names, any other page and a folder of another name those of pictures and of folders."""
+    for old, new in (("", "index.html"), ("lamp/", "lamp/INDEX.htm"), ("bed/", "Beds/"), ("sofa/", "sofa/all.php")):
+        web.special[f"/shop/{old}"] = Answered(status=302, headers={"Location": f"/shop/{new}"})
+    web.special["/shop/index.html"] = page_of(["lamp/", "bed/", "sofa/"])
+    web.special["/shop/lamp/INDEX.htm"] = page_of(["a"])
+    web.special["/shop/Beds/"] = page_of(["b.jpg", "old/", "about"])
+    web.special["/shop/bed/old/"] = page_of(["c.jpg"])
+    web.special["/shop/sofa/all.php"] = page_of(["d.jpg", "/home"])
+    web.files = {f"/shop/{uri}": b"x" for uri in ("lamp/a", "bed/b.jpg", "bed/old/c.jpg", "sofa/d.jpg")}
+    survey = Survey()
+    assert [uri for uri, _ in uris(source, survey)] == ["lamp/a", "bed/b.jpg", "bed/old/c.jpg", "sofa/d.jpg"]
+    assert survey.shut == {}
+
+
 def test_a_circle_of_folders_ends(web: Web, source: WebSource) -> None:
     """A server that lists a folder in itself for ever is asked so deep and no deeper."""
 
