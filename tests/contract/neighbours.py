@@ -32,7 +32,7 @@ from ddsim import (
     Timeout,
     load,
 )
-from ddsim.deepdetect import HttpTransport
+from ddsim.deepdetect import HttpTransport, leases
 from ddsim.embedded import WOULD_HAVE_DIED
 from ddsim.search import connect
 from ddsim.vectors import Hits
@@ -297,3 +297,5 @@ class World:
 def many_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every user is on the machine that its attribute ``host`` names."""
     monkeypatch.setattr(socket, "gethostname", lambda: getattr(_HOST, "name", _REAL_HOST))
+    started = leases.started
+    monkeypatch.setattr(leases, "started", lambda: f"{started()}-{socket.gethostname()}")
