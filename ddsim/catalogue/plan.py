@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -230,16 +231,12 @@ class Plan:
 
     def _look_inside(self, hash_file: Callable[[Path], str], readers: int) -> None:
         """Tell the touched from the changed by their content."""
-
-        def looked_at(path: bytes) -> str | ImageUnavailable | None:
-            return _content(hash_file, Path(unpack(path)))
-
         last = b""
         pool = ThreadPoolExecutor(readers, thread_name_prefix="ddsim-plan")
         try:
             while page := self._connection.execute(_UNKNOWN, (last, _PAGE)).fetchall():
                 found = []
-                contents = pool.map(looked_at, [path for _, path, _, _ in page])
+                contents = pool.map(partial(_content, hash_file), [Path(unpack(path)) for _, path, _, _ in page])
                 for (uri, _, known, state), content in zip(page, contents, strict=True):
                     change = Change.CHANGED
                     if isinstance(content, ImageUnavailable) and state != "quarantined":
